@@ -1,0 +1,47 @@
+"""Acclimate: choose, adapt and finetune pretrained vision models, and know how far to trust the answer.
+
+The verbs of the command line are functions here, under the same names: ``acclimate.rank("photos/", zoo=True)``.
+They are imported when first used, so that ``import acclimate`` stays instant and never imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Backbone": "backbones",
+    "Classifier": "classifier",
+    "Images": "images",
+    "Options": "verbs",
+    "adapt": "verbs",
+    "check": "verbs",
+    "demo": "story",
+    "embed": "verbs",
+    "export": "verbs",
+    "extract": "backbones",
+    "from_module": "backbones",
+    "load_backbone": "backbones",
+    "load_images": "images",
+    "load_recipe": "recipe",
+    "models": "verbs",
+    "predict": "verbs",
+    "rank": "verbs",
+    "report": "verbs",
+    "score": "verbs",
+    "tune": "verbs",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604  (names as data, in one place)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'acclimate' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"acclimate.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
