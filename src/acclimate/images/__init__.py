@@ -1,0 +1,28 @@
+"""Images: every data layout as one type, splits, checks, and the cache of decoded pixels. No torch."""
+
+from acclimate.images.check import check
+from acclimate.images.dataset import ArraySource, FileSource, Images, Source
+from acclimate.images.decode import decode
+from acclimate.images.geometry import Geometry
+from acclimate.images.load import load_images
+from acclimate.images.pixels import decode_ahead, decoded, open_pixels
+from acclimate.images.splits import Split, label_subset, make_split, parse_labels, require_classes
+
+__all__ = [
+    "ArraySource",
+    "FileSource",
+    "Geometry",
+    "Images",
+    "Source",
+    "Split",
+    "check",
+    "decode",
+    "decode_ahead",
+    "decoded",
+    "label_subset",
+    "load_images",
+    "make_split",
+    "open_pixels",
+    "parse_labels",
+    "require_classes",
+]

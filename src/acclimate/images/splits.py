@@ -1,0 +1,198 @@
+"""Splits and label subsets: index arrays that are a stable function of the seed and the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.errors import DataError
+from acclimate.images.dataset import Images
+
+Indices = npt.NDArray[np.int64]
+
+# First word of the seed of every generator here, so that two uses of one seed do not share random numbers.
+_VAL, _SUBSET = 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Who learns, who chooses, who is asked once at the end. All are ascending indices into the data set.
+
+    Attributes
+    ----------
+    train, val, test
+        Labelled images, without a common one.
+    pool
+        What may be looked at without labels: `train` and every unlabelled image that is not in the val or
+        test part of the data set.
+    """
+
+    train: Indices
+    val: Indices
+    test: Indices
+    pool: Indices
+
+
+def make_split(images: Images, *, seed: int = 0, val_fraction: float = 0.2) -> Split:
+    """Take the splits that the data set has; if it has no val, set a part of train aside for it.
+
+    Labelled images that are not assigned count as train. The new val part is stratified, at least one
+    image of a class that has two, and keeps groups whole; every class keeps an image in train, and a class
+    that is a single group stays there. Test images are never touched; without a test part `Split.test` is
+    empty.
+
+    Parameters
+    ----------
+    images
+        The data set.
+    seed
+        Chooses the val images, if any have to be chosen.
+    val_fraction
+        In (0, 1), of each class.
+    """
+    if not 0 < val_fraction < 1:
+        raise DataError(f"val_fraction must be between 0 and 1, got {val_fraction}")
+    known = images.labelled
+    learn = np.flatnonzero(known & np.isin(images.splits, ("train", ""))).astype(np.int64)
+    val = np.flatnonzero(known & (images.splits == "val")).astype(np.int64)
+    if not len(val) and len(learn):
+        groups = None if images.groups is None else images.groups[learn]
+        chosen = _carve(images.labels[learn], groups, seed=seed, fraction=val_fraction)
+        learn, val = learn[~chosen], learn[chosen]
+    free = np.flatnonzero(~known & np.isin(images.splits, ("train", ""))).astype(np.int64)
+    return Split(
+        train=learn,
+        val=val,
+        test=np.flatnonzero(known & (images.splits == "test")).astype(np.int64),
+        pool=np.sort(np.concatenate([learn, free])),
+    )
+
+
+def _carve(labels: Indices, groups: Indices | None, *, seed: int, fraction: float) -> npt.NDArray[np.bool_]:
+    """Choose about `fraction` of every class, whole groups only, leaving every class an image to learn."""
+    counts = np.bincount(labels)
+    wanted = np.where(counts > 1, np.maximum(1, np.floor(counts * fraction + 0.5)), 0).astype(np.int64)
+    wanted = np.minimum(wanted, np.maximum(counts - 1, 0))
+    if groups is None:
+        chosen = np.zeros(len(labels), bool)
+        for label in np.flatnonzero(wanted):
+            chosen[_shuffled(labels, label, _VAL, seed)[: wanted[label]]] = True
+        return chosen
+    return _carve_groups(labels, groups, wanted, seed)
+
+
+def _carve_groups(labels: Indices, groups: Indices, wanted: Indices, seed: int) -> npt.NDArray[np.bool_]:
+    """Go through the groups in random order and take each that brings the class counts nearer to `wanted`."""
+    _, group = np.unique(groups, return_inverse=True)
+    table = np.zeros((int(group.max()) + 1, len(wanted)), np.int64)  # (groups, classes) images
+    np.add.at(table, (group, labels), 1)
+    left, taken = table.sum(axis=0), np.zeros(len(wanted), np.int64)
+    present = left > 0
+    chosen = np.zeros(len(table), bool)
+    for k in np.random.default_rng([_VAL, seed]).permutation(len(table)):
+        nearer = np.abs(wanted - taken - table[k]).sum() < np.abs(wanted - taken).sum()
+        if nearer and (left - table[k])[present].min() > 0:
+            chosen[k] = True
+            taken, left = taken + table[k], left - table[k]
+    return chosen[group]
+
+
+def label_subset(
+    labels: Indices,
+    indices: Indices,
+    *,
+    count: int | None = None,
+    fraction: float | None = None,
+    seed: int = 0,
+) -> Indices:
+    """Return the images of `indices` that keep their label: `count` a class, or a `fraction` of each class.
+
+    No class is left empty, and a class with fewer than `count` images gives all of them. Subsets are
+    nested: for one seed and one `indices` the smaller is contained in the larger.
+
+    Parameters
+    ----------
+    labels
+        ``(n,)`` labels of the whole data set.
+    indices
+        The images to choose from; all labelled.
+    count, fraction
+        Exactly one of them: images a class, 1 or more; or a share in (0, 1].
+    seed
+        Chooses which.
+
+    Returns
+    -------
+    Ascending indices, a subset of `indices`.
+    """
+    if (count is None) == (fraction is None):
+        raise DataError("give either a count of images a class or a fraction, not both and not neither")
+    if (count is not None and count < 1) or (fraction is not None and not 0 < fraction <= 1):
+        raise DataError(f"expected a count of 1 or more or a fraction in (0, 1], got {count or fraction}")
+    indices = np.sort(indices)
+    own = labels[indices]
+    if len(own) and own.min() < 0:
+        raise DataError(f"image {indices[np.argmin(own)]} has no label; choose from labelled images only")
+    kept = []
+    for label in np.unique(own):
+        order = _shuffled(own, label, _SUBSET, seed)
+        share = int(np.floor(len(order) * (fraction or 0) + 0.5))
+        kept.append(order[: count if count is not None else max(1, share)])
+    return np.sort(indices[np.concatenate(kept)]) if kept else indices
+
+
+def _shuffled(labels: Indices, label: np.int64, use: int, seed: int) -> Indices:
+    """Return the positions of `label` in an order of its own, which other classes do not change."""
+    return np.random.default_rng([use, seed, int(label)]).permutation(np.flatnonzero(labels == label))
+
+
+def parse_labels(text: str) -> tuple[int | None, float | None]:
+    """Read a number of labels: "5" a class -> (5, None), "10%" -> (None, 0.1), "all" -> (None, 1.0)."""
+    plain = text.strip().lower()
+    try:
+        if plain == "all":
+            return None, 1.0
+        if plain.endswith("%") and 0 < float(plain[:-1]) <= 100:
+            return None, float(plain[:-1]) / 100
+        if not plain.endswith("%") and int(plain) > 0:
+            return int(plain), None
+    except ValueError:
+        pass
+    raise DataError(
+        f"cannot read '{text}' as a number of labels; expected a count a class such as 5, a share such as "
+        "10%, or all"
+    )
+
+
+def require_classes(images: Images, split: Split) -> None:
+    """Check that a classifier can be trained: two classes, and none in val or test that train never saw.
+
+    Raises
+    ------
+    DataError
+        Otherwise; the text names the labels.
+    """
+    seen = np.unique(images.labels[split.train])
+    if not len(seen):
+        raise DataError(
+            f"{images.name} has no labelled image to train on; give class folders or a manifest with labels"
+        )
+    if len(seen) == 1:
+        raise DataError(
+            f"{images.name} has one class only in train ('{images.classes[seen[0]]}'); a classifier needs at "
+            "least two: add images of another class"
+        )
+    for name, part in (("val", split.val), ("test", split.test)):
+        new = np.setdiff1d(images.labels[part], seen)
+        if len(new):
+            raise DataError(
+                f"{images.name}: {name} has {len(new)} labels that train never saw: "
+                f"{_listed([images.classes[label] for label in new])}; add training images of them, or "
+                f"remove them from {name}"
+            )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:10]) + (", ..." if len(names) > 10 else "")

@@ -1,0 +1,150 @@
+"""Images that are the same, or look the same.
+
+Exact twins have equal pixels. For near twins every image gets a difference hash: 9 x 8 grey values, one
+bit for each "brighter than the left neighbour" (64 bits; N. Krawetz, "Kind of Like That", 2013). Pairs
+across splits with a small Hamming distance are candidates; they count only if their 32 x 32 thumbnails
+agree too, because small or simple images (digits, blank slides) share hashes without being twins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from acclimate.errors import DataError
+from acclimate.images.dataset import Images
+
+Hashes = npt.NDArray[np.uint64]
+Thumbnails = npt.NDArray[np.uint8]
+
+HAMMING = 4  # of 64 bits
+DIFFERENCE = 3.0  # mean absolute difference of the thumbnails, grey levels of 255
+FLAT = 4.0  # standard deviation of a thumbnail below which there is nothing to compare
+_SIDE = 32
+_AT_LEAST = 256  # a JPEG may be decoded at a reduced scale down to this side
+_BLOCK = 256
+
+
+class Pair(NamedTuple):
+    """Two images, by index."""
+
+    a: int
+    b: int
+    exact: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What every image looks like.
+
+    Attributes
+    ----------
+    contents
+        ``(n,)`` hashes of the pixels; "" for an image that cannot be read.
+    hashes
+        ``(n,)`` uint64 difference hashes.
+    thumbnails
+        ``(n, 32 * 32)`` uint8 grey.
+    bad
+        Index -> why the image cannot be read.
+    """
+
+    contents: npt.NDArray[np.str_]
+    hashes: Hashes
+    thumbnails: Thumbnails
+    bad: dict[int, str]
+
+
+def look(images: Images, *, workers: int = 2) -> Looks:
+    """Decode all images in a few threads, keeping only hashes and thumbnails."""
+    n = len(images)
+    contents = np.full(n, "", dtype="<U32")
+    thumbnails = np.zeros((n, _SIDE * _SIDE), np.uint8)
+    grids = np.zeros((n, 8, 9), np.uint8)
+    bad: dict[int, str] = {}
+
+    def one(i: int) -> None:
+        try:
+            pixels = images.source.pixels(i, at_least=_AT_LEAST)
+        except DataError as error:
+            bad[i] = str(error)
+            return
+        contents[i] = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:32]
+        grey = Image.fromarray(pixels).convert("L")
+        small = grey.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        thumbnails[i] = np.asarray(small).reshape(-1)
+        grids[i] = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(one, range(n)):
+            pass
+    return Looks(contents, difference_hash(grids), thumbnails, dict(sorted(bad.items())))
+
+
+def difference_hash(grids: npt.NDArray[np.uint8]) -> Hashes:
+    """Return ``(n,)`` uint64 of ``(n, 8, 9)`` grey values: bit by bit, is a value above its left one."""
+    bits = grids[:, :, 1:] > grids[:, :, :-1]  # (n, 8, 8)
+    packed = np.packbits(bits.reshape(len(bits), 64), axis=1)  # (n, 8)
+    return np.ascontiguousarray(packed).view(np.uint64)[:, 0]
+
+
+def exact_groups(looks: Looks) -> list[list[int]]:
+    """Return the groups of two and more images with equal pixels, each ascending."""
+    _, group, counts = np.unique(looks.contents, return_inverse=True, return_counts=True)
+    twins = np.flatnonzero((counts[group] > 1) & (looks.contents != ""))
+    groups: dict[int, list[int]] = {}
+    for i in twins.tolist():
+        groups.setdefault(int(group[i]), []).append(i)
+    return list(groups.values())
+
+
+def near_pairs(looks: Looks, splits: npt.NDArray[np.str_]) -> list[Pair]:
+    """Return the pairs of different splits that look the same and are not equal, sorted."""
+    spread = looks.thumbnails.std(axis=1)
+    usable = (looks.contents != "") & (spread >= FLAT)
+    parts = [np.flatnonzero(usable & (splits == name)) for name in ("train", "val", "test", "")]
+    pairs = [
+        pair
+        for k, first in enumerate(parts)
+        for second in parts[k + 1 :]
+        for pair in _near_between(looks, first, second)
+    ]
+    return sorted(pairs)
+
+
+def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> list[Pair]:
+    """Compare all of `first` with all of `second`, `_BLOCK` rows at a time."""
+    found = []
+    for start in range(0, len(first) if len(second) else 0, _BLOCK):
+        rows = first[start : start + _BLOCK]
+        different = looks.hashes[rows][:, None] ^ looks.hashes[second][None, :]  # (block, m)
+        for r, c in _slices(*np.nonzero(_bit_count(different) <= HAMMING)):
+            a, b = rows[r], second[c]
+            gap = np.abs(looks.thumbnails[a].astype(np.int16) - looks.thumbnails[b]).mean(axis=1)
+            same = (gap <= DIFFERENCE) & (looks.contents[a] != looks.contents[b])
+            found += [Pair(int(i), int(j), False) for i, j in zip(a[same], b[same], strict=True)]
+    return found
+
+
+def _slices(
+    rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    # Simple images can have very many candidates; the thumbnails of 4,096 pairs fit in the processor's cache.
+    return [(rows[k : k + 4096], columns[k : k + 4096]) for k in range(0, len(rows), 4096)]
+
+
+def _bit_count(values: Hashes) -> Hashes | npt.NDArray[np.uint8]:
+    """Return the number of ones: numpy's own from 2.0 on; before, adding pairs, nibbles and bytes."""
+    if hasattr(np, "bitwise_count"):
+        return np.asarray(np.bitwise_count(values))
+    pairs = values - ((values >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    mask = np.uint64(0x3333333333333333)
+    nibbles = (pairs & mask) + ((pairs >> np.uint64(2)) & mask)
+    octets = (nibbles + (nibbles >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.asarray((octets * np.uint64(0x0101010101010101)) >> np.uint64(56))
