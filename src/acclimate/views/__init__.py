@@ -1,0 +1,10 @@
+"""Augmentation: a uint8 batch in, one or more normalised float views out.
+
+`augment` says what a view may look like (data), `draw` takes the random numbers, `linear` turns them into
+small matrices, and `make` multiplies. No image is touched one by one, and torchvision is not imported.
+"""
+
+from acclimate.views.augment import AUGMENTS, Augment, Normalize, scaled
+from acclimate.views.make import center, make_view, make_views
+
+__all__ = ["AUGMENTS", "Augment", "Normalize", "center", "make_view", "make_views", "scaled"]

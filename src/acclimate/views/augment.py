@@ -1,0 +1,171 @@
+"""What a random view may look like: one frozen value per view, and the named ones.
+
+Sources of the values: SimCLR (Chen et al. 2020, appendix A), BYOL (Grill et al. 2020, table 6), and the
+random resized crop with which ImageNet classifiers are usually trained (`standard`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from acclimate.errors import RecipeError
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Augment:
+    """The distribution of one view. The operations come in this order; every sample draws its own.
+
+    Attributes
+    ----------
+    crop
+        Range of the crop's share of the image area, in (0, 1]. (1, 1) is the whole image, brought to the size
+        of the view. None is the centre crop of the size of the view that evaluation takes (see `center`).
+    ratio
+        Range of the crop's width divided by its height, drawn evenly in the logarithm.
+    hflip, vflip
+        Probabilities of mirroring left-right and upside-down.
+    rot90
+        Probability of a rotation by 90, 180 or 270 degrees, each as likely as the others. Needs square views.
+    brightness, contrast, saturation
+        b >= 0: the factor is drawn from [max(0, 1 - b), 1 + b].
+    hue
+        b in [0, 0.5]: the shift is drawn from [-b, b] turns of the colour circle.
+    jitter
+        Probability of the four changes above, which come in random order.
+    gray
+        Probability of losing all colour.
+    blur, blur_sigma
+        Probability of a Gaussian blur, and the range of its standard deviation in pixels of the view. The
+        kernel is a tenth of the view wide (SimCLR's rule; 23 pixels at 224, as in BYOL).
+    solarize
+        Probability of inverting all values from 0.5 up, on a scale of 0 to 1.
+
+    Raises
+    ------
+    RecipeError
+        A value is outside of its range.
+    """
+
+    crop: Pair | None = (0.08, 1.0)
+    ratio: Pair = (3 / 4, 4 / 3)
+    hflip: float = 0.5
+    vflip: float = 0.0
+    rot90: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    jitter: float = 0.0
+    gray: float = 0.0
+    blur: float = 0.0
+    blur_sigma: Pair = (0.1, 2.0)
+    solarize: float = 0.0
+
+    def __post_init__(self) -> None:
+        for names, expected, holds in (*_SCALARS, *_RANGES):
+            for name in names:
+                value = getattr(self, name)
+                if not holds(value):
+                    raise RecipeError(f"augmentation setting '{name}': got {value!r}, expected {expected}")
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Mean and standard deviation of red, green and blue, on a scale of 0 to 1.
+
+    Raises
+    ------
+    RecipeError
+        Not three of each, or a standard deviation that is not positive.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
+            raise RecipeError(
+                f"normalisation: got mean {self.mean} and std {self.std}, "
+                "expected three numbers each (red, green, blue), std above 0"
+            )
+
+
+def _ordered(value: Pair | None, low: float, high: float) -> bool:
+    return value is not None and len(value) == 2 and low < value[0] <= value[1] <= high
+
+
+_Rule = tuple[tuple[str, ...], str, Callable[..., bool]]
+_SCALARS: tuple[_Rule, ...] = (
+    (
+        ("hflip", "vflip", "rot90", "jitter", "gray", "blur", "solarize"),
+        "a probability from 0 to 1",
+        lambda value: 0 <= value <= 1,
+    ),
+    (
+        ("brightness", "contrast", "saturation"),
+        "a strength of 0 or more",
+        lambda value: 0 <= value < float("inf"),
+    ),
+    (("hue",), "a share of the colour circle from 0 to 0.5", lambda value: 0 <= value <= 0.5),
+)
+_RANGES: tuple[_Rule, ...] = (
+    (("crop",), "None or (low, high) with 0 < low <= high <= 1", lambda v: v is None or _ordered(v, 0, 1)),
+    (
+        ("ratio", "blur_sigma"),
+        "(low, high) with 0 < low <= high",
+        lambda value: _ordered(value, 0, 1e6),
+    ),
+)
+
+_BYOL = Augment(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, jitter=0.8, gray=0.2)
+
+AUGMENTS: dict[str, Augment] = {
+    # what evaluation sees: nothing is random
+    "none": Augment(crop=None, hflip=0.0),
+    # finetuning: few labels, or objects that fill the image
+    "light": Augment(crop=(0.5, 1.0)),
+    # finetuning with many labels: the random resized crop of ImageNet training
+    "standard": Augment(),
+    # microscopy and aerial images, which have no upright: all eight orientations equally likely
+    "orientations": Augment(crop=(0.5, 1.0), vflip=0.5, rot90=0.75),
+    # the two views of BYOL differ in blur and solarisation
+    "byol-1": dataclasses.replace(_BYOL, blur=1.0),
+    "byol-2": dataclasses.replace(_BYOL, blur=0.1, solarize=0.2),
+    "simclr": Augment(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, jitter=0.8, gray=0.2, blur=0.5),
+    # for small images, where a blur of 2 pixels or a crop of 8 % leaves little to recognise
+    "mild-1": dataclasses.replace(_BYOL, crop=(0.2, 1.0)),
+    "mild-2": dataclasses.replace(_BYOL, crop=(0.2, 1.0), solarize=0.1),
+}
+
+
+def scaled(augment: Augment, strength: float) -> Augment:
+    """Return the same view, weaker (strength < 1) or stronger (> 1); 1 changes nothing.
+
+    At 0 only the flips are left. Crop area and aspect ratio are scaled in their logarithms, colour strengths
+    and the probabilities of grey, blur and solarisation in proportion (up to their greatest allowed value).
+    Flips and rotations are symmetries of the data, not strengths, and stay.
+
+    Raises
+    ------
+    RecipeError
+        The strength is not in [0, 2].
+    """
+    if not 0 <= strength <= 2:
+        raise RecipeError(f"augmentation strength: got {strength}, expected a number from 0 to 2")
+    crop = augment.crop
+    return dataclasses.replace(
+        augment,
+        crop=crop and (crop[0] ** strength, crop[1] ** strength),
+        ratio=(augment.ratio[0] ** strength, augment.ratio[1] ** strength),
+        brightness=augment.brightness * strength,
+        contrast=augment.contrast * strength,
+        saturation=augment.saturation * strength,
+        hue=min(0.5, augment.hue * strength),
+        gray=min(1.0, augment.gray * strength),
+        blur=min(1.0, augment.blur * strength),
+        solarize=min(1.0, augment.solarize * strength),
+    )

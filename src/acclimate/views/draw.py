@@ -1,0 +1,151 @@
+"""The random numbers of one view of a batch: one row per sample, always drawn on the CPU.
+
+Every sample takes the same count of numbers from the generator, whatever the probabilities are, so that
+changing one setting of an augmentation does not reshuffle all others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acclimate.errors import DataError, RecipeError
+from acclimate.views.augment import Augment, Pair
+
+TRIES = 10  # torchvision's count of attempts to fit a crop of the drawn area and ratio into the image
+_COLUMNS = [2 * TRIES, 2, 1, 1, 2, 1, 4, 4, 1, 2, 1]
+
+Size = tuple[int, int]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What happens to each of n samples.
+
+    Attributes
+    ----------
+    box
+        (n, 4) float32: top, left, height and width of the crop, in whole pixels.
+    flip
+        (n, 2) bool: mirrored upside-down; mirrored left-right.
+    turn
+        (n,) bool: rows and columns exchanged after the flips.
+    factors
+        (n, 4) float32: brightness, contrast, saturation (1 = unchanged) and hue (0 = unchanged).
+    order
+        (n, 4) int64: a permutation; the first entry is the first of the four changes above.
+    gray, solarize
+        (n,) bool.
+    sigma
+        (n,) float32: standard deviation of the blur in pixels of the view; 0 = not blurred.
+    """
+
+    box: Tensor
+    flip: Tensor
+    turn: Tensor
+    factors: Tensor
+    order: Tensor
+    gray: Tensor
+    solarize: Tensor
+    sigma: Tensor
+
+
+def draw(n: int, image: Size, size: Size, augment: Augment, generator: torch.Generator) -> Draw:
+    """Draw the parameters of one view for `n` images of `image` = (H, W) pixels, seen at `size` = (h, w).
+
+    Raises
+    ------
+    DataError
+        The generator is not on the CPU.
+    RecipeError
+        Rotations are asked for, and the view is not square.
+    """
+    if generator.device.type != "cpu":
+        raise DataError(
+            f"got a random generator on {generator.device}, expected one on the CPU: torch.Generator()"
+        )
+    if augment.rot90 and size[0] != size[1]:
+        raise RecipeError(
+            f"rot90={augment.rot90} needs square views, got {size[0]}x{size[1]} pixels; set rot90=0"
+        )
+    table = torch.split(torch.rand(n, sum(_COLUMNS), generator=generator), _COLUMNS, dim=1)
+    shape, place, mirror_y, mirror_x, turn, jitter, factors, order, gray, blur, solarize = table
+    flip, transpose = _orientation(mirror_y, mirror_x, turn, augment)
+    return Draw(
+        box=_boxes(shape, place, image, size, augment),
+        flip=flip,
+        turn=transpose,
+        factors=_factors(factors, jitter, augment),
+        order=order.argsort(dim=1),
+        gray=gray[:, 0] < augment.gray,
+        solarize=solarize[:, 0] < augment.solarize,
+        sigma=_between(blur[:, 1], augment.blur_sigma) * (blur[:, 0] < augment.blur),
+    )
+
+
+def center_box(image: Size, size: Size) -> Box:
+    """Return top, left, height and width of the evaluation crop.
+
+    That is the centre crop of exactly `size`; an image that is smaller gives the largest centred part that
+    has the shape of `size`, which then has to be enlarged.
+    """
+    shrink = min(1.0, image[0] / size[0], image[1] / size[1])
+    height, width = (max(1, round(side * shrink)) for side in size)
+    return round((image[0] - height) / 2), round((image[1] - width) / 2), height, width
+
+
+def _between(uniform: Tensor, bounds: Pair) -> Tensor:
+    return bounds[0] + uniform * (bounds[1] - bounds[0])
+
+
+def _boxes(shape: Tensor, place: Tensor, image: Size, size: Size, augment: Augment) -> Tensor:
+    """Return (n, 4) crops, distributed as in torchvision's RandomResizedCrop, without a loop over samples."""
+    n, (rows, columns) = len(shape), image
+    if augment.crop is None or augment.crop == (1.0, 1.0):
+        fixed = center_box(image, size) if augment.crop is None else (0, 0, rows, columns)
+        return torch.tensor(fixed, dtype=torch.float32).expand(n, 4)
+    area = _between(shape[:, :TRIES], augment.crop) * (rows * columns)
+    low, high = torch.tensor(augment.ratio).log().tolist()
+    ratio = _between(shape[:, TRIES:], (low, high)).exp()
+    sides = torch.stack(
+        [(area / ratio).sqrt().round(), (area * ratio).sqrt().round()], dim=2
+    )  # (n, tries, 2)
+    limits = torch.tensor([rows, columns], dtype=torch.float32)
+    fits = ((sides >= 1) & (sides <= limits)).all(dim=2)
+    first = fits.byte().argmax(dim=1)  # the first attempt that fits
+    side = sides[torch.arange(n), first]
+    corner = torch.minimum((place * (limits - side + 1)).floor(), limits - side)
+    fallback = torch.tensor(_fallback(image, augment.ratio), dtype=torch.float32)
+    return torch.where(fits.any(dim=1)[:, None], torch.cat([corner, side], dim=1), fallback)
+
+
+def _fallback(image: Size, ratio: Pair) -> Box:
+    """Return the centre crop that torchvision takes when no attempt fits: the image, held to `ratio`."""
+    rows, columns = image
+    height = min(rows, max(1, round(columns / ratio[0])))
+    width = min(columns, max(1, round(rows * ratio[1])))
+    return (rows - height) // 2, (columns - width) // 2, height, width
+
+
+def _orientation(mirror_y: Tensor, mirror_x: Tensor, turn: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
+    """Return flips (n, 2) and exchanges of rows and columns (n,).
+
+    A rotation by 90 degrees is a left-right flip and an exchange, by 180 both flips, by 270 an upside-down
+    flip and an exchange.
+    """
+    quarters = (1 + (turn[:, 1] * 3).floor().clamp_(max=2)) * (turn[:, 0] < augment.rot90)
+    flip_y = (mirror_y[:, 0] < augment.vflip) ^ (quarters >= 2)
+    flip_x = (mirror_x[:, 0] < augment.hflip) ^ ((quarters == 1) | (quarters == 2))
+    return torch.stack([flip_y, flip_x], dim=1), (quarters == 1) | (quarters == 3)
+
+
+def _factors(uniform: Tensor, jitter: Tensor, augment: Augment) -> Tensor:
+    """Return (n, 4) factors, drawn as in torchvision's ColorJitter; without jitter (1, 1, 1, 0)."""
+    strengths = (augment.brightness, augment.contrast, augment.saturation)
+    low = torch.tensor([max(0.0, 1 - value) for value in strengths] + [-augment.hue])
+    high = torch.tensor([1 + value for value in strengths] + [augment.hue])
+    neutral = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    return torch.where(jitter < augment.jitter, low + uniform * (high - low), neutral)
