@@ -1,0 +1,118 @@
+"""What every score is given, what it gives back, and the checks that all of them share."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.errors import DataError
+from acclimate.metrics import Labels, log_losses
+
+Features = npt.NDArray[np.floating[Any]]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+# Working memory of one block, in bytes: large enough for a fast matrix product, small beside the features.
+BLOCK_BYTES: Final = 48 * 2**20
+
+
+class Fitted(Protocol):
+    """A score that has seen its training features."""
+
+    @property
+    def name(self) -> str:
+        """The name in `SCORES`."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What validation chose, and what was fixed; JSON-able."""
+
+    def predict_proba(self, x: Features) -> Float64:
+        """Return class probabilities (m, C), rows summing to one, of features (m, d)."""
+
+
+class ScoreFit(Protocol):
+    """Fit a score on training features and choose its settings on validation features."""
+
+    def __call__(
+        self, x: Features, y: Labels, x_val: Features, y_val: Labels, *, n_classes: int, seed: int
+    ) -> Fitted:
+        """Fit.
+
+        Parameters
+        ----------
+        x : (n, d) floats
+            Training features, finite. n < d is fine. Never changed; a score may keep a view of them.
+        y : (n,) integers in [0, n_classes)
+            Training labels; at least two classes occur. A class that does not occur gets probability 0.
+        x_val, y_val : (v, d) floats, (v,) integers
+            Validation features and labels, on which settings are chosen; v >= 1.
+        n_classes : int
+            C, the number of columns of the probabilities.
+        seed : int
+            For scores that draw random numbers.
+
+        Raises
+        ------
+        DataError
+            Shapes that do not match, a value that is not finite (with the index of its row), a label out of
+            range.
+        """
+
+
+def check_fit(x: Features, y: Labels, x_val: Features, y_val: Labels, n_classes: int) -> None:
+    """Raise `DataError` for training and validation data that no score can use."""
+    check_features(x, "training features")
+    check_features(x_val, "validation features", width=x.shape[1])
+    _check_labels(y, len(x), n_classes, "training")
+    _check_labels(y_val, len(x_val), n_classes, "validation")
+    if y.min() == y.max():
+        raise DataError(
+            f"all {len(y)} training labels are class {y[0]}; a score needs two classes or more: "
+            "label images of another class"
+        )
+
+
+def check_features(x: Features, what: str, *, width: int | None = None) -> None:
+    """Raise `DataError` unless `x` is a non-empty matrix of finite floats, `width` columns wide if given."""
+    if x.ndim != 2 or 0 in x.shape:
+        raise DataError(f"{what} have shape {x.shape}; expected (n, d) with n and d of at least 1")
+    if not np.issubdtype(x.dtype, np.floating):
+        raise DataError(f"{what} have type {x.dtype}; expected float32 or float64")
+    if width is not None and x.shape[1] != width:
+        raise DataError(f"{what} have {x.shape[1]} columns; expected {width} as the training features")
+    for rows in blocks(len(x), 8 * x.shape[1]):
+        finite = np.isfinite(x[rows])
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise DataError(
+                f"row {rows.start + row} of the {what} has {x[rows.start + row, column]} in column {column}; "
+                "expected finite numbers: leave that image out or extract its features again"
+            )
+
+
+def _check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
+    if y.shape != (n,):
+        raise DataError(f"{what} labels have shape {y.shape}; expected ({n},), one per row of the features")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise DataError(f"{what} labels have type {y.dtype}; expected integers")
+    if y.min() < 0 or y.max() >= n_classes:
+        row = int(np.argmax((y < 0) | (y >= n_classes)))
+        raise DataError(
+            f"{what} label {y[row]} of row {row} is outside 0..{n_classes - 1}; pass labelled images only"
+        )
+
+
+def blocks(n: int, bytes_per_row: int) -> list[slice]:
+    """Cut range(n) into slices of about `BLOCK_BYTES` each."""
+    step = max(1, BLOCK_BYTES // max(1, bytes_per_row))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def judge(probabilities: Float64, labels: Labels) -> tuple[float, float]:
+    """Return accuracy and mean log loss (nats): what settings are chosen by."""
+    right = np.argmax(probabilities, axis=1) == labels
+    return float(right.mean()), float(log_losses(probabilities, labels).mean())
