@@ -1,0 +1,156 @@
+"""A folder of runs -> plain data. Reads what lies there, believes nothing, never imports torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from ..errors import DataError
+from .text import Json, clean, visible
+
+Doc = dict[str, Json]
+
+DOCUMENTS = ("rank.json", "curve.json", "map.json", "findings.json")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One ``run.json`` with the ``metrics.jsonl`` beside it; ``name`` is its folder, seen from the report."""
+
+    name: str
+    document: Doc
+    log: list[Doc] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything a folder holds that a report can show. Empty parts are empty, never made up."""
+
+    title: str
+    rows: list[Doc] = field(default_factory=list)
+    rank: Doc = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    curve: Doc = field(default_factory=dict)
+    map: Doc = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def part(document: Doc, key: str) -> Doc:
+    """Return the object under a key, or an empty one."""
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def parts(document: Doc, key: str) -> list[Doc]:
+    """Return the objects of the list under a key; anything that is not an object is left out."""
+    value = document.get(key)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def words(document: Doc, key: str, default: str = "") -> str:
+    """Return the value under a key as text."""
+    value = document.get(key)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    return default
+
+
+def names(document: Doc, key: str) -> list[str]:
+    """Return the texts of the list under a key."""
+    value = document.get(key)
+    return [str(item) for item in value if isinstance(item, str | int)] if isinstance(value, list) else []
+
+
+def collect(folder: Path) -> Found:
+    """Read every document a report knows, in the folder and below it.
+
+    A file that cannot be read is named on the page instead of stopping it: a report of a run that was
+    killed is when one is needed most.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, or if it holds nothing to report.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"cannot report on '{folder}': no such folder; expected a folder that a command wrote"
+        )
+    unreadable: list[str] = []
+    documents = {name: _document(folder / name, folder, unreadable) for name in DOCUMENTS}
+    rows, runs = _walk(folder, unreadable)
+    found = Found(
+        title=visible(folder.resolve().name) or "report",
+        rows=rows,
+        rank=documents["rank.json"],
+        runs=runs,
+        curve=documents["curve.json"],
+        map=documents["map.json"],
+        findings=names(documents["findings.json"], "sentences"),
+        unreadable=unreadable,
+    )
+    _refuse_nothing(found, folder)
+    return found
+
+
+def _refuse_nothing(found: Found, folder: Path) -> None:
+    if any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings)):
+        return
+    broken = f"; could not read {', '.join(found.unreadable[:5])}" if found.unreadable else ""
+    raise DataError(
+        f"nothing to report in '{folder}': looked for {', '.join(DOCUMENTS)} in it, and for rows/*.json and "
+        f"run.json in it and below{broken}; run rank, tune, adapt, curve or demo with --out {folder} first"
+    )
+
+
+def _walk(folder: Path, unreadable: list[str]) -> tuple[list[Doc], list[Run]]:
+    rows: dict[str, Doc] = {}
+    runs: list[Run] = []
+    for here, inside, files in os.walk(folder):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        at = Path(here)
+        if at.name == "rows":
+            for name in sorted(files):
+                if name.endswith(".json") and (row := _document(at / name, folder, unreadable)):
+                    rows.setdefault(json.dumps(row, sort_keys=True), row)  # merged folders repeat rows
+        elif "run.json" in files and (document := _document(at / "run.json", folder, unreadable)):
+            place = at.relative_to(folder).as_posix()
+            name = visible(folder.resolve().name if place == "." else place)
+            runs.append(Run(name, document, list(_log(at / "metrics.jsonl", folder, unreadable))))
+    return list(rows.values()), runs
+
+
+def _document(path: Path, folder: Path, unreadable: list[str]) -> Doc:
+    if not path.is_file():
+        return {}
+    try:
+        value = clean(cast(Json, json.loads(path.read_bytes())), f"{folder.resolve().as_posix()}/")
+    except (OSError, ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    unreadable.append(visible(path.relative_to(folder).as_posix()))
+    return {}
+
+
+def _log(path: Path, folder: Path, unreadable: list[str]) -> Iterator[Doc]:
+    """Yield the log points; the last line of a run that was killed may be cut short, and is left out."""
+    if not path.is_file():
+        return
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        unreadable.append(visible(path.relative_to(folder).as_posix()))
+        return
+    for line in lines:
+        try:
+            point = clean(cast(Json, json.loads(line)))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(point, dict):
+            yield point

@@ -1,0 +1,40 @@
+"""A report -> Markdown: the words and the tables; the charts stay on the page."""
+
+from __future__ import annotations
+
+from .blocks import Cell, Report, Section, Table
+from .text import markdown as safe
+
+
+def render(report: Report) -> str:
+    """Return the report as GitHub-flavoured Markdown."""
+    lines = [f"# {safe(report.title)}", "", safe(report.subtitle), ""]
+    lines += [line for warning in report.warnings for line in (f"> **Note.** {safe(warning)}", "")]
+    lines += [f"- {safe(sentence)}" for sentence in report.summary]
+    for section in report.sections:
+        lines += ["", *_section(section)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    lines = [f"## {safe(section.title)}", ""]
+    lines += [line for words in section.words for line in (safe(words), "")]
+    for table in section.tables:
+        lines += [*_table(table), ""]
+    if section.charts:
+        titles = "; ".join(safe(chart.title) for chart in section.charts)
+        lines += [f"Charts in `report.html`: {titles}."]
+    return lines
+
+
+def _table(table: Table) -> list[str]:
+    head = "| " + " | ".join(safe(column.title) for column in table.columns) + " |"
+    rule = "|" + "|".join(" ---: " if column.numeric else " --- " for column in table.columns) + "|"
+    body = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in table.rows]
+    return [f"**{safe(table.caption)}**", "", head, rule, *body]
+
+
+def _cell(cell: Cell) -> str:
+    marks = [f"**{safe(badge.text)}**" for badge in cell.badges]
+    note = [f"({safe(cell.note)})"] if cell.note else []
+    return " ".join([safe(cell.text), *note, *marks])

@@ -1,0 +1,159 @@
+"""Found data -> the sections of a report, in reading order. A section without data does not exist."""
+
+from __future__ import annotations
+
+from . import charts, efficiency, maps, plot, provenance, runs, summary, tables
+from .blocks import Chart, Report, Section
+from .collect import Doc, Found, Run, parts, words
+from .estimate import spearman
+from .leaderboard import Board, boards
+
+SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
+FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
+VALIDATION = (
+    ("val_accuracy", "Validation accuracy", "Higher"),
+    ("val_log_loss", "Validation log loss", "Lower"),
+)
+
+
+def build(found: Found) -> Report:
+    """Return the whole report of what was found."""
+    leaders = boards(found)
+    told = bool(found.findings)  # then the summary does not say what the numbers say, and the sections do
+    made = [
+        *leaderboards(leaders, told),
+        *proxies(leaders),
+        *recipes(found, told),
+        *adaptation(found),
+        *learning(found),
+        *label_efficiency(found, told),
+        *feature_maps(found.map),
+        *measurements(found),
+        *provenance.section(found),
+    ]
+    return Report(
+        title=found.title,
+        subtitle=provenance.subtitle(found),
+        tiles=summary.tiles(found, leaders),
+        summary=summary.sentences(found, leaders),
+        warnings=summary.warnings(found),
+        sections=made,
+    )
+
+
+def leaderboards(leaders: list[Board], told: bool) -> list[Section]:
+    """Return one section per leaderboard: the chart, then the table."""
+    made = []
+    for i, board in enumerate(leaders):
+        tag = f"leaderboard{i or ''}"
+        chart = charts.leaderboard(board, f"{tag}-chart")
+        title = "Leaderboard" + (f": {board.dataset}" if len(leaders) > 1 else "")
+        said = [SHARED + (FROM_ROWS if board.basis == "rows" else "")]
+        if told:
+            said = [" ".join(summary.leader(board)), *said]
+        table = tables.leaderboard(board, f"{tag}-table")
+        made.append(Section(tag, title, said, [chart] if chart else [], [table]))
+    return made
+
+
+def proxies(leaders: list[Board]) -> list[Section]:
+    """Return the cheap proxies drawn against the final numbers, where at least two models have both."""
+    made: list[Chart] = []
+    for i, board in enumerate(leaders):
+        names = dict.fromkeys(name for entry in board.entries for name in entry.proxies)
+        for j, name in enumerate(names):
+            pairs = [(x, e.final) for e in board.entries if (x := e.proxies.get(name)) is not None]
+            known = [(x, y) for x, y in pairs if y is not None]
+            if len(known) > 1:
+                rho = spearman([x for x, _ in known], [y for _, y in known])
+                made.append(charts.proxy(board, name, f"proxy{i}-{j}", rho))
+    note = "How well the cheap scores foresaw the final numbers. With few models a perfect order can be luck."
+    return [Section("proxies", "Proxies against final numbers", [note], made)] if made else []
+
+
+def recipes(found: Found, told: bool) -> list[Section]:
+    """Return the finetuning runs side by side."""
+    known = runs.finetuned(found)
+    if not known:
+        return []
+    note = "Choices are made on the validation split; the test split is only looked at afterwards. "
+    note += "Intervals below accuracies are 95%, from the count of images."
+    title = "Recipes compared" if len(known) > 1 else "The finetuning run"
+    ordered = sorted(known, key=lambda run: (runs.setting(run), -(summary.accuracy(run) or 0.0)))
+    return [
+        Section(
+            "recipes",
+            title,
+            [*(summary.best_recipe(known) if told else []), note],
+            tables=[tables.recipes(ordered)],
+        )
+    ]
+
+
+def adaptation(found: Found) -> list[Section]:
+    """Return the adaptation runs and what they kept."""
+    known = runs.adapted(found)
+    note = "Adaptation looks at images without labels; monitors decide whether its weights are kept."
+    return [Section("adaptation", "Adaptation", [note], tables=[tables.adaptations(known)])] if known else []
+
+
+def learning(found: Found) -> list[Section]:
+    """Return the learning curves: one loss chart per objective, then what validation said."""
+    known = [run for run in found.runs if run.log]
+    order = list(runs.labels_of(known).values())
+    made = [chart for i, name in enumerate(runs.objectives(known)) for chart in _loss(known, order, name, i)]
+    for key, title, better in VALIDATION:
+        if curves := runs.curves(known, key):
+            made.append(charts.learning(curves, order, title, f"{better} is better.", f"curve-{key}"))
+    if not made:
+        return []
+    note = (
+        "One line per run; press a name to hide or show it. Steps count over all stages of a run; a diamond "
+        "marks where a later stage begins. Losses of different objectives do not compare: each has its chart."
+    )
+    return [Section("learning", "Learning curves", [note], made, legend=plot.swatches(order, lines=True))]
+
+
+def _loss(known: list[Run], order: list[str], objective: str, i: int) -> list[Chart]:
+    curves = runs.curves(known, "loss", objective)
+    title = f"Training loss, {objective}" if objective else "Training loss"
+    return [charts.learning(curves, order, title, "Lower is better.", f"curve-loss-{i}")] if curves else []
+
+
+def label_efficiency(found: Found, told: bool) -> list[Section]:
+    """Return the label-efficiency charts and the paired gains over the base model."""
+    curve = found.curve
+    metrics = efficiency.metrics_of(curve)
+    if not metrics:
+        return []
+    made = [maps.label_efficiency(curve, m, f"labels-{m}") for m in ("accuracy", "log_loss") if m in metrics]
+    made = made or [maps.label_efficiency(curve, metrics[0], f"labels-{metrics[0]}")]
+    legend = plot.swatches(efficiency.models(curve))
+    said = (
+        [verdict] if told and (verdict := words(curve, "verdict")) and verdict not in found.findings else []
+    )
+    said += summary.gains(found) if told else []
+    said.append("Seeds draw other labels; differences are paired by seed, on the same images.")
+    grid = [tables.gains(curve)] if any(efficiency.gains(curve, metric) for metric in metrics) else []
+    return [Section("labels", "Label efficiency", said, made, grid, legend)]
+
+
+def feature_maps(document: Doc) -> list[Section]:
+    """Return the feature maps, one chart per model, with one legend of classes for all."""
+    classes = maps.class_names(document)
+    items = parts(document, "maps")
+    made = [maps.feature_map(item, classes, f"map-{i}") for i, item in enumerate(items)]
+    made = [chart for chart in made if chart.figure["data"]]
+    note = "Each dot is an image, placed by its features in two dimensions. Press a class to hide or show it."
+    legend = maps.legend(document, classes)
+    return [Section("maps", "Feature maps", [note], made, legend=legend)] if made else []
+
+
+def measurements(found: Found) -> list[Section]:
+    """Return every result row, averaged over seeds."""
+    note = "The CSV file holds each row by itself, with all its settings."
+    return (
+        [Section("rows", "All measurements", [note], tables=[tables.result_rows(found.rows)])]
+        if found.rows
+        else []
+    )
