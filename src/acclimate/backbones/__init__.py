@@ -1,0 +1,24 @@
+"""Models and their features: names and files -> Backbone; Backbone and Images -> Features."""
+
+from acclimate.backbones.device import Precision, autocast, choose_device, choose_precision
+from acclimate.backbones.extract import extract, to_batch
+from acclimate.backbones.load import from_module, load_backbone
+from acclimate.backbones.model import Backbone, Preprocess, digest
+from acclimate.backbones.weights import load_strictly, read_weights, save_weights
+
+__all__ = [
+    "Backbone",
+    "Precision",
+    "Preprocess",
+    "autocast",
+    "choose_device",
+    "choose_precision",
+    "digest",
+    "extract",
+    "from_module",
+    "load_backbone",
+    "load_strictly",
+    "read_weights",
+    "save_weights",
+    "to_batch",
+]

@@ -1,0 +1,206 @@
+"""From what the user wrote to a Backbone: an embedded model, a timm name, a local file, a run or a random start."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from acclimate.backbones.model import Backbone, Headed, Preprocess, create, digest
+from acclimate.backbones.weights import SUFFIXES, load_strictly, read_weights
+from acclimate.catalogue import zoo_weights
+from acclimate.errors import ModelError, unknown
+
+
+def load_backbone(model: str | Path | Backbone, *, image_size: int | None = None) -> Backbone:
+    """Return the backbone a name or path stands for.
+
+    Parameters
+    ----------
+    model
+        ``zoo:NAME`` (embedded), ``timm:NAME`` or a bare timm name (pretrained weights from the hub or its local cache),
+        ``random:ARCH`` (random start), a run's folder, a folder with ``config.json`` and weights as the hub has them, a
+        weights file that says what it is, or ``ARCH@FILE`` for one that does not. A Backbone is returned as it is.
+    image_size
+        Side of the square input, in pixels; default: what the weights were trained with.
+
+    Raises
+    ------
+    ModelError
+        When the name is unknown, the hub cannot be reached, or the weights do not fit.
+    """
+    if isinstance(model, Backbone):
+        return model
+    text = str(model)
+    kind, _, rest = text.partition(":")
+    if kind in _KINDS:
+        return _KINDS[kind](text, rest, image_size)
+    architecture, at, file = text.partition("@")
+    if at:
+        return _from_file(text, Path(file), {"architecture": architecture}, image_size)
+    if Path(text).exists():
+        return _from_path(text, Path(text), image_size)
+    if text.endswith(SUFFIXES):
+        raise ModelError(f"weights file '{text}' does not exist")
+    return _from_hub(text, text, image_size)
+
+
+def from_module(
+    module: nn.Module, *, name: str, features: int, preprocess: Preprocess, random_start: bool = False
+) -> Backbone:
+    """Return a Backbone around a module of your own that gives ``(n, d)`` or ``(n, d, h, w)`` features.
+
+    Parameters
+    ----------
+    features
+        d, the width of the features.
+    """
+    headed = Headed(module, features).eval()
+    architecture = f"module:{type(module).__name__}"
+    return Backbone(name, architecture, headed, preprocess, digest(architecture, {}, headed), random_start)
+
+
+def _finish(
+    name: str,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    module: nn.Module,
+    preprocess: Preprocess,
+    random: bool,
+) -> Backbone:
+    module = module.eval().to(memory_format=torch.channels_last)
+    key = digest(architecture, arguments, module)
+    return Backbone(name, architecture, module, preprocess, key, random, dict(arguments))
+
+
+def _sized(architecture: str, image_size: int | None) -> dict[str, Any]:
+    """Arguments that make an architecture take another image size; only those with position embeddings need one."""
+    config = timm.get_pretrained_cfg(architecture)
+    if image_size is None or config is None or not config.fixed_input_size:
+        return {}
+    return {"img_size": image_size}
+
+
+def _config(module: nn.Module) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = module.pretrained_cfg  # type: ignore[assignment]  # set by timm on every model
+    return config
+
+
+def _square(image_size: int | None) -> tuple[int, int] | None:
+    return None if image_size is None else (image_size, image_size)
+
+
+def _from_random(name: str, architecture: str, image_size: int | None) -> Backbone:
+    arguments = _sized(architecture, image_size) if timm.is_model(architecture.partition(".")[0]) else {}
+    module = create(architecture, arguments)
+    preprocess = Preprocess.from_config(_config(module), _square(image_size))
+    return _finish(name, architecture, arguments, module, preprocess, random=True)
+
+
+def _from_zoo(name: str, _: str, image_size: int | None) -> Backbone:
+    with resources.as_file(zoo_weights(name)) as file:
+        return _from_file(name, file, {}, image_size)
+
+
+def _from_hub(name: str, architecture: str, image_size: int | None) -> Backbone:
+    create_check = architecture.partition(".")[0]
+    if not timm.is_model(create_check):
+        create(architecture, {})  # raises, naming the nearest
+    config = timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    if config is None or not config.has_weights:
+        raise ModelError(
+            f"timm has no pretrained weights for '{architecture}'; expected one of "
+            f"{', '.join(timm.list_pretrained(f'{create_check}*')[:5]) or 'acclimate models'}, or "
+            f"'random:{architecture}' if you want a random start"
+        )
+    arguments = _sized(architecture, image_size)
+    module = _download(architecture, arguments)
+    preprocess = Preprocess.from_config(_config(module), _square(image_size))
+    return _finish(name, architecture, arguments, module, preprocess, random=False)
+
+
+def _download(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Fetch pretrained weights through timm; whatever the network libraries raise becomes one clear line."""
+    level = logging.getLogger("timm").level
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    try:
+        module: nn.Module = timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"cannot get the pretrained weights of '{architecture}': the model hub cannot be reached and they are not in "
+            f"its local cache ({type(error).__name__}). Download them elsewhere and give '{architecture}@FILE', or "
+            "use an embedded model: 'acclimate models --family zoo'"
+        ) from error
+    finally:
+        logging.getLogger("timm").setLevel(level)
+    return module
+
+
+def _from_path(name: str, path: Path, image_size: int | None) -> Backbone:
+    if path.is_file():
+        return _from_file(name, path, {}, image_size)
+    weights = next(
+        (
+            path / f
+            for f in ("weights.safetensors", "model.safetensors", "pytorch_model.bin")
+            if (path / f).is_file()
+        ),
+        None,
+    )
+    if weights is None:
+        raise ModelError(
+            f"folder '{path}' holds no weights; expected a run's weights.safetensors or a hub's model.safetensors"
+        )
+    config = path / "config.json"
+    card = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    return _from_file(name, weights, card, image_size)
+
+
+def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int | None) -> Backbone:
+    if not path.is_file():
+        raise ModelError(f"weights file '{path}' does not exist")
+    tensors, header = read_weights(path)
+    card = {**card, **header}
+    if "architecture" not in card:
+        raise ModelError(
+            f"'{path}' does not say what architecture it is for; give it as 'ARCH@{path}', such as 'resnet50@{path}'"
+        )
+    architecture = str(card["architecture"])
+    arguments = {**card.get("arguments", {}), **_sized_if_known(architecture, image_size)}
+    module = create(architecture, arguments)
+    spare = set(card.get("classifier", ()))
+    kept = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items() if key not in spare}
+    load_strictly(module, kept, architecture=architecture, where=str(path))
+    preprocess = _preprocess(card, module, image_size)
+    return _finish(name, architecture, arguments, module, preprocess, bool(card.get("random_start", False)))
+
+
+def _sized_if_known(architecture: str, image_size: int | None) -> dict[str, Any]:
+    return _sized(architecture, image_size) if timm.is_model(architecture.partition(".")[0]) else {}
+
+
+def _preprocess(card: Mapping[str, Any], module: nn.Module, image_size: int | None) -> Preprocess:
+    """Preprocessing from our own header, else from a hub's ``pretrained_cfg``, else from timm's default for it."""
+    if "preprocess" not in card:
+        return Preprocess.from_config(
+            {**_config(module), **card.get("pretrained_cfg", {})}, _square(image_size)
+        )
+    stored = {key: tuple(v) if isinstance(v, list) else v for key, v in card["preprocess"].items()}
+    extra = set(stored) - set(asdict(Preprocess((1, 1))))
+    if extra:
+        raise ModelError(
+            f"the weights' header has an unknown preprocessing key: {unknown('key', sorted(extra)[0], asdict(Preprocess((1, 1))))}"
+        )
+    size = _square(image_size)
+    return Preprocess(**(stored if size is None else {**stored, "size": size, "crop_pct": 1.0}))
+
+
+_KINDS = {"zoo": _from_zoo, "timm": _from_hub, "random": _from_random}

@@ -1,0 +1,53 @@
+"""What every timm network can be asked: pooled features, the classifier on top, a new classifier.
+
+timm gives these methods to all its models, but ``nn.Module``'s type does not know them: the casts stand here, once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+
+def pooled(network: nn.Module, x: Tensor) -> Tensor:
+    """Return what the classifier sees: pooled features ``(n, d)`` of a batch ``(n, 3, h, w)``."""
+    timm_network = cast(Any, network)
+    features: Tensor = timm_network.forward_head(timm_network.forward_features(x), pre_logits=True)
+    return features.flatten(1)
+
+
+def classifiers(network: nn.Module) -> list[nn.Module]:
+    """Return the classifier on top as a list: empty without one, two for distilled transformers."""
+    heads = cast(Any, network).get_classifier()
+    candidates = list(heads) if isinstance(heads, list | tuple | nn.ModuleList) else [heads]
+    return [
+        head for head in candidates if isinstance(head, nn.Module) and any(True for _ in head.parameters())
+    ]
+
+
+def classifier_names(network: nn.Module) -> set[str]:
+    """Return the parameter names of the classifier on top; empty for a network without one."""
+    ids = {id(p) for head in classifiers(network) for p in head.parameters()}
+    return {name for name, p in network.named_parameters() if id(p) in ids}
+
+
+def reset_classifier(network: nn.Module, n_classes: int) -> None:
+    """Put a new classifier on top, all zeros; 0 classes take it away."""
+    cast(Any, network).reset_classifier(n_classes)
+    for head in classifiers(network):
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
+
+
+def feature_width(network: nn.Module, size: tuple[int, int]) -> int:
+    """Return d by running one black image: timm's ``num_features`` is not the pooled width of every architecture."""
+    training = {module for module in network.modules() if module.training}
+    network.eval()
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    with torch.inference_mode():
+        width = pooled(network, torch.zeros(1, 3, *size, device=device)).shape[1]
+    for module in training:
+        module.training = True
+    return int(width)

@@ -1,0 +1,63 @@
+"""Cross-entropy on labels, with label smoothing (Szegedy et al. 2016, section 7) and class weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from acclimate.objectives.base import Settings
+from acclimate.views import Augment
+
+
+class SupervisedSettings(Settings):
+    """Settings of the supervised objective.
+
+    Attributes
+    ----------
+    label_smoothing
+        Probability spread evenly over all classes, in [0, 1).
+    class_weights
+        ``balanced`` weighs each class by n / (C n_c), as scikit-learn does; ``none`` counts every image once.
+    """
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: str = Field(default="none", pattern="^(none|balanced)$")
+
+
+class Supervised:
+    """Mean cross-entropy of the network's logits against the labels."""
+
+    needs_labels: ClassVar[bool] = True
+    views: Sequence[Augment] = ()
+
+    def __init__(self, settings: SupervisedSettings) -> None:
+        self.settings = settings
+
+    def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
+        """Keep the network; balanced weights are worked out from the counts, 0 for a class without images."""
+        self.network = network
+        self.weight: Tensor | None = None
+        if self.settings.class_weights == "balanced":
+            counts = torch.tensor(class_counts, dtype=torch.float32)
+            weight = counts.sum() / (len(counts) * counts.clamp(min=1)) * (counts > 0)
+            self.weight = weight.to(next(network.parameters()).device)
+        return nn.ModuleDict()
+
+    def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
+        """Return the mean cross-entropy; weighted, it is the weighted mean, as torch defines it."""
+        if labels is None:
+            raise ValueError(
+                "the supervised objective needs labels"
+            )  # the recipe's needs_labels rules this out
+        logits = self.network(views[0]).float()
+        return F.cross_entropy(
+            logits, labels, weight=self.weight, label_smoothing=self.settings.label_smoothing
+        )
+
+    def after_step(self, progress: float) -> None:
+        """Nothing: everything here has a gradient."""

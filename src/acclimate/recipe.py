@@ -1,0 +1,220 @@
+"""Recipes: a list of stages, each objective x scope x data x schedule. TOML in and out, checked whole before any work."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from acclimate.errors import RecipeError, ScopeError, unknown
+from acclimate.objectives import OBJECTIVES, Objective, Settings
+from acclimate.scope import parse_scope
+from acclimate.store import write_atomic
+from acclimate.views import AUGMENTS
+
+
+class Stage(BaseModel):
+    """One stage: what is minimised, what moves, and for how long.
+
+    Attributes
+    ----------
+    objective
+        A name in ``OBJECTIVES``.
+    scope
+        Which parameters train; see ``acclimate.scope``.
+    options
+        Settings of the objective, checked against its own list.
+    augment
+        Augmentation of a supervised stage, a name in ``AUGMENTS``; an objective with views of its own ignores it.
+    epochs, steps
+        Length; exactly one of the two.
+    batch
+        Images an optimizer step sees at once; ``accumulate`` such batches make one step.
+    lr
+        Peak learning rate of what is new (classifier, heads).
+    backbone_lr
+        Factor on ``lr`` for the pretrained parameters, at least 0.
+    optimizer
+        ``adamw`` or ``sgd`` (Nesterov momentum 0.9).
+    weight_decay
+        Not applied to biases and to the scale and shift of normalisation layers.
+    warmup
+        Share of the steps in which the rate rises linearly, in [0, 1).
+    clip
+        Largest global gradient norm; 0 switches clipping off.
+    bn_stats
+        ``adapt`` lets batch norms that train move their running statistics; ``frozen`` never.
+    patience
+        Epochs without a better validation log loss before the stage ends early; 0 never ends early.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    objective: str = "supervised"
+    scope: str
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    augment: str = "light"
+    epochs: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=64, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    lr: float = Field(gt=0)
+    backbone_lr: float = Field(default=1.0, ge=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    clip: float = Field(default=1.0, ge=0)
+    bn_stats: Literal["adapt", "frozen"] = "adapt"
+    patience: int = Field(default=0, ge=0)
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, name: str) -> str:
+        if name not in OBJECTIVES:
+            raise ValueError(unknown("objective", name, OBJECTIVES))
+        return name
+
+    @field_validator("scope")
+    @classmethod
+    def _readable_scope(cls, text: str) -> str:
+        try:
+            parse_scope(text)
+        except ScopeError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @field_validator("augment")
+    @classmethod
+    def _known_augment(cls, name: str) -> str:
+        if name not in AUGMENTS:
+            raise ValueError(unknown("augmentation", name, AUGMENTS))
+        return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Stage:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a stage needs exactly one of 'epochs' and 'steps'")
+        self.settings()
+        if not self.needs_labels and parse_scope(self.scope).head_only:
+            raise ValueError(
+                f"objective '{self.objective}' has no classifier to train; scope 'head' leaves it nothing"
+            )
+        return self
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the stage uses the labelled training images; else it uses the unlabelled pool."""
+        return OBJECTIVES[self.objective][0].needs_labels
+
+    def settings(self) -> Settings:
+        """Return the objective's settings, checked."""
+        kind = OBJECTIVES[self.objective][1]
+        try:
+            return kind.model_validate(self.options)
+        except ValidationError as error:
+            raise ValueError(_plain(error, kind)) from None
+
+    def build(self) -> Objective:
+        """Return a fresh objective."""
+        kind, _ = OBJECTIVES[self.objective]
+        return kind(self.settings())  # type: ignore[arg-type]  # the dict pairs each class with its own settings
+
+
+class Recipe(BaseModel):
+    """A named list of stages.
+
+    Attributes
+    ----------
+    source
+        Where the recipe comes from: a paper and what deviates from it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    source: str = ""
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the last stage trains a classifier."""
+        return self.stages[-1].needs_labels
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML that ``parse_recipe`` reads back to an equal recipe; defaults are written out."""
+        lines = [f"name = {json.dumps(self.name)}", f"source = {json.dumps(self.source)}"]
+        for stage in self.stages:
+            values = stage.model_dump(exclude_none=True)
+            options = values.pop("options")
+            lines += ["", "[[stages]]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+            if options:
+                lines += [
+                    "[stages.options]",
+                    *(f"{key} = {json.dumps(value)}" for key, value in options.items()),
+                ]
+        return "\n".join(lines) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the recipe as TOML."""
+        write_atomic(path, self.to_toml())
+
+
+def _plain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return pydantic's first complaint as one line; an unknown key names the nearest known one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = Stage if "stages" in first["loc"] else model
+        return unknown("key", str(first["loc"][-1]), known.model_fields)
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
+    return f"{where}: {message}{got}" if where else message
+
+
+def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
+    """Check a recipe given as plain values.
+
+    Raises
+    ------
+    RecipeError
+        With the place and the first thing that is wrong.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {where}: {_plain(error, Recipe)}") from None
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes that ship with the program."""
+    files = resources.files("acclimate").joinpath("recipes").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def load_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """Return a recipe by its name or from a TOML file.
+
+    Raises
+    ------
+    RecipeError
+        For an unknown name (the nearest one is named), an unreadable file, or a setting that is out of range.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    text = str(recipe)
+    if text in recipe_names():
+        source = resources.files("acclimate").joinpath("recipes", f"{text}.toml").read_text(encoding="utf-8")
+    elif Path(text).is_file():
+        source = Path(text).read_text(encoding="utf-8")
+    else:
+        raise RecipeError(f"{unknown('recipe', text, recipe_names())}, or a TOML file")
+    try:
+        values = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe '{text}' is not valid TOML: {error}") from None
+    return parse_recipe(values, where=f"'{text}'")

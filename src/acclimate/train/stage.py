@@ -1,0 +1,230 @@
+"""THE loop: one stage, from whatever step it stands at to its end. The only training loop of the program."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from acclimate.backbones import Precision
+from acclimate.errors import Interrupted, TrainingError
+from acclimate.objectives import Objective
+from acclimate.recipe import Stage
+from acclimate.schedule import batch_indices, learning_rate, step_seed, steps_per_epoch
+from acclimate.scope import set_mode
+from acclimate.train.batches import Batches, Indices, logits
+from acclimate.train.checkpoint import Best, Position, save_position
+from acclimate.train.journal import Journal, Meter
+from acclimate.train.optimizer import set_rate
+
+CHECK_EVERY = 10  # steps between looks at the loss on an accelerator, where each look waits for the device
+EVALUATIONS = 50  # at most, on validation, in one stage
+LOG_POINTS = 60  # lines in metrics.jsonl for each stage, beside those of the evaluations
+
+
+@dataclass
+class StageRun:
+    """One stage, ready to run: everything is built, nothing is done.
+
+    Attributes
+    ----------
+    module
+        What the objective's forward pass runs: the network, or its classifier alone on cached features.
+    images, labels
+        Training images, and every image's label.
+    val
+        Labelled images held out for the choice of the best step; may be empty.
+    """
+
+    stage: Stage
+    index: int
+    module: nn.Module
+    network: nn.Module
+    objective: Objective
+    extra: nn.ModuleDict
+    optimizer: torch.optim.Optimizer
+    batches: Batches
+    images: Indices
+    labels: Tensor
+    val: Indices
+    fabric: Fabric
+    precision: Precision
+    seed: int
+    folder: Path
+    checkpoint_seconds: float
+
+    @property
+    def per_epoch(self) -> int:
+        """Optimizer steps in one epoch."""
+        return steps_per_epoch(len(self.images), self.stage.batch * self.stage.accumulate)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole stage."""
+        return self.stage.steps or (self.stage.epochs or 0) * self.per_epoch
+
+    def run(self, position: Position, journal: Journal) -> Position:
+        """Go on from ``position`` to the end of the stage; the network ends at its best validation."""
+        title = f"{self.index + 1}. {self.stage.objective}, {self.stage.scope}"
+        meter = journal.stage(title, steps=self.steps, done=position.step)
+        before = position.seconds, position.images
+        saved = time.perf_counter()
+        set_mode(self.network, bn_stats=self.stage.bn_stats)
+        with _stop_on_interrupt() as stop:
+            while position.step < self.steps and not self._exhausted(position):
+                loss = self._step(position, meter)
+                self._log(position, loss, meter, journal)
+                position.seconds, position.images = before[0] + meter.seconds, before[1] + meter.images
+                if stop.is_set() or time.perf_counter() - saved > self.checkpoint_seconds:
+                    self.save(position, journal)
+                    saved = time.perf_counter()
+                if stop.is_set():
+                    raise Interrupted(
+                        f"stopped at step {position.step} of {self.steps} of stage {self.index + 1}; nothing is "
+                        f"lost. Give the same command again to go on (run folder: '{self.folder}')"
+                    )
+        if position.best.state is not None:
+            self.network.load_state_dict(position.best.state)
+        return position
+
+    def save(self, position: Position, journal: Journal) -> None:
+        """Write a checkpoint of this very moment."""
+        position.network = self.network.state_dict()
+        position.extra = self.extra.state_dict()
+        position.optimizer = self.optimizer.state_dict()
+        position.journal = journal.position
+        save_position(self.folder, position)
+
+    def restore(self, position: Position) -> None:
+        """Put network, heads and optimizer where the checkpoint left them."""
+        self.network.load_state_dict(position.network)
+        self.extra.load_state_dict(position.extra)
+        self.optimizer.load_state_dict(position.optimizer)
+
+    def _step(self, position: Position, meter: Meter) -> float | None:
+        """Do one optimizer step and return its loss, or None where nobody looked at it."""
+        step, stage = position.step, self.stage
+        rate = learning_rate(step, self.steps, base=stage.lr, warmup=math.ceil(stage.warmup * self.steps))
+        set_rate(self.optimizer, rate)
+        losses, seen, waited = [], 0, 0.0
+        for part in range(stage.accumulate):
+            began = time.perf_counter()
+            seed = step_seed("step", self.seed, self.index, step, part)
+            chosen = batch_indices(
+                self.images,
+                step * stage.accumulate + part,
+                batch=stage.batch,
+                seed=step_seed(self.seed, self.index),
+            )
+            views = self.batches.views(chosen, seed)
+            waited += time.perf_counter() - began
+            losses.append(self._backward(views, chosen, seed))
+            seen += len(chosen)
+        loss = self._checked(torch.stack(losses).sum(), step)
+        if stage.clip:
+            self.fabric.clip_gradients(
+                self._trained(), self.optimizer, max_norm=stage.clip, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.objective.after_step((step + 1) / self.steps)
+        position.step += 1
+        meter.advance(seen, waited)
+        return loss
+
+    def _trained(self) -> nn.ModuleList:
+        return nn.ModuleList([self.network, self.extra])
+
+    def _backward(self, views: list[Tensor], chosen: Indices, seed: int) -> Tensor:
+        """Add one batch's gradients. Models draw dropout from torch's global generator: it is lent a seed, then restored."""
+        device = self.fabric.device
+        labels = self.labels[torch.from_numpy(chosen)].to(device) if self.stage.needs_labels else None
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            with self.fabric.autocast():
+                loss = self.objective.loss(views, labels) / self.stage.accumulate
+        self.fabric.backward(loss)
+        return loss.detach()
+
+    def _checked(self, loss: Tensor, step: int) -> float | None:
+        if self.fabric.device.type != "cpu" and step % CHECK_EVERY:
+            return None
+        value = float(loss)
+        if not math.isfinite(value):
+            rate = self.optimizer.param_groups[0]["lr"]
+            raise TrainingError(
+                f"the loss is {value} at step {step} of stage {self.index + 1} ({self.stage.objective}), learning rate "
+                f"{rate:.2g}; expected a finite number. Lower 'lr' of that stage, or set 'clip'"
+            )
+        return value
+
+    def _log(self, position: Position, loss: float | None, meter: Meter, journal: Journal) -> None:
+        """Write a line when one is due: at the end of an epoch of a stage with validation, and now and then."""
+        step = position.step
+        line: dict[str, float | int | str | None] = {
+            "stage": self.index,
+            "step": step,
+            "epoch": round(step / self.per_epoch, 4),
+            "loss": loss,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        evaluates = self.stage.needs_labels and len(self.val) and self._is_evaluated(step)
+        if evaluates:
+            line |= self._evaluate(position)
+        if evaluates or step % max(1, self.steps // LOG_POINTS) == 0:
+            journal.write(line | meter.reading())
+
+    def _is_evaluated(self, step: int) -> bool:
+        """At the end of each epoch, but at most ``EVALUATIONS`` times: an epoch of few labels is a step or two."""
+        every = max(self.per_epoch, math.ceil(self.steps / EVALUATIONS))
+        return step % every == 0 or step == self.steps
+
+    def _evaluate(self, position: Position) -> dict[str, float | int | str | None]:
+        device = self.fabric.device.type
+        scores = logits(self.module, self.batches, self.val, precision=self.precision, device=device)
+        truth = self.labels[torch.from_numpy(self.val)]
+        log_loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(scores).double(), truth))
+        accuracy = float(np.mean(scores.argmax(1) == truth.numpy()))
+        if log_loss < position.best.log_loss:
+            state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+            position.best = Best(log_loss, position.step, state)
+        return {"val_log_loss": log_loss, "val_accuracy": accuracy}
+
+    def _exhausted(self, position: Position) -> bool:
+        """Whether validation has not improved for ``patience`` epochs."""
+        if not self.stage.patience or position.best.state is None:
+            return False
+        waited = position.step - position.best.step
+        return self._is_evaluated(position.step) and waited >= self.stage.patience * self.per_epoch
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C (or SIGTERM) into a flag that the loop reads between steps; a second one stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,65 @@
+"""Recipes: TOML in and out, and every mistake found before any work."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from acclimate.errors import RecipeError
+from acclimate.recipe import load_recipe, parse_recipe, recipe_names
+
+STAGE = {"scope": "head", "epochs": 1, "lr": 0.1}
+
+
+def test_the_promised_recipes_ship() -> None:
+    assert {"linear", "bn", "bn-paper", "finetune", "staged", "adapt"} <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_round_trip(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.source
+    recipe.save(tmp_path / "recipe.toml")
+    assert load_recipe(tmp_path / "recipe.toml") == recipe
+    assert parse_recipe(tomllib.loads(recipe.to_toml()), where="again") == recipe
+
+
+def test_adapt_is_byol_then_head_then_all() -> None:
+    stages = load_recipe("adapt").stages
+    assert [(s.objective, s.scope) for s in stages] == [("byol", "all"), ("supervised", "head"), ("supervised", "all")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lerning_rate": 1}, "unknown key 'lerning_rate'"),
+        ({"epoch": 3}, "unknown key 'epoch'; did you mean 'epochs'"),
+        ({"objective": "byool"}, "unknown objective 'byool'; did you mean 'byol'"),
+        ({"scope": "hed"}, "unknown scope term 'hed'; did you mean 'head'"),
+        ({"augment": "lihgt"}, "unknown augmentation 'lihgt'; did you mean 'light'"),
+        ({"lr": -1.0}, "stages.0.lr: .*greater than 0, got -1.0"),
+        ({"lr": "fast"}, "stages.0.lr: .*got 'fast'"),
+        ({"steps": 5}, "exactly one of 'epochs' and 'steps'"),
+        ({"options": {"label_smoothing": 2.0}}, "label_smoothing: .*less than 1, got 2.0"),
+        ({"options": {"smoothing": 0.1}}, "unknown key 'smoothing'; did you mean 'label_smoothing'"),
+        ({"objective": "byol"}, "scope 'head' leaves it nothing"),
+    ],
+)
+def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe({"name": "x", "stages": [{**STAGE, **change}]}, where="'x'")
+
+
+def test_unknown_name_and_bad_files(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="unknown recipe 'liner'; did you mean 'linear'"):
+        load_recipe("liner")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(RecipeError, match="is not valid TOML"):
+        load_recipe(broken)
+    broken.write_text("name = 'x'\nstages = []")
+    with pytest.raises(RecipeError, match="stages: .*at least 1 item"):
+        load_recipe(broken)
