@@ -1,0 +1,239 @@
+"""How a document is shown: as JSON for programs, as tables and sentences for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+Document = dict[str, Any]
+
+
+def show(document: Document, *, as_json: bool) -> None:
+    """Print a command's document on stdout."""
+    if as_json:
+        json.dump(_finite(document), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    console = Console()
+    painter = _PAINTERS.get(document["command"], _plain)
+    (_dry if document.get("dry_run") else painter)(console, document)
+
+
+def _finite(value: Any) -> Any:
+    """Return the same with NaN and infinity as null: JSON has neither."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return escape(str(value))
+
+
+def _table(console: Console, rows: list[Document], columns: dict[str, str]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in columns.values():
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(_number(row.get(key)) for key in columns))
+    console.print(table)
+
+
+def _plain(console: Console, document: Document) -> None:
+    for key, value in document.items():
+        if key in ("command", "version") or isinstance(value, dict | list):
+            continue
+        console.print(f"{key:>18}  {_number(value)}")
+
+
+def _models(console: Console, document: Document) -> None:
+    columns = {
+        "name": "model",
+        "family": "family",
+        "parameters": "parameters",
+        "licence": "licence",
+        "source": "source",
+    }
+    _table(console, document["models"], columns)
+
+
+def _rank(console: Console, document: Document) -> None:
+    rows = [
+        {**line, **line["proxies"], "model": line["model"] + _loud(line), "interval": _interval(line)}
+        for line in document["models"]
+    ]
+    columns = {
+        "rank": "rank",
+        "model": "model",
+        "knn": "kNN",
+        "logistic": "logistic",
+        "final": "final",
+        "interval": "90% interval",
+        "in_set": "in the set",
+        "seconds": "seconds",
+    }
+    _table(console, rows, columns)
+    ties = document["confidence_set"]
+    if len(ties) > 1:
+        console.print(
+            f"These {len(ties)} cannot be told apart on this validation set: {escape(', '.join(ties))}"
+        )
+    else:
+        console.print(f"Best: {escape(document['best'])}")
+    console.print(
+        f"Rows and predictions: {escape(str(document['out']))}. A page of it: acclimate report {escape(str(document['out']))}"
+    )
+
+
+def _interval(line: Document) -> str:
+    return "-" if line["low"] is None else f"{line['low']:.3f} to {line['high']:.3f}"
+
+
+def _loud(document: Document) -> str:
+    return " (RANDOMLY INITIALISED)" if document.get("random_start") else ""
+
+
+def _stages(console: Console, document: Document) -> None:
+    columns = {
+        "objective": "objective",
+        "scope": "scope",
+        "share": "trainable",
+        "trainable": "parameters",
+        "epochs": "epochs",
+        "steps": "steps",
+        "seconds": "seconds",
+        "images_per_second": "images/s",
+        "expected_seconds": "expected s",
+    }
+    rows = [{**s, "share": f"{100 * s['trainable'] / s['total']:.2f}%"} for s in document["stages"]]
+    present = {key: title for key, title in columns.items() if any(key in row for row in rows)}
+    _table(console, rows, present)
+
+
+def _tune(console: Console, document: Document) -> None:
+    console.print(
+        f"[bold]{escape(document['model'])}[/]{_loud(document)} with recipe [bold]{escape(document['recipe'])}[/]"
+    )
+    _stages(console, document)
+    parts = [{"part": part, **document[part]} for part in ("val", "test") if document[part]]
+    columns = {
+        "part": "",
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced",
+        "macro_f1": "macro F1",
+        "auc": "AUC",
+        "log_loss": "log loss",
+        "ece": "ECE",
+    }
+    _table(console, parts, columns)
+    run = escape(document["run"])
+    console.print(f"Run: {run}. Next: acclimate predict {run} IMAGES")
+
+
+def _adapt(console: Console, document: Document) -> None:
+    console.print(
+        f"[bold]{escape(document['model'])}[/]{_loud(document)} adapted with {escape(document['method'])}"
+    )
+    _stages(console, document)
+    monitors = document["monitors"]
+    _table(
+        console,
+        [{"look": look, **monitors[look]} for look in ("start", "adapted")],
+        {
+            "look": "",
+            "feature_std": "feature std",
+            "rankme": "RankMe",
+            "knn_accuracy": "kNN accuracy",
+            "knn_log_loss": "kNN log loss",
+        },
+    )
+    console.print(f"Neighbours in common with the start model: {monitors['neighbour_overlap']:.0%}")
+    console.print(f"Kept: [bold]{document['kept']}[/]. {escape(document['reason'])}")
+    run = escape(document["run"])
+    console.print(f"Run: {run}. Next: acclimate tune DATA --model {run}")
+
+
+def _score(console: Console, document: Document) -> None:
+    values = document.get("values") or {document["score"]: document["value"]}
+    rows = [
+        {"score": name, **document["metrics"][name]["val"], "value": value} for name, value in values.items()
+    ]
+    console.print(
+        f"[bold]{escape(document['model'])}[/]{_loud(document)}: {document['n']:,} training images, {document['d']} dimensions"
+    )
+    _table(
+        console,
+        rows,
+        {
+            "score": "score",
+            "accuracy": "accuracy",
+            "balanced_accuracy": "balanced",
+            "macro_f1": "macro F1",
+            "auc": "AUC",
+            "log_loss": "log loss",
+            "ece": "ECE",
+        },
+    )
+    for warning in document["warnings"]:
+        console.print(f"[yellow]note:[/] {escape(warning)}")
+
+
+def _check(console: Console, document: Document) -> None:
+    console.print(f"{document['images']:,} images, {len(document['classes'])} classes")
+    for problem in document["problems"]:
+        console.print(f"[yellow]-[/] {escape(str(problem))}")
+    if not document["problems"]:
+        console.print("No problem found.")
+
+
+def _dry(console: Console, document: Document) -> None:
+    console.print(f"[bold]Plan of '{document['command']}'[/] (nothing was done)")
+    for name, value in document["images"].items():
+        console.print(f"{name:>10}  {_number(value)}")
+    if "stages" in document:
+        _stages(console, document)
+    else:
+        _table(
+            console,
+            document["models"],
+            {
+                "model": "model",
+                "trainable": "trainable",
+                "total": "parameters",
+                "expected_seconds": "expected s",
+            },
+        )
+    console.print(
+        f"Expected: about {document['expected_seconds']:.0f} s on {document['device']}, decoding not counted"
+    )
+
+
+def _demo(console: Console, document: Document) -> None:
+    for sentence in document["findings"]:
+        console.print(f"- {escape(sentence)}")
+    console.print(f"Report: [bold]{escape(document['report'])}[/]")
+
+
+_PAINTERS = {
+    "models": _models,
+    "rank": _rank,
+    "tune": _tune,
+    "adapt": _adapt,
+    "score": _score,
+    "check": _check,
+    "demo": _demo,
+}

@@ -1,0 +1,323 @@
+"""Protocols: a score or a recipe on (model, data, seed) -> one result row, with the same numbers for both."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from acclimate import __version__
+from acclimate.backbones import Backbone, choose_device, choose_precision, extract
+from acclimate.classifier import Classifier
+from acclimate.errors import InputError, RecipeError, unknown
+from acclimate.images import Images, Split, require_classes
+from acclimate.metrics import measure
+from acclimate.recipe import Recipe, load_recipe, recipe_names
+from acclimate.results import Predictions, Result, Results, plain, row_key, versions
+from acclimate.scores import SCORES
+from acclimate.store import write_atomic
+from acclimate.train import CHECKPOINT, Job, Progress, Trained, probabilities, train
+
+Probabilities = Mapping[str, npt.NDArray[np.float64]]
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every protocol of one comparison shares.
+
+    Attributes
+    ----------
+    split
+        One split for all models and protocols, so that their predictions can be paired image by image.
+    labels
+        The label budget in words, such as ``10`` (a class) or ``25%``; None for all labels.
+    use_test
+        Whether rows are measured on the test part as well. Selection leaves it sealed.
+    """
+
+    images: Images
+    split: Split
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    cache: Path | None = None
+    labels: str | None = None
+    use_test: bool = True
+    quiet: bool = False
+    progress: Progress | None = None
+
+    def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return the labelled parts that rows are measured on, by name."""
+        parts = {"val": self.split.val}
+        if self.use_test:
+            parts["test"] = self.split.test
+        return {name: indices for name, indices in parts.items() if len(indices)}
+
+    def key(self, backbone: Backbone, protocol: str, settings: Mapping[str, Any]) -> str:
+        """Return the key that a row of this setting will have."""
+        return row_key(
+            weights=backbone.digest,
+            fingerprint=self.images.fingerprint,
+            protocol=protocol,
+            settings=settings,
+            seed=self.seed,
+            labels=self.labels,
+        )
+
+
+def protocol_names() -> tuple[str, ...]:
+    """Return every protocol: the scores that classify, then the recipes."""
+    return (*SCORES, *recipe_names())
+
+
+def run_score(setting: Setting, backbone: Backbone, name: str, results: Results | None = None) -> Result:
+    """Fit a score on cached features of the training part and return its row.
+
+    Parameters
+    ----------
+    results
+        Where the row is kept. A row that is there already is returned and nothing is done.
+
+    Raises
+    ------
+    RecipeError
+        For an unknown score; the nearest one is named.
+    """
+    if name not in SCORES:
+        raise RecipeError(unknown("score", name, SCORES))
+    require_classes(setting.images, setting.split)
+    settings = {"parts": list(setting.evaluated())}
+    key = setting.key(backbone, name, settings)
+    if results is not None and results.has(key):
+        return results.get(key)
+    started = time.perf_counter()
+    by_part, chosen, images = _fit_score(setting, backbone, name)
+    seconds = time.perf_counter() - started
+    row = _row(
+        setting,
+        backbone,
+        name,
+        by_part,
+        settings=settings,
+        chosen=chosen,
+        trainable=0,
+        total=backbone.parameters,
+        seconds=seconds,
+        images_per_second=images / max(seconds, 1e-9),
+    )
+    if results is not None:
+        results.append(row, _predictions(setting, by_part))
+    return row
+
+
+def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabilities, dict[str, Any], int]:
+    """Return probabilities of each measured part, what validation chose, and the number of images used."""
+    parts, split = setting.evaluated(), setting.split
+    needed = np.concatenate([split.train, *parts.values()])
+    features = extract(
+        backbone,
+        setting.images,
+        indices=needed,
+        cache=setting.cache,
+        device=setting.device,
+        precision=setting.precision,
+        progress=setting.progress,
+    )
+    x, y, n_classes = features.x, features.y, len(setting.images.classes)
+    fitted = SCORES[name](
+        x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed
+    )
+    by_part = {part: fitted.predict_proba(x[indices]) for part, indices in parts.items()}
+    return by_part, dict(fitted.settings), len(needed)
+
+
+def run_recipe(
+    setting: Setting, backbone: Backbone, recipe: Recipe | str, folder: Path, results: Results | None = None
+) -> Result:
+    """Train a recipe in ``folder``, leave the finished classifier there and return its row.
+
+    Parameters
+    ----------
+    results
+        Where the row goes; default the run's own folder. A run that is finished already, with its row there, is
+        returned as it is; one that was interrupted goes on.
+
+    Raises
+    ------
+    RecipeError
+        When the recipe has no supervised stage, so that there is no classifier to measure.
+    InputError
+        When the folder holds another run.
+    """
+    recipe, results = load_recipe(recipe), results or Results(folder)
+    if not recipe.supervised:
+        raise RecipeError(
+            f"recipe '{recipe.name}' ends without a classifier; expected a supervised last stage, or 'acclimate adapt'"
+        )
+    require_classes(setting.images, setting.split)
+    job = job_of(setting, backbone, recipe)
+    settings = {**recipe.model_dump(mode="json"), "parts": list(setting.evaluated())}
+    key = setting.key(backbone, recipe.name, settings)
+    if is_finished(folder, job.identity()) and results.has(key):
+        return results.get(key)
+    trained = train(job, folder, quiet=setting.quiet, progress=setting.progress)
+    Classifier.of(trained.network, setting.images.classes, backbone).save(folder)
+    recipe.save(folder / "recipe.toml")
+    by_part = {
+        part: probabilities(trained.network, job, indices) for part, indices in setting.evaluated().items()
+    }
+    seconds = sum(report.seconds for report in trained.reports)
+    row = _row(
+        setting,
+        backbone,
+        recipe.name,
+        by_part,
+        settings=settings,
+        chosen={},
+        trainable=trained.reports[-1].trainable,
+        total=trained.reports[-1].total,
+        seconds=seconds,
+        images_per_second=sum(report.images for report in trained.reports) / max(seconds, 1e-9),
+    )
+    results.append(row, _predictions(setting, by_part))
+    document = run_document(setting, backbone, recipe, trained, row, job.identity())
+    close_run(folder, document)
+    return row
+
+
+def is_finished(folder: Path, identity: str) -> bool:
+    """Whether this very run is done in the folder.
+
+    Raises
+    ------
+    InputError
+        When another run is done there.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        return False
+    if json.loads(path.read_text(encoding="utf-8")).get("identity") == identity:
+        return True
+    raise InputError(
+        f"'{folder}' holds a finished run with another recipe, data, model or seed; choose another --out, or delete it"
+    )
+
+
+def close_run(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write ``run.json``, then drop the checkpoint: until ``run.json`` is there, a killed run can be finished from it."""
+    write_atomic(folder / RUN, json.dumps(document, indent=1))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def job_of(setting: Setting, backbone: Backbone, recipe: Recipe) -> Job:
+    """Return the training job of a setting."""
+    return Job(
+        backbone,
+        recipe,
+        setting.images,
+        setting.split,
+        seed=setting.seed,
+        device=setting.device,
+        precision=setting.precision,
+        cache=setting.cache,
+    )
+
+
+def run_document(
+    setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, row: Result, identity: str
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of a finetuning; the keys are those of the command's JSON document."""
+    split = setting.split
+    return {
+        "command": "tune",
+        "version": __version__,
+        "identity": identity,
+        "seed": setting.seed,
+        "device": trained.device,
+        "precision": trained.precision,
+        "model": backbone.name,
+        "random_start": backbone.random_start,
+        "weights": backbone.digest,
+        "data": setting.images.name,
+        "fingerprint": setting.images.fingerprint,
+        "images": {
+            "train": len(split.train),
+            "val": len(split.val),
+            "test": len(split.test),
+            "pool": len(split.pool),
+        },
+        "labels": setting.labels,
+        "classes": list(setting.images.classes),
+        "recipe": recipe.name,
+        "stages": [asdict(report) for report in trained.reports],
+        **{part: plain(row.metrics).get(part) for part in ("val", "test")},
+        "seconds": row.seconds,
+        "versions": dict(row.versions),
+    }
+
+
+def _row(
+    setting: Setting,
+    backbone: Backbone,
+    protocol: str,
+    by_part: Probabilities,
+    *,
+    settings: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    trainable: int,
+    total: int,
+    seconds: float,
+    images_per_second: float,
+) -> Result:
+    labels, n_classes = setting.images.labels, len(setting.images.classes)
+    parts = setting.evaluated()
+    device = choose_device(setting.device)
+    return Result(
+        model=backbone.name,
+        dataset=setting.images.name,
+        protocol=protocol,
+        seed=setting.seed,
+        metrics={part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()},
+        settings=settings,
+        labels=setting.labels,
+        trainable=trainable,
+        total=total,
+        random_start=backbone.random_start,
+        fingerprint=setting.images.fingerprint,
+        weights=backbone.digest,
+        versions=versions(),
+        seconds=round(seconds, 4),
+        images_per_second=round(images_per_second, 2),
+        peak_memory_mb=round(peak_memory_mb(device), 1),
+        device=device,
+        precision=choose_precision(setting.precision, device),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        chosen=chosen,
+    )
+
+
+def _predictions(setting: Setting, by_part: Probabilities) -> Predictions:
+    """Probabilities of every measured image, the parts one after the other."""
+    parts = setting.evaluated()
+    index = np.concatenate([parts[part] for part in by_part])
+    joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)
+    return Predictions(probabilities=joined, labels=setting.images.labels[index], index=index)
+
+
+def peak_memory_mb(device: str) -> float:
+    """Return the peak memory in MB: of the accelerator where there is one, else of this process since it began."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,228 @@
+"""The demo: the whole story on embedded data and models, offline, and what it found, also when that disappoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate import adaptation, select
+from acclimate.backbones import Backbone, extract, load_backbone
+from acclimate.catalogue import entries, zoo_names
+from acclimate.images import load_images, make_split
+from acclimate.metrics import log_losses, measure
+from acclimate.protocols import Setting, run_recipe
+from acclimate.recipe import Recipe, Stage
+from acclimate.results import Result, Results
+from acclimate.scores import SCORES
+from acclimate.stats import paired_over
+from acclimate.store import write_atomic
+from acclimate.verbs import Options, report
+from acclimate.verbs.common import document, fresh_folder, restrict
+
+DATA = "builtin:digits"
+LABELS = "10"  # a class, for ranking and tuning
+BUDGETS = (1, 5, 10, 25)
+CURVE_SEEDS = 5
+RECIPES = ("linear", "bn", "finetune", "staged")
+ADAPTATION = Recipe(
+    name="adapt-byol",
+    stages=(
+        Stage(
+            objective="byol",
+            scope="all",
+            steps=120,
+            batch=128,
+            lr=0.001,
+            backbone_lr=0.3,
+            options={"strength": 0.6},
+        ),
+    ),
+)
+
+
+def demo(*, out: str | Path = "acclimate-demo", options: Options | None = None) -> dict[str, Any]:
+    """Rank the embedded models on real scans of digits, adapt the chosen one, tune it from few labels, write a report.
+
+    Returns
+    -------
+    The command's document: ``findings`` (sentences), ``best``, ``kept``, ``report`` and the seconds of each chapter.
+    """
+    started, options = time.perf_counter(), options or Options()
+    folder = fresh_folder(Path(out), "")
+    chapters: dict[str, float] = {}
+    setting = _setting(options)
+    ranking = _chapter("ranking the embedded models", chapters, options, lambda: _rank(setting, folder))
+    backbone = load_backbone(ranking["best"])
+    adapted = _chapter(
+        f"adapting {backbone.name} without labels",
+        chapters,
+        options,
+        lambda: adaptation.adapt(setting, backbone, ADAPTATION, folder / "runs" / "adapt-byol"),
+    )
+    kept = dataclasses.replace(
+        adapted.kept, name=backbone.name if adapted.kept is backbone else f"{backbone.name}+byol"
+    )
+    rows = _chapter(
+        f"tuning from {LABELS} labels a class", chapters, options, lambda: _tune(setting, kept, folder)
+    )
+    curve = _chapter(
+        "labels against accuracy",
+        chapters,
+        options,
+        lambda: _curve(setting, backbone, adapted.adapted, folder),
+    )
+    _chapter(
+        "drawing feature maps", chapters, options, lambda: _maps(setting, backbone, adapted.adapted, folder)
+    )
+    findings = _findings(ranking, adapted.document, rows, curve)
+    write_atomic(folder / "findings.json", json.dumps({"sentences": findings}, indent=1))
+    page = report(folder, options=options)["out"]
+    return {
+        **document("demo", options, time.perf_counter() - started, ranking["device"]),
+        "data": DATA,
+        "best": ranking["best"],
+        "kept": adapted.document["kept"],
+        "chapters": chapters,
+        "findings": findings,
+        "report": page,
+    }
+
+
+def _chapter(title: str, chapters: dict[str, float], options: Options, work: Any) -> Any:
+    if not options.quiet:
+        print(f"{title} ...", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    outcome = work()
+    chapters[title] = round(time.perf_counter() - started, 2)
+    return outcome
+
+
+def _setting(options: Options) -> Setting:
+    images = load_images(DATA, cache=options.cache)
+    split = restrict(images, make_split(images, seed=options.seed), LABELS, options.seed)
+    return Setting(
+        images,
+        split,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+        cache=options.cache,
+        labels=LABELS,
+        quiet=options.quiet,
+    )
+
+
+def _rank(setting: Setting, folder: Path) -> dict[str, Any]:
+    return select.rank(setting, [load_backbone(name) for name in zoo_names()], folder, final="bn", top=2)
+
+
+def _tune(setting: Setting, backbone: Backbone, folder: Path) -> dict[str, Result]:
+    results = Results(folder)
+    return {
+        recipe: run_recipe(setting, backbone, recipe, folder / "runs" / f"tune-{recipe}", results)
+        for recipe in RECIPES
+    }
+
+
+def _curve(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) -> dict[str, Any]:
+    """Logistic regression on features of both models, from growing labels, several draws of them, on the test part."""
+    models = {base.name: base, f"{base.name}+byol": adapted}
+    full = make_split(setting.images, seed=setting.seed)
+    points, losses = [], {}
+    for name, backbone in models.items():
+        x = np.asarray(extract(backbone, setting.images, cache=setting.cache, device=setting.device).x)
+        for budget in BUDGETS:
+            drawn = [_point(setting, full, x, budget, seed) for seed in range(CURVE_SEEDS)]
+            points += [
+                {"model": name, "labels": budget, "seed": seed, **values}
+                for seed, (values, _) in enumerate(drawn)
+            ]
+            losses[name, budget] = np.stack([loss for _, loss in drawn])
+    verdict = _verdict(losses, *models, seed=setting.seed)
+    curve = {"points": points, "verdict": verdict}
+    write_atomic(folder / "curve.json", json.dumps(curve, indent=1))
+    return curve
+
+
+def _point(
+    setting: Setting, full: Any, x: npt.NDArray[np.float32], budget: int, seed: int
+) -> tuple[dict[str, float], npt.NDArray[np.float64]]:
+    """Return the test metrics of one draw of labels, and each test image's log loss."""
+    y, n_classes = setting.images.labels, len(setting.images.classes)
+    split = restrict(setting.images, full, str(budget), seed)
+    val = split.val[: budget * n_classes]  # validation costs labels too: no more of them than for training
+    fitted = SCORES["logistic"](
+        x[split.train], y[split.train], x[val], y[val], n_classes=n_classes, seed=seed
+    )
+    p = fitted.predict_proba(x[split.test])
+    values = measure(p, y[split.test], n_classes=n_classes)
+    return {key: values[key] for key in ("log_loss", "macro_f1", "auc", "accuracy")}, log_losses(
+        p, y[split.test]
+    )
+
+
+def _verdict(
+    losses: dict[tuple[str, int], npt.NDArray[np.float64]], base: str, adapted: str, *, seed: int
+) -> str:
+    """One sentence a label budget: the paired change of the log loss, over draws of labels and test images."""
+    parts = []
+    for budget in BUDGETS:
+        change, low, high = paired_over(losses[adapted, budget] - losses[base, budget], seed=seed)
+        word = (
+            "better"
+            if high < 0
+            else "worse"
+            if low > 0
+            else f"no difference that {CURVE_SEEDS} draws can show"
+        )
+        parts.append(f"{budget} a class: {word} ({change:+.3f}, 90% interval {low:+.3f} to {high:+.3f})")
+    return f"Test log loss of {adapted} against {base}, head only, by labels. " + "; ".join(parts) + "."
+
+
+def _maps(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) -> None:
+    from sklearn.manifold import TSNE
+
+    test = setting.split.test[:500]
+    labels = setting.images.labels[test].tolist()
+    maps = []
+    for name, backbone in ((base.name, base), (f"{base.name}+byol", adapted)):
+        x = extract(backbone, setting.images, cache=setting.cache, device=setting.device).x[test]
+        flat = TSNE(init="pca", random_state=setting.seed, perplexity=30).fit_transform(x)
+        xs, ys = (np.round(flat[:, axis], 3).tolist() for axis in (0, 1))
+        maps.append({"model": name, "x": xs, "y": ys, "label": labels, "split": ["test"] * len(test)})
+    write_atomic(folder / "map.json", json.dumps({"maps": maps, "classes": list(setting.images.classes)}))
+
+
+def _findings(
+    ranking: dict[str, Any], adapted: dict[str, Any], rows: dict[str, Result], curve: dict[str, Any]
+) -> list[str]:
+    tied = ranking["confidence_set"]
+    best = ranking["models"][0]
+    sentences = [
+        f"{best['model']} ranks first of {len(ranking['models'])}: {best['final']:.1%} on validation after batch-norm "
+        f"finetuning, 90% interval {best['low']:.1%} to {best['high']:.1%}."
+    ]
+    if len(tied) > 1:
+        sentences.append(f"{' and '.join(tied)} cannot be told apart with these validation images.")
+    helped = "was kept" if adapted["kept"] == "adapted" else "was not kept: the start model goes on"
+    sentences.append(
+        f"Adaptation to {adapted['images']['pool']} unlabelled images {helped}. {adapted['reason'][0].upper()}{adapted['reason'][1:]}."
+    )
+    by_test = sorted(rows.items(), key=lambda item: -item[1].metrics["test"]["accuracy"])
+    shares = ", ".join(
+        f"{name} {row.metrics['test']['accuracy']:.1%} ({row.trainable / row.total:.1%} of the parameters)"
+        for name, row in by_test
+    )
+    sentences.append(f"From {LABELS} labels a class, on the test part: {shares}.")
+    sentences.append(curve["verdict"])
+    source = {entry.name: entry.source for entry in entries()}.get(best["model"], "")
+    if source:
+        sentences.append(f"{best['model']} is {source}.")
+    return sentences

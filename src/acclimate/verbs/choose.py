@@ -1,0 +1,91 @@
+"""Verbs about many models: rank, and the report of whatever a folder holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from acclimate.backbones import choose_device, load_backbone
+from acclimate.catalogue import zoo_names
+from acclimate.errors import InputError
+from acclimate.images import require_classes
+from acclimate.protocols import job_of
+from acclimate.recipe import load_recipe
+from acclimate.reports import report as render
+from acclimate.select import PROXIES
+from acclimate.select import rank as rank_backbones
+from acclimate.train import plan
+from acclimate.verbs.common import Options, counts, document, fresh_folder, open_data, setting_for
+from acclimate.verbs.forecast import forecast
+
+
+def rank(
+    data: str | Path,
+    *,
+    models: Sequence[str] = (),
+    zoo: bool = False,
+    top: int = 3,
+    final: str = "bn",
+    labels: str | None = None,
+    out: str | Path | None = None,
+    dry_run: bool = False,
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Rank models on one data set: kNN and logistic regression for all, a short finetuning for the ``top`` ones.
+
+    Parameters
+    ----------
+    models
+        Model names; with ``zoo`` the embedded ones come as well.
+    final
+        The recipe of the finetuning.
+    """
+    started, options = time.perf_counter(), options or Options()
+    names = [*models, *(zoo_names() if zoo else ())]
+    if len(names) < 2:
+        raise InputError(
+            f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo"
+        )
+    recipe = load_recipe(final)
+    images = open_data(data, options)
+    setting = setting_for(images, options, labels)
+    require_classes(images, setting.split)
+    backbones = [load_backbone(name) for name in names]
+    if dry_run:
+        jobs = [job_of(setting, backbone, recipe) for backbone in backbones]
+        lines = [
+            {
+                "model": b.name,
+                "trainable": plan(job)[-1].trainable,
+                "total": plan(job)[-1].total,
+                "expected_seconds": sum(forecast(job)),
+            }
+            for b, job in zip(backbones, jobs, strict=True)
+        ]
+        return {
+            **document("rank", options, time.perf_counter() - started, choose_device(options.device)),
+            "dry_run": True,
+            "images": counts(images, setting.split),
+            "proxies": list(PROXIES),
+            "final": recipe.name,
+            "top": top,
+            "models": lines,
+            "expected_seconds": round(
+                sum(sorted((float(line["expected_seconds"]) for line in lines), reverse=True)[:top]), 1
+            ),
+        }
+    folder = fresh_folder(Path(out) if out else None, f"runs/rank-{Path(images.name).name}")
+    return {**rank_backbones(setting, backbones, folder, final=final, top=top), "out": str(folder)}
+
+
+def report(folder: str | Path, *, options: Options | None = None) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.md`` from whatever a folder of runs, rows and rankings holds."""
+    started, options = time.perf_counter(), options or Options()
+    page = render(Path(folder))
+    return {
+        **document("report", options, time.perf_counter() - started, "cpu"),
+        "folder": str(folder),
+        "out": str(page),
+    }

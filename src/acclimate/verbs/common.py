@@ -1,0 +1,127 @@
+"""What the verbs share: names -> objects, and the keys that every JSON document carries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acclimate import __version__
+from acclimate.errors import DataError
+from acclimate.images import Images, Split, label_subset, load_images, make_split, parse_labels
+from acclimate.protocols import Setting
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every verb takes.
+
+    Attributes
+    ----------
+    seed
+        Of splits, label subsets, training and bootstrap.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision
+        ``auto``, ``32``, ``bf16`` or ``16``.
+    cache
+        Folder of decoded pixels and features; default ``ACCLIMATE_CACHE`` or the user's cache folder.
+    skip_bad
+        Leave out files that cannot be decoded instead of stopping.
+    quiet
+        No progress on stderr.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    cache: Path | None = None
+    skip_bad: bool = False
+    quiet: bool = False
+
+
+def document(command: str, options: Options, seconds: float, device: str) -> dict[str, Any]:
+    """Return the keys that every JSON document begins with."""
+    return {
+        "command": command,
+        "version": __version__,
+        "seconds": round(seconds, 3),
+        "seed": options.seed,
+        "device": device,
+    }
+
+
+def open_data(data: str | Path, options: Options) -> Images:
+    """Load images and say on stderr what was left out."""
+    images = load_images(data, skip_bad=options.skip_bad, cache=options.cache)
+    if images.skipped and not options.quiet:
+        print(
+            f"left out {len(images.skipped)} unreadable files, the first: {images.skipped[0]}",
+            file=sys.stderr,
+        )
+    return images
+
+
+def setting_for(images: Images, options: Options, labels: str | None = None) -> Setting:
+    """Return the setting of a supervised comparison: split, and the label budget if one is given.
+
+    ``labels`` is a number of images a class (``10``) or a share (``25%``) of the training part that keeps its labels;
+    what loses its label goes to the pool, where it is already.
+    """
+    split = make_split(images, seed=options.seed)
+    if labels is not None:
+        split = restrict(images, split, labels, options.seed)
+    return Setting(
+        images,
+        split,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+        cache=options.cache,
+        labels=labels,
+        quiet=options.quiet,
+    )
+
+
+def restrict(images: Images, split: Split, labels: str, seed: int) -> Split:
+    """Return the split with only some of the training labels."""
+    count, fraction = parse_labels(labels)
+    train = label_subset(images.labels, split.train, count=count, fraction=fraction, seed=seed)
+    return replace(split, train=train)
+
+
+def counts(images: Images, split: Split) -> dict[str, int]:
+    """Return the size of each part, for dry runs."""
+    names: Sequence[str] = ("train", "val", "test", "pool")
+    sizes = {name: len(getattr(split, name)) for name in names}
+    return {"images": len(images), "classes": len(images.classes), **sizes}
+
+
+def fresh_folder(out: Path | None, default: str) -> Path:
+    """Return the folder of a run, made if missing.
+
+    Raises
+    ------
+    DataError
+        When it cannot be written.
+    """
+    folder = Path(default) if out is None else Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".acclimate-write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DataError(
+            f"cannot write into '{folder}': {error.strerror}; expected a folder you may write to, choose one with --out"
+        ) from None
+    return folder
+
+
+def unlabelled_share(images: Images) -> float:
+    """Return the share of images without a label."""
+    return float(np.mean(images.labels < 0))

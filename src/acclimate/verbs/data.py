@@ -1,0 +1,121 @@
+"""Verbs that train nothing: models, check, embed, score."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acclimate.backbones import choose_device, extract, load_backbone
+from acclimate.catalogue import entries
+from acclimate.errors import DataError, ModelError, unknown
+from acclimate.features import save_features
+from acclimate.images import check as check_images
+from acclimate.images import load_images
+from acclimate.protocols import run_score
+from acclimate.scores import SCORES
+from acclimate.verbs.common import Options, document, open_data, setting_for
+
+
+def models(*, family: str | None = None, options: Options | None = None) -> dict[str, Any]:
+    """Return the catalogue; ``family`` keeps one family, such as ``zoo``.
+
+    Raises
+    ------
+    ModelError
+        For an unknown family; the nearest one is named.
+    """
+    started, options = time.perf_counter(), options or Options()
+    listed = entries()
+    families = {entry.family for entry in listed}
+    if family is not None and family not in families:
+        raise ModelError(unknown("family", family, families))
+    kept = [asdict(entry) for entry in listed if family in (None, entry.family)]
+    return {**document("models", options, time.perf_counter() - started, "cpu"), "models": kept}
+
+
+def check(data: str | Path, *, options: Options | None = None) -> dict[str, Any]:
+    """Look for corrupt files, duplicates, leaks between splits, rare classes and shared groups.
+
+    Corrupt files do not stop this verb: it is there to find them.
+    """
+    started, options = time.perf_counter(), options or Options()
+    found = check_images(load_images(data, skip_bad=True, cache=options.cache))
+    return {**document("check", options, time.perf_counter() - started, "cpu"), "data": str(data), **found}
+
+
+def embed(data: str | Path, *, model: str, out: str | Path, options: Options | None = None) -> dict[str, Any]:
+    """Write the features of all images to a ``.npz`` with keys x (n, d), y (n,), classes, split and name."""
+    started, options = time.perf_counter(), options or Options()
+    if Path(out).suffix != ".npz":
+        raise DataError(f"got --out '{out}'; expected a file name that ends in .npz")
+    images = open_data(data, options)
+    backbone = load_backbone(model)
+    features = extract(
+        backbone, images, cache=options.cache, device=options.device, precision=options.precision
+    )
+    names = [images.source.name(i) for i in range(len(images))]
+    save_features(features, Path(out), classes=images.classes, names=names, splits=images.splits)
+    seconds = time.perf_counter() - started
+    return {
+        **document("embed", options, seconds, choose_device(options.device)),
+        "data": images.name,
+        "model": backbone.name,
+        "random_start": backbone.random_start,
+        "n": len(images),
+        "d": int(features.x.shape[1]),
+        "images_per_second": round(len(images) / seconds, 2),
+        "out": str(out),
+    }
+
+
+def score(
+    data: str | Path, *, model: str, score: str = "knn", options: Options | None = None
+) -> dict[str, Any]:
+    """Measure one score, or ``all``, of one model: the accuracy on held-out validation images.
+
+    Raises
+    ------
+    RecipeError
+        For an unknown score; the nearest one is named.
+    """
+    started, options = time.perf_counter(), options or Options()
+    images = open_data(data, options)
+    backbone = load_backbone(model)
+    setting = replace(setting_for(images, options), use_test=False)
+    names = tuple(SCORES) if score == "all" else (score,)
+    rows = {name: run_score(setting, backbone, name) for name in names}
+    values = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
+    features = extract(backbone, images, indices=setting.split.train[:1], cache=options.cache)
+    n, d = len(setting.split.train), int(features.x.shape[1])
+    return {
+        **document("score", options, time.perf_counter() - started, choose_device(options.device)),
+        "model": backbone.name,
+        "random_start": backbone.random_start,
+        "score": score,
+        **({"values": values} if score == "all" else {"value": values[score]}),
+        "metrics": {name: dict(row.metrics) for name, row in rows.items()},
+        "settings": {name: dict(row.settings) for name, row in rows.items()},
+        "n": n,
+        "d": d,
+        "warnings": _warnings(n, d, len(setting.split.val), backbone.random_start),
+    }
+
+
+def _warnings(n: int, d: int, n_val: int, random_start: bool) -> list[str]:
+    found = []
+    if n_val < 100:
+        half = 1.645 * np.sqrt(0.25 / max(n_val, 1))
+        found.append(
+            f"only {n_val} validation images: an accuracy is uncertain by up to {100 * half:.0f} points"
+        )
+    if n < d:
+        found.append(
+            f"fewer training images than feature dimensions ({n} < {d}): scores of the training part mean little"
+        )
+    if random_start:
+        found.append("the model is randomly initialised, not pretrained")
+    return found

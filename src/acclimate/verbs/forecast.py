@@ -1,0 +1,58 @@
+"""How long will it take: a few timed steps on noise, scaled to the whole run. Touches no file."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import nn
+
+from acclimate.backbones import autocast
+from acclimate.network import pooled
+from acclimate.recipe import Stage
+from acclimate.schedule import steps_per_epoch
+from acclimate.scope import freeze, parse_scope, select, set_mode
+from acclimate.train import Job
+
+TIMED_BATCH = 8
+
+
+def forecast(job: Job) -> list[float]:
+    """Return the expected seconds of each stage, without decoding and early stopping: right to about a factor of two."""
+    device, precision = job.resolved()
+    network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
+    out = []
+    for stage in job.recipe.stages:
+        freeze(network, select(network, parse_scope(stage.scope)))
+        set_mode(network, bn_stats=stage.bn_stats)
+        x = torch.randn(TIMED_BATCH, 3, *job.backbone.preprocess.size, device=device)
+        with autocast(precision, device):
+            per_image = _seconds_per_image(network, x.to(memory_format=torch.channels_last), stage)
+        out.append(round(per_image * _images(job, stage), 1))
+    return out
+
+
+def _images(job: Job, stage: Stage) -> float:
+    """Images through the network in a stage: views count each, a frozen trunk without augmentation is run once."""
+    available = len(job.split.train if stage.needs_labels else job.split.pool)
+    if parse_scope(stage.scope).head_only and stage.augment == "none":
+        return available + len(job.split.val)
+    seen = min(stage.batch, available) * stage.accumulate
+    steps = stage.steps or (stage.epochs or 0) * steps_per_epoch(available, stage.batch * stage.accumulate)
+    views = 1 if stage.needs_labels else 2
+    target = (
+        1 if stage.needs_labels else 4 / 3
+    )  # the target network's forward pass is a third of a training step
+    return steps * seen * views * target
+
+
+def _seconds_per_image(network: nn.Module, x: torch.Tensor, stage: Stage) -> float:
+    times = []
+    for _ in range(2):  # the first one warms up
+        started = time.perf_counter()
+        out = pooled(network, x) if not stage.needs_labels else network(x)
+        if out.requires_grad:
+            out.square().mean().backward()
+        network.zero_grad(set_to_none=True)
+        times.append(time.perf_counter() - started)
+    return times[-1] / len(x)
