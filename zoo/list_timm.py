@@ -1,0 +1,73 @@
+"""Write ``catalogue/timm.toml`` from timm's own registry: no number in it is typed by hand. ``python -m zoo.list_timm``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import timm
+import torch
+
+TARGET = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "catalogue" / "timm.toml"
+FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "supervised": (
+        "supervised on ImageNet-1k",
+        (
+            "resnet18.a1_in1k",
+            "resnet50.a1_in1k",
+            "resnet50.tv_in1k",
+            "efficientnet_b0.ra_in1k",
+            "mobilenetv3_large_100.ra_in1k",
+        ),
+    ),
+    "supervised-21k": (
+        "supervised on ImageNet-21k",
+        (
+            "resnetv2_101x1_bit.goog_in21k",
+            "vit_small_patch16_224.augreg_in21k",
+            "tf_efficientnet_b3.ns_jft_in1k",
+        ),
+    ),
+    "self-distilled": (
+        "DINO family, without labels",
+        (
+            "vit_small_patch16_224.dino",
+            "vit_base_patch16_224.dino",
+            "vit_small_patch14_dinov2.lvd142m",
+            "vit_base_patch14_dinov2.lvd142m",
+        ),
+    ),
+    "masked": (
+        "masked autoencoding, without labels",
+        ("vit_base_patch16_224.mae", "convnextv2_tiny.fcmae", "hiera_tiny_224.mae"),
+    ),
+    "language-image": (
+        "contrastive on image-text pairs",
+        ("vit_base_patch16_clip_224.openai", "vit_base_patch16_siglip_224.webli"),
+    ),
+}
+
+
+def main() -> None:
+    """Build every listed model without weights and write what timm says of it."""
+    lines = ["# Made by `python -m zoo.list_timm` from timm's registry; do not edit by hand."]
+    for family, (source, names) in FAMILIES.items():
+        for name in names:
+            with torch.device("meta"):
+                module = timm.create_model(name, pretrained=False, num_classes=0)
+            config = timm.get_pretrained_cfg(name)
+            assert config.has_weights, name
+            lines += [
+                "",
+                f'["{name}"]',
+                f"family = {json.dumps(family)}",
+                f"source = {json.dumps(source)}",
+                f"architecture = {json.dumps(name.partition('.')[0])}",
+                f"parameters = {sum(p.numel() for p in module.parameters())}",
+                f"licence = {json.dumps(config.license or 'not stated')}",
+            ]
+    TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
