@@ -35,7 +35,8 @@ def classifier_names(network: nn.Module) -> set[str]:
 
 def reset_classifier(network: nn.Module, n_classes: int) -> None:
     """Put a new classifier on top, all zeros; 0 classes take it away."""
-    cast(Any, network).reset_classifier(n_classes)
+    with torch.random.fork_rng(devices=[]):  # a new layer draws weights, which are thrown away, from the caller's generator
+        cast(Any, network).reset_classifier(n_classes)
     for head in classifiers(network):
         for parameter in head.parameters():
             nn.init.zeros_(parameter)

@@ -213,7 +213,9 @@ def _p_values(means: Float64, noise: Float64, errors: Float64) -> Float64:
         model, rest = order[step], order[step + 1 :]
         gap = np.abs(noise[:, rest] - noise[:, [model]])
         largest = np.maximum(largest, (gap * weight[model, rest]).max(axis=1))
-        p[model] = (1 + np.count_nonzero(largest >= statistics[step])) / (1 + len(noise))
+        # Right-or-wrong values tie exactly but for rounding.
+        reached = np.count_nonzero(largest >= statistics[step] * (1 - 1e-9))
+        p[model] = (1 + reached) / (1 + len(noise))
     # A model's p-value is the largest on the way to its being dropped (definition 4 of the paper).
     p[order[:-1]] = np.maximum.accumulate(p[order[:-1]])
     return p

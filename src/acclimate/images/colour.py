@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from acclimate.errors import DataError
+from acclimate.images.geometry import Box
 
 _ALPHA = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
 _TURNS = {
@@ -26,11 +27,19 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def upright_region(size: tuple[int, int], used: tuple[float, float], orientation: int) -> Box:
+    """Return where the part ``(0, 0, *used)`` of a stored image, `size` (width, height), is when upright."""
+    (width, height), (right, bottom) = (size, used) if orientation < 5 else (size[::-1], used[::-1])
+    left = width - right if orientation in (2, 3, 6, 7) else 0.0
+    top = height - bottom if orientation in (3, 4, 7, 8) else 0.0
+    return left, top, left + right, top + bottom
+
+
 def eight_bit(image: Image.Image) -> Image.Image:
     """Return `image` as mode L or RGB: transparency on white, 16-bit values divided by 257.
 
-    The nominal range of 32-bit integers and floats is not written in a file. The smallest of 0 to 1
-    (floats only), 0 to 255 and 0 to 65535 that holds all values of the image is taken.
+    The nominal range of 32-bit integers and floats is not written in a file. The smallest of 0 to 1 (floats
+    only), 0 to 255 and 0 to 65535 that holds all values of the image is taken.
     """
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image

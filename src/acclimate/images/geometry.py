@@ -13,6 +13,7 @@ from acclimate.errors import DataError, unknown
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]  # height, width
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -23,8 +24,6 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 MODES = ("crop", "squash", "border")
-_WIDE = ("bicubic", "lanczos")  # filters that cost more than the copy that spares them some columns
-_DRAFT_SCALES = (1, 2, 4, 8)
 _LARGE = 4096 * 4096  # a resized frame with more pixels is never made whole: only the part that is kept
 
 
@@ -87,44 +86,42 @@ def resized(geometry: Geometry, full: Size) -> Size:
     return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 
-def fit(image: Image.Image, geometry: Geometry, full: Size) -> Pixels:
+def fit(image: Image.Image, geometry: Geometry, full: Size, region: Box | None = None) -> Pixels:
     """Bring an upright image of mode L or RGB to ``(geometry.height, geometry.width, 3)`` uint8.
 
-    `full` is its undrafted size. An image that is that large gives the very pixels of torchvision's
-    transforms; one that a JPEG draft made smaller is sampled in one step from the part that is kept.
+    The result has the very pixels of torchvision's ``Resize`` and ``CenterCrop``, except when `region` is
+    given or the whole resized frame would be huge; then only the part that is kept is resized, in one
+    step.
+
+    Parameters
+    ----------
+    image
+        The image, maybe reduced by a JPEG draft.
+    geometry
+        What is wanted.
+    full
+        The size before any draft.
+    region
+        The part of a drafted `image` that holds the picture: its size in pixels need not be whole.
     """
     target = resized(geometry, full)
-    if (image.height, image.width) != full or target[0] * target[1] > _LARGE:
-        small = _resize_window(image, geometry, full, target)
+    if region is not None or target[0] * target[1] > _LARGE:
+        whole = (0.0, 0.0, float(image.width), float(image.height))
+        small = _resize_window(image, geometry, target, region or whole)
     else:
-        small = _resize_exactly(image, geometry, target)
+        size = (target[1], target[0])
+        small = image if image.size == size else image.resize(size, FILTERS[geometry.interpolation])
     return _frame(np.asarray(small if small.mode == "RGB" else small.convert("RGB")), geometry)
 
 
-def _resize_exactly(image: Image.Image, geometry: Geometry, target: Size) -> Image.Image:
-    height, width = target
-    resample = FILTERS[geometry.interpolation]
-    if width > geometry.width and geometry.interpolation in _WIDE:
-        # Pillow resizes the rows first and then the columns, rounding to 8 bits in between. So columns
-        # that the crop removes can go between the two passes without changing one bit of the others.
-        left = _offset(width, geometry.width)
-        rows = image.resize((width, image.height), resample)
-        image = rows.crop((left, 0, left + geometry.width, image.height))
-        width = geometry.width
-    return image if image.size == (width, height) else image.resize((width, height), resample)
-
-
-def _resize_window(image: Image.Image, geometry: Geometry, full: Size, target: Size) -> Image.Image:
+def _resize_window(image: Image.Image, geometry: Geometry, target: Size, region: Box) -> Image.Image:
     """Resize only what the crop keeps. The window has fractional borders: pixels may differ by one level."""
-    scale = next(
-        (s for s in _DRAFT_SCALES if (-(-full[0] // s), -(-full[1] // s)) == (image.height, image.width)), 1
-    )
     size = (min(target[0], geometry.height), min(target[1], geometry.width))
     spans = []
-    for axis, limit in ((1, image.width), (0, image.height)):
-        step = full[axis] / scale / target[axis]  # source pixels for one of the result
-        start = max(0, _offset(target[axis], size[axis])) * step
-        spans.append((start, min(start + size[axis] * step, float(limit))))
+    for axis, low, high in ((1, region[0], region[2]), (0, region[1], region[3])):
+        step = (high - low) / target[axis]  # source pixels for one of the result
+        start = low + max(0, _offset(target[axis], size[axis])) * step
+        spans.append((start, min(start + size[axis] * step, high)))
     box = (spans[0][0], spans[1][0], spans[0][1], spans[1][1])
     return image.resize(size[::-1], FILTERS[geometry.interpolation], box=box)
 

@@ -153,8 +153,8 @@ def train(
     position = load_position(folder, job.identity())
     fabric = _fabric(device, precision)
     network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
-    if position.network and position.step == 0:
-        network.load_state_dict(position.network)  # the stage before is done, the next has not begun
+    if position.network:
+        network.load_state_dict(position.network)  # before a stage is built: it may compute features of its trunk
     pixels = _pixels(job, progress)
     with Journal(folder / "metrics.jsonl", position=position.journal, quiet=quiet) as journal:
         for index in range(position.stage, len(job.recipe.stages)):
