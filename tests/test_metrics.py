@@ -35,9 +35,7 @@ def test_agrees_with_scikit_learn(classes: int, ties: bool) -> None:
     assert got["balanced_accuracy"] == pytest.approx(oracle.balanced_accuracy_score(y, predicted), abs=1e-12)
     assert got["log_loss"] == pytest.approx(oracle.log_loss(y, p), abs=1e-9)
     assert got["macro_f1"] == pytest.approx(oracle.f1_score(y, predicted, average="macro"), abs=1e-12)
-    theirs = (
-        oracle.roc_auc_score(y, p[:, 1]) if classes == 2 else oracle.roc_auc_score(y, p, multi_class="ovr")
-    )
+    theirs = oracle.roc_auc_score(y, p[:, 1]) if classes == 2 else oracle.roc_auc_score(y, p, multi_class="ovr")
     assert got["auc"] == pytest.approx(theirs, abs=1e-12)
 
 

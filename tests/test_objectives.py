@@ -76,7 +76,8 @@ def test_byol_is_the_paper_s_formula() -> None:
         return reference.target_projector(pooled(reference.target, x))
 
     theirs = sum(
-        (F.normalize(online(x), dim=1) - F.normalize(target(y), dim=1)).square().sum(1).mean() for x, y in ((a, b), (b, a))
+        (F.normalize(online(x), dim=1) - F.normalize(target(y), dim=1)).square().sum(1).mean()
+        for x, y in ((a, b), (b, a))
     )
     torch.testing.assert_close(objective.loss([a, b], None), (theirs / 2 - 2) / 2)
 

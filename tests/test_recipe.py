@@ -40,8 +40,8 @@ def test_adapt_is_byol_then_head_then_all() -> None:
         ({"objective": "byool"}, "unknown objective 'byool'; did you mean 'byol'"),
         ({"scope": "hed"}, "unknown scope term 'hed'; did you mean 'head'"),
         ({"augment": "lihgt"}, "unknown augmentation 'lihgt'; did you mean 'light'"),
-        ({"lr": -1.0}, "stages.0.lr: .*greater than 0, got -1.0"),
-        ({"lr": "fast"}, "stages.0.lr: .*got 'fast'"),
+        ({"lr": -1.0}, r"stages.0.lr: .*greater than 0, got -1.0"),
+        ({"lr": "fast"}, r"stages.0.lr: .*got 'fast'"),
         ({"steps": 5}, "exactly one of 'epochs' and 'steps'"),
         ({"options": {"label_smoothing": 2.0}}, "label_smoothing: .*less than 1, got 2.0"),
         ({"options": {"smoothing": 0.1}}, "unknown key 'smoothing'; did you mean 'label_smoothing'"),
@@ -61,5 +61,5 @@ def test_unknown_name_and_bad_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="is not valid TOML"):
         load_recipe(broken)
     broken.write_text("name = 'x'\nstages = []")
-    with pytest.raises(RecipeError, match="stages: .*at least 1 item"):
+    with pytest.raises(RecipeError, match=r"stages: .*at least 1 item"):
         load_recipe(broken)

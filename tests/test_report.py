@@ -96,9 +96,7 @@ def write_rank(folder: Path, models: list[dict[str, Any]]) -> None:
     write(folder / "rank.json", document)
 
 
-def write_run(
-    folder: Path, recipe: str, accuracy: float, stages: list[tuple[str, str, float]], n: int = 400
-) -> None:
+def write_run(folder: Path, recipe: str, accuracy: float, stages: list[tuple[str, str, float]], n: int = 400) -> None:
     rng = random.Random(recipe)
     steps = 60
     document = {
@@ -166,9 +164,7 @@ def curve_points(gain: float, base: str = "zoo:leaf-byol", adapted: str = "adapt
     return points
 
 
-def write_map(
-    folder: Path, classes: list[str], models: tuple[str, ...] = ("zoo:leaf-byol", "adapted")
-) -> None:
+def write_map(folder: Path, classes: list[str], models: tuple[str, ...] = ("zoo:leaf-byol", "adapted")) -> None:
     rng = random.Random(1)
     maps = []
     for spread, model in enumerate(models, start=1):
@@ -193,9 +189,7 @@ def write_all(folder: Path, hostile: bool = False) -> Path:
         ranked("zoo:leaf-byol", 1, 0.78, 0.862, True),
         ranked(bad, 1, 0.76, 0.851, True),
         ranked(LINK if hostile else "zoo:dead-leaves", 3, 0.70, 0.79, False),
-        ranked(
-            TEMPLATE if hostile else "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k", 4, 0.66, None, False
-        ),
+        ranked(TEMPLATE if hostile else "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k", 4, 0.66, None, False),
         ranked("random:resnet10t", 5, 0.41, 0.53, False),
     ]
     write_rank(folder, models)
@@ -310,9 +304,7 @@ def test_page_is_below_six_megabytes_and_refers_to_nothing_outside(demo: tuple[P
 
 def test_policy_allows_exactly_the_scripts_of_the_page(demo: tuple[Path, str]) -> None:
     parsed = Page(demo[1])
-    policy = next(
-        a["content"] for a in parsed.attributes("meta") if a.get("http-equiv") == "Content-Security-Policy"
-    )
+    policy = next(a["content"] for a in parsed.attributes("meta") if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     runnable = [text for kind, text in parsed.scripts if kind is None]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in runnable]
@@ -329,9 +321,7 @@ def test_every_chart_and_table_has_its_place_and_its_data(demo: tuple[Path, str]
     tables = {table.key for section in made.sections for table in section.tables}
     assert len(charts) == 11
     assert (
-        set(parsed.data["charts"])
-        == charts
-        == {a["id"] for a in parsed.attributes("div") if a.get("class") == "plot"}
+        set(parsed.data["charts"]) == charts == {a["id"] for a in parsed.attributes("div") if a.get("class") == "plot"}
     )
     assert set(parsed.data["tables"]) == tables
     assert all(figure["data"] for figure in parsed.data["charts"].values())
@@ -348,9 +338,7 @@ def test_importing_and_writing_a_report_needs_no_torch(tmp_path: Path) -> None:
         "from pathlib import Path; r.report(Path(sys.argv[1]))\n"
         "assert 'torch' not in sys.modules, 'report'; print(s)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1.0
 
@@ -359,9 +347,7 @@ def test_importing_and_writing_a_report_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"nothing to report in .*looked for rank\.json, curve\.json.*rows/\*\.json"
-    ):
+    with pytest.raises(DataError, match=r"nothing to report in .*looked for rank\.json, curve\.json.*rows/\*\.json"):
         report(tmp_path)
 
 
@@ -404,9 +390,7 @@ def test_a_broken_file_is_named_on_the_page_and_the_rest_is_shown(tmp_path: Path
     write(tmp_path / "rows" / "good.json", row("a", "knn", 0, 0.5))
     (tmp_path / "rows" / "bad.json").write_text("{")
     (tmp_path / "map.json").write_bytes(b"\xff\xfe")
-    assert built(tmp_path).warnings == [
-        "Left out, because they could not be read: map.json and rows/bad.json."
-    ]
+    assert built(tmp_path).warnings == ["Left out, because they could not be read: map.json and rows/bad.json."]
 
 
 @pytest.mark.parametrize("value", [None, "x", 3, [], {}, [[1]], ["x"], True, {"a": {"b": [None]}}])
@@ -470,8 +454,7 @@ def test_a_lone_winner_is_called_the_best(tmp_path: Path) -> None:
     made = built(tmp_path)
     assert [b.text for b in table_of(made, "leaderboard-table").rows[0][1].badges] == ["best"]
     assert made.summary == [
-        "a ranks first of 2 on eurosat, with a validation accuracy after bn of 0.900 "
-        "(90% interval 0.870 to 0.928).",
+        "a ranks first of 2 on eurosat, with a validation accuracy after bn of 0.900 (90% interval 0.870 to 0.928).",
         "Every other candidate that was measured in full is behind it by more than chance explains.",
     ]
 
@@ -498,8 +481,7 @@ def test_without_a_ranking_rows_make_a_leaderboard_over_seeds(tmp_path: Path) ->
 def test_one_seed_gives_no_interval_and_says_so(tmp_path: Path) -> None:
     assert rows_board(tmp_path, {"a": [0.8], "b": [0.7]}) == [["1", "a"], ["2", "b"]]
     assert built(tmp_path).summary == [
-        "a ranks first of 2 on eurosat, with a validation accuracy of 0.800 "
-        "(no interval: it was measured once).",
+        "a ranks first of 2 on eurosat, with a validation accuracy of 0.800 (no interval: it was measured once).",
         "Nothing here says how sure that order is: no intervals were measured.",
     ]
 
@@ -536,9 +518,7 @@ def test_a_better_log_loss_is_a_positive_gain(tmp_path: Path) -> None:
 
 def test_adaptation_that_did_not_help_is_said(tmp_path: Path) -> None:
     write_adapt(tmp_path / "a", kept="start")
-    assert (
-        "Adaptation in a did not help, and the starting weights were kept: kNN" in built(tmp_path).summary[0]
-    )
+    assert "Adaptation in a did not help, and the starting weights were kept: kNN" in built(tmp_path).summary[0]
 
 
 def test_where_the_program_spoke_the_numbers_speak_in_their_sections(tmp_path: Path) -> None:
@@ -595,9 +575,7 @@ def test_long_logs_are_thinned_but_keep_their_end(tmp_path: Path) -> None:
 
 
 def test_paths_below_the_folder_are_shortened(tmp_path: Path) -> None:
-    write_rank(
-        tmp_path, [ranked(str(tmp_path / "adapted"), 1, 0.7, 0.9, True), ranked("b", 2, 0.6, 0.7, False)]
-    )
+    write_rank(tmp_path, [ranked(str(tmp_path / "adapted"), 1, 0.7, 0.9, True), ranked("b", 2, 0.6, 0.7, False)])
     assert str(tmp_path) not in page_of(tmp_path)
     assert built(tmp_path).summary[0].startswith("adapted ranks first")
 
@@ -664,9 +642,7 @@ def test_markdown_of_hostile_names_has_no_markup_and_no_broken_table(hostile: tu
     heads = [len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")]
     blocks = re.findall(r"(?:^\|.*\n)+", text, re.M)
     assert heads
-    assert all(
-        len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1 for block in blocks
-    )
+    assert all(len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1 for block in blocks)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,7 @@ def requested(driver: Chrome) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "width"), [("plain", 360), ("hostile", 360), ("plain", 1280)])
-def test_page_draws_every_chart_in_silence(
-    driver: Chrome, pages: dict[str, Path], name: str, width: int
-) -> None:
+def test_page_draws_every_chart_in_silence(driver: Chrome, pages: dict[str, Path], name: str, width: int) -> None:
     page = pages[name]
     open_page(driver, page, width, fresh=True)
     assert driver.get_log("browser") == []
@@ -173,9 +171,7 @@ def test_csv_holds_every_row_unrounded(driver: Chrome, pages: dict[str, Path], t
     assert sorted(values)[:2] == [0.41, 0.41 + 0.04]  # every digit, as a float prints
 
 
-def test_csv_runs_no_formula_and_keeps_hostile_names(
-    driver: Chrome, pages: dict[str, Path], tmp_path: Path
-) -> None:
+def test_csv_runs_no_formula_and_keeps_hostile_names(driver: Chrome, pages: dict[str, Path], tmp_path: Path) -> None:
     open_page(driver, pages["hostile"])
     head, *body = download(driver, "recipes-table", tmp_path)
     names = [line[head.index("recipe")] for line in body]
@@ -274,8 +270,6 @@ def test_every_control_has_a_name_and_can_be_reached(driver: Chrome, pages: dict
         ".filter(e => !(e.textContent || e.ariaLabel).trim() || e.tabIndex < 0).length"
     )
     assert unnamed == 0
-    headings = driver.execute_script(
-        "return [...document.querySelectorAll('h1, h2, h3')].map(h => h.tagName)"
-    )
+    headings = driver.execute_script("return [...document.querySelectorAll('h1, h2, h3')].map(h => h.tagName)")
     assert headings[0] == "H1"
     assert headings.count("H1") == 1

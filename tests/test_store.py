@@ -59,9 +59,7 @@ def test_cache_root_follows_the_platform(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("call", ["mkdir", "access"])
-def test_cache_root_that_cannot_be_written_to(
-    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cache_root_that_cannot_be_written_to(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> bool:
         if call == "mkdir":
             raise PermissionError(errno.EACCES, "Permission denied")
@@ -100,9 +98,7 @@ def test_write_atomic_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_write_atomic_keeps_the_old_file_when_it_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file.txt"
     write_atomic(path, "old")
 
@@ -265,9 +261,7 @@ def test_many_open_the_same_store_at_once(tmp_path: Path) -> None:
     old = ArrayStore.open(tmp_path / "s", (3, 5), np.float32, META)  # to be replaced by all of them
     stores: list[ArrayStore] = []
     threads = [
-        threading.Thread(
-            target=lambda: stores.append(ArrayStore.open(tmp_path / "s", (64, 5), np.float32, META))
-        )
+        threading.Thread(target=lambda: stores.append(ArrayStore.open(tmp_path / "s", (64, 5), np.float32, META)))
         for _ in range(8)
     ]
     for thread in threads:
@@ -312,9 +306,7 @@ def test_kill_9_loses_nothing_that_is_marked(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(CHILD), str(folder)])
     try:
-        wait_until(
-            lambda: (folder / "done.npy").exists() and np.load(folder / "done.npy").sum() > 40, process
-        )
+        wait_until(lambda: (folder / "done.npy").exists() and np.load(folder / "done.npy").sum() > 40, process)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

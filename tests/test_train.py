@@ -104,7 +104,9 @@ def test_a_finished_run_is_not_done_again(backbone: Backbone, images: Images, tm
 
 
 @pytest.mark.parametrize("stage", [BYOL, FULL], ids=["adaptation", "tuning"])
-def test_kill_9_loses_nothing(stage: Stage, backbone: Backbone, images: Images, digits_folder: Path, tmp_path: Path) -> None:
+def test_kill_9_loses_nothing(
+    stage: Stage, backbone: Backbone, images: Images, digits_folder: Path, tmp_path: Path
+) -> None:
     """A real SIGKILL in the middle of a real process, wherever it happens to be."""
     long = stage.model_copy(update={"steps": 24, "epochs": None, "accumulate": 1})
     recipe = Recipe(name="test", stages=(long,))
@@ -115,7 +117,8 @@ def test_kill_9_loses_nothing(stage: Stage, backbone: Backbone, images: Images, 
         "from acclimate.recipe import load_recipe; from acclimate.train import Job, train\n"
         "data, recipe, out = sys.argv[1:]\n"
         "images = load_images(data)\n"
-        f"job = Job(load_backbone('{ARCHITECTURE}', image_size=32), load_recipe(recipe), images, make_split(images), device='cpu')\n"
+        f"backbone = load_backbone('{ARCHITECTURE}', image_size=32)\n"
+        "job = Job(backbone, load_recipe(recipe), images, make_split(images), device='cpu')\n"
         "train(job, Path(out), quiet=True, checkpoint_seconds=0)\n"
     )
     command = [sys.executable, "-c", script, str(digits_folder), str(tmp_path / "recipe.toml"), str(tmp_path / "cut")]
@@ -194,7 +197,7 @@ def test_accumulation_is_one_step_of_a_larger_batch(backbone: Backbone, images: 
 @pytest.mark.filterwarnings("ignore")
 def test_a_loss_that_is_not_finite_stops_the_run(backbone: Backbone, images: Images, tmp_path: Path) -> None:
     hot = FULL.model_copy(update={"lr": 1e30, "clip": 0.0, "optimizer": "sgd", "warmup": 0.0, "epochs": 30})
-    with pytest.raises(TrainingError, match="the loss is (nan|inf) at step .* Lower 'lr' of that stage"):
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step .* Lower 'lr' of that stage"):
         train(job(backbone, images, hot), tmp_path, quiet=True)
 
 

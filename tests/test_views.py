@@ -81,9 +81,7 @@ def oracle(images: Tensor, size: tuple[int, int], augment: Augment, seed: int) -
     ),
 )
 @pytest.mark.parametrize(("image", "size"), [((48, 48), (48, 48)), ((61, 40), (24, 56)), ((8, 8), (40, 40))])
-def test_every_operation_is_torchvisions(
-    augment: Augment, image: tuple[int, int], size: tuple[int, int]
-) -> None:
+def test_every_operation_is_torchvisions(augment: Augment, image: tuple[int, int], size: tuple[int, int]) -> None:
     images = noise(12, *image, low=80, high=170)  # the middle of the range, where nothing has to be clamped
     got = make_view(images, size, augment, PLAIN, generator(5))
     torch.testing.assert_close(got, oracle(images, size, augment, 5), atol=3e-6, rtol=0)
@@ -120,9 +118,7 @@ def test_clamping_comes_once_at_the_end() -> None:
     augment = dataclasses.replace(STILL, brightness=0.9, contrast=0.9, saturation=0.9, hue=0.2, jitter=1.0)
     got = make_view(images, (16, 16), augment, PLAIN, generator())
     assert (float(got.min()), float(got.max())) == (0.0, 1.0)
-    one = dataclasses.replace(
-        STILL, brightness=0.9, jitter=1.0
-    )  # a single step: torchvision clamps there too
+    one = dataclasses.replace(STILL, brightness=0.9, jitter=1.0)  # a single step: torchvision clamps there too
     torch.testing.assert_close(
         make_view(images, (16, 16), one, PLAIN, generator(3)),
         oracle(images, (16, 16), one, 3),
@@ -161,9 +157,7 @@ def test_crops_are_distributed_as_in_torchvision(image: tuple[int, int]) -> None
     with torch.random.fork_rng():
         torch.manual_seed(7)
         params = [transform.make_params(sample) for _ in range(n)]
-    theirs = torch.tensor(
-        [[p["top"], p["left"], p["height"], p["width"]] for p in params], dtype=torch.float32
-    )
+    theirs = torch.tensor([[p["top"], p["left"], p["height"], p["width"]] for p in params], dtype=torch.float32)
     for measure in (
         lambda box: box[:, 2] * box[:, 3],
         lambda box: box[:, 3] / box[:, 2],
@@ -238,9 +232,7 @@ def test_views_have_the_mean_and_spread_of_torchvisions_pipeline() -> None:
         assert ((a.mean(dim=0) - b.mean(dim=0)).abs() < 3.5 * error + 0.004).all()
 
 
-@pytest.mark.parametrize(
-    ("image", "size"), [((72, 80), (64, 64)), ((64, 64), (64, 64)), ((65, 64), (32, 33))]
-)
+@pytest.mark.parametrize(("image", "size"), [((72, 80), (64, 64)), ((64, 64), (64, 64)), ((65, 64), (32, 33))])
 def test_none_is_the_centre_crop_of_evaluation(image: tuple[int, int], size: tuple[int, int]) -> None:
     images = noise(5, *image)
     expected = tv.normalize(
@@ -327,9 +319,7 @@ def test_gray_images_stay_gray() -> None:
 
 
 @pytest.mark.parametrize("name", AUGMENTS)
-@pytest.mark.parametrize(
-    ("image", "size"), [((1, 1), (1, 1)), ((1, 1), (8, 8)), ((8, 8), (64, 64)), ((1, 50), (6, 6))]
-)
+@pytest.mark.parametrize(("image", "size"), [((1, 1), (1, 1)), ((1, 1), (8, 8)), ((8, 8), (64, 64)), ((1, 50), (6, 6))])
 def test_tiny_images(name: str, image: tuple[int, int], size: tuple[int, int]) -> None:
     view = make_view(noise(1, *image), size, AUGMENTS[name], IMAGENET, generator())
     assert view.shape == (1, 3, *size)

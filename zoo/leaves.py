@@ -1,7 +1,7 @@
 """Dead leaves: procedural images with the edge and scale statistics of photographs, and no photograph in them.
 
-Discs of random colour fall on the plane until it is covered; their radii follow a power law with exponent -3, which makes
-the image scale invariant (Lee, Mumford and Huang 2001, section 3; as pretraining data: Baradad et al. 2021).
+Leaves of random colour fall on the plane; their radii follow a power law with exponent -3, which makes the
+image scale invariant (Lee, Mumford and Huang 2001, section 3; as pretraining data: Baradad et al. 2021).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write ``catalogue/timm.toml`` from timm's own registry: no number in it is typed by hand. ``python -m zoo.list_timm``."""
+"""Write ``catalogue/timm.toml`` from timm's own registry, no number by hand: ``python -m zoo.list_timm``."""
 
 from __future__ import annotations
 

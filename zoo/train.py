@@ -1,7 +1,7 @@
 """Make an embedded model again, with this program's own loop: ``python -m zoo.train NAME --data FOLDER``.
 
-FOLDER holds ``tiny_imagenet/train`` (natural photographs, 64 px). Training data never enters the package: what enters is a
-float16 safetensors file and a card that names the command, the data, the seconds and what a probe measured.
+FOLDER holds ``tiny_imagenet/train`` (natural photographs, 64 px). Training data never enters the package: what does is
+a float16 safetensors file and a card that names the command, the data, the seconds and what a probe measured.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from zoo.leaves import dead_leaves
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "zoo"
 SIZE = 64
-NATURAL = "Tiny ImageNet subset: 20,000 photographs of 100 classes at 64 pixels (ImageNet terms: non-commercial research)"
+NATURAL = (
+    "Tiny ImageNet subset: 20,000 photographs of 100 classes at 64 pixels (ImageNet terms: non-commercial research)"
+)
 LEAVES = "12,000 dead-leaves images drawn by zoo/leaves.py, no photograph among them"
 PROBES = ("builtin:digits", "eurosat")
 
@@ -82,9 +84,7 @@ MODELS: dict[str, Model] = {
 }
 
 
-def make(
-    name: str, data: Path, *, epochs: int | None = None, seed: int = 0, work: Path | None = None
-) -> None:
+def make(name: str, data: Path, *, epochs: int | None = None, seed: int = 0, work: Path | None = None) -> None:
     """Train one model and write its weights and card into the package."""
     model = MODELS[name]
     stage = model.stage if epochs is None else model.stage.model_copy(update={"epochs": epochs})
@@ -117,7 +117,7 @@ def _images(model: Model, data: Path, work: Path | None) -> Images:
 
 
 def _probe(name: str, data: Path) -> dict[str, float]:
-    """Validation accuracy of logistic regression on what the finished file gives."""
+    """Return the validation accuracy of logistic regression on what the finished file gives."""
     found = {}
     for dataset in PROBES:
         images = load_images(dataset if ":" in dataset else data / dataset)

@@ -34,7 +34,7 @@ _HOMES = {
     "tune": "verbs",
 }
 
-__all__ = [*_HOMES]  # noqa: PLE0604  (names as data, in one place)
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

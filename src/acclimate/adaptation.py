@@ -37,7 +37,7 @@ class Look:
         Standard deviation of unit-length features times sqrt(d): about 1 when they spread evenly, 0 when collapsed
         (Chen and He 2021, section 4.1).
     rankme
-        Effective rank exp(H(p)), p = singular values over their sum (Garrido et al. 2023, equation 3); in [1, min(n, d)].
+        Effective rank exp(H(p)), p = singular values over their sum (Garrido et al. 2023, eq. 3), in [1, min(n, d)].
     knn_accuracy, knn_log_loss
         Of a kNN classifier on held-out labelled images; None without labels.
     """
@@ -70,7 +70,7 @@ class Adapted:
 def adapt(setting: Setting, backbone: Backbone, recipe: Recipe, folder: Path) -> Adapted:
     """Run an unsupervised recipe on the pool, look at the features before and after, and keep the better model.
 
-    The start model comes back when the features collapsed, or when a kNN probe on held-out labelled images became worse.
+    The start model comes back when the features collapsed, or a kNN probe on held-out labelled images became worse.
 
     Raises
     ------
@@ -78,9 +78,7 @@ def adapt(setting: Setting, backbone: Backbone, recipe: Recipe, folder: Path) ->
         When the pool has fewer than two images.
     """
     if len(setting.split.pool) < 2:
-        raise DataError(
-            f"got {len(setting.split.pool)} images to adapt to; expected at least 2 outside val and test"
-        )
+        raise DataError(f"got {len(setting.split.pool)} images to adapt to; expected at least 2 outside val and test")
     job = job_of(setting, backbone, recipe)
     if is_finished(folder, job.identity()):
         return _finished(backbone, folder)
@@ -207,7 +205,8 @@ def verdict(before: Look, after: Look) -> tuple[str, str]:
         )
     if before.knn_log_loss is None or after.knn_log_loss is None:
         return "adapted", "there are no labels to probe with, and the features did not collapse"
-    change = f"kNN on held-out images: accuracy {before.knn_accuracy:.3f} -> {after.knn_accuracy:.3f}, log loss {before.knn_log_loss:.3f} -> {after.knn_log_loss:.3f}"
+    accuracy = f"accuracy {before.knn_accuracy:.3f} -> {after.knn_accuracy:.3f}"
+    change = f"kNN on held-out images: {accuracy}, log loss {before.knn_log_loss:.3f} -> {after.knn_log_loss:.3f}"
     if (after.knn_accuracy, -after.knn_log_loss) < (before.knn_accuracy, -before.knn_log_loss):
         return "start", f"adaptation did not help; {change}"
     return "adapted", change

@@ -89,13 +89,11 @@ def _rank(console: Console, document: Document) -> None:
     _table(console, rows, columns)
     ties = document["confidence_set"]
     if len(ties) > 1:
-        console.print(
-            f"These {len(ties)} cannot be told apart on this validation set: {escape(', '.join(ties))}"
-        )
+        console.print(f"These {len(ties)} cannot be told apart on this validation set: {escape(', '.join(ties))}")
     else:
         console.print(f"Best: {escape(document['best'])}")
     console.print(
-        f"Rows and predictions: {escape(str(document['out']))}. A page of it: acclimate report {escape(str(document['out']))}"
+        f"Rows and predictions: {escape(document['out'])}. A page of it: acclimate report {escape(document['out'])}"
     )
 
 
@@ -145,9 +143,7 @@ def _tune(console: Console, document: Document) -> None:
 
 
 def _adapt(console: Console, document: Document) -> None:
-    console.print(
-        f"[bold]{escape(document['model'])}[/]{_loud(document)} adapted with {escape(document['method'])}"
-    )
+    console.print(f"[bold]{escape(document['model'])}[/]{_loud(document)} adapted with {escape(document['method'])}")
     _stages(console, document)
     monitors = document["monitors"]
     _table(
@@ -169,11 +165,10 @@ def _adapt(console: Console, document: Document) -> None:
 
 def _score(console: Console, document: Document) -> None:
     values = document.get("values") or {document["score"]: document["value"]}
-    rows = [
-        {"score": name, **document["metrics"][name]["val"], "value": value} for name, value in values.items()
-    ]
+    rows = [{"score": name, **document["metrics"][name]["val"], "value": value} for name, value in values.items()]
     console.print(
-        f"[bold]{escape(document['model'])}[/]{_loud(document)}: {document['n']:,} training images, {document['d']} dimensions"
+        f"[bold]{escape(document['model'])}[/]{_loud(document)}: "
+        f"{document['n']:,} training images, {document['d']} dimensions"
     )
     _table(
         console,
@@ -217,9 +212,7 @@ def _dry(console: Console, document: Document) -> None:
                 "expected_seconds": "expected s",
             },
         )
-    console.print(
-        f"Expected: about {document['expected_seconds']:.0f} s on {document['device']}, decoding not counted"
-    )
+    console.print(f"Expected: about {document['expected_seconds']:.0f} s on {document['device']}, decoding not counted")
 
 
 def _demo(console: Console, document: Document) -> None:

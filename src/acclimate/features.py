@@ -103,9 +103,7 @@ def load_features(path: Path) -> Features:
         with np.load(path, allow_pickle=False) as arrays:
             x, y = arrays["x"], arrays["y"]
     except FileNotFoundError as error:
-        raise DataError(
-            f"no features file {path}; make one with: acclimate embed DATA --out {path}"
-        ) from error
+        raise DataError(f"no features file {path}; make one with: acclimate embed DATA --out {path}") from error
     except KeyError as error:
         raise DataError(f"{path} has no x and y; expected the .npz of: acclimate embed") from error
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
@@ -126,9 +124,7 @@ def feature_key(
     return digest("features", 1, weights, dict(preprocessing), fingerprint, pooling, precision)
 
 
-def open_feature_store(
-    key: str, n: int, d: int, *, cache: Path | None = None, meta: dict[str, Any]
-) -> ArrayStore:
+def open_feature_store(key: str, n: int, d: int, *, cache: Path | None = None, meta: dict[str, Any]) -> ArrayStore:
     """Open or make the ``(n, d)`` float32 store of `key` in ``CACHE/features``; None means `cache_root()`."""
     root = cache_root() if cache is None else cache
     return ArrayStore.open(root / "features" / key, (n, d), np.float32, meta)

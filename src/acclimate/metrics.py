@@ -132,9 +132,7 @@ def calibration_error(
     return float(np.abs(gap).sum() / len(sure))
 
 
-def _macro_f1(
-    hits: npt.NDArray[np.intp], support: npt.NDArray[np.intp], called: npt.NDArray[np.intp]
-) -> float:
+def _macro_f1(hits: npt.NDArray[np.intp], support: npt.NDArray[np.intp], called: npt.NDArray[np.intp]) -> float:
     """Return the mean of 2 hits / (support + called) over the classes that are present or predicted."""
     seen = (support + called) > 0
     return float(np.mean(2 * hits[seen] / (support[seen] + called[seen])))
@@ -145,24 +143,18 @@ def _check(probabilities: Probabilities, labels: Labels, n_classes: int) -> None
     if probabilities.ndim != 2 or probabilities.shape[1] != n_classes:
         raise DataError(f"probabilities have shape {probabilities.shape}; expected (n, {n_classes})")
     if labels.shape != (len(probabilities),):
-        raise DataError(
-            f"labels have shape {labels.shape}; expected ({len(probabilities)},) as probabilities"
-        )
+        raise DataError(f"labels have shape {labels.shape}; expected ({len(probabilities)},) as probabilities")
     if len(labels) == 0:
         raise DataError("there are no predictions to measure; expected at least one image")
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"labels have type {labels.dtype}; expected integers")
     if labels.min() < 0 or labels.max() >= n_classes:
         row = int(np.argmax((labels < 0) | (labels >= n_classes)))
-        raise DataError(
-            f"label {labels[row]} of row {row} is outside 0..{n_classes - 1}; measure labelled images only"
-        )
+        raise DataError(f"label {labels[row]} of row {row} is outside 0..{n_classes - 1}; measure labelled images only")
     total = probabilities.sum(axis=1, dtype=np.float64)
     # One comparison that is false for nan as well: the cheap test for the usual case.
     if not (probabilities.min() >= 0 and np.abs(total - 1).max() <= 1e-3):
-        row = int(
-            np.argmax(~(np.isfinite(total) & (probabilities.min(axis=1) >= 0) & (np.abs(total - 1) <= 1e-3)))
-        )
+        row = int(np.argmax(~(np.isfinite(total) & (probabilities.min(axis=1) >= 0) & (np.abs(total - 1) <= 1e-3))))
         raise DataError(
             f"row {row} of the probabilities is no distribution (smallest {probabilities[row].min():.3g}, "
             f"sum {total[row]:.6g}); expected values >= 0 that sum to 1 within 1e-3"

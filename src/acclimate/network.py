@@ -22,9 +22,7 @@ def classifiers(network: nn.Module) -> list[nn.Module]:
     """Return the classifier on top as a list: empty without one, two for distilled transformers."""
     heads = cast(Any, network).get_classifier()
     candidates = list(heads) if isinstance(heads, list | tuple | nn.ModuleList) else [heads]
-    return [
-        head for head in candidates if isinstance(head, nn.Module) and any(True for _ in head.parameters())
-    ]
+    return [head for head in candidates if isinstance(head, nn.Module) and any(True for _ in head.parameters())]
 
 
 def classifier_names(network: nn.Module) -> set[str]:
@@ -35,7 +33,9 @@ def classifier_names(network: nn.Module) -> set[str]:
 
 def reset_classifier(network: nn.Module, n_classes: int) -> None:
     """Put a new classifier on top, all zeros; 0 classes take it away."""
-    with torch.random.fork_rng(devices=[]):  # a new layer draws weights, which are thrown away, from the caller's generator
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # a new layer draws weights, which are thrown away, from the caller's generator
         cast(Any, network).reset_classifier(n_classes)
     for head in classifiers(network):
         for parameter in head.parameters():

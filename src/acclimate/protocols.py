@@ -174,9 +174,7 @@ def run_recipe(
     trained = train(job, folder, quiet=setting.quiet, progress=setting.progress)
     Classifier.of(trained.network, setting.images.classes, backbone).save(folder)
     recipe.save(folder / "recipe.toml")
-    by_part = {
-        part: probabilities(trained.network, job, indices) for part, indices in setting.evaluated().items()
-    }
+    by_part = {part: probabilities(trained.network, job, indices) for part, indices in setting.evaluated().items()}
     seconds = sum(report.seconds for report in trained.reports)
     row = _row(
         setting,
@@ -215,7 +213,7 @@ def is_finished(folder: Path, identity: str) -> bool:
 
 
 def close_run(folder: Path, document: Mapping[str, Any]) -> None:
-    """Write ``run.json``, then drop the checkpoint: until ``run.json`` is there, a killed run can be finished from it."""
+    """Write ``run.json``, then drop the checkpoint: until the former is there, a killed run needs the latter."""
     write_atomic(folder / RUN, json.dumps(document, indent=1))
     (folder / CHECKPOINT).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Recipes: a list of stages, each objective x scope x data x schedule. TOML in and out, checked whole before any work."""
+"""Recipes: lists of stages, each objective x scope x data x schedule. TOML in and out, checked before any work."""
 
 from __future__ import annotations
 
@@ -101,9 +101,7 @@ class Stage(BaseModel):
             raise ValueError("a stage needs exactly one of 'epochs' and 'steps'")
         self.settings()
         if not self.needs_labels and parse_scope(self.scope).head_only:
-            raise ValueError(
-                f"objective '{self.objective}' has no classifier to train; scope 'head' leaves it nothing"
-            )
+            raise ValueError(f"objective '{self.objective}' has no classifier to train; scope 'head' leaves it nothing")
         return self
 
     @property

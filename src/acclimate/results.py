@@ -210,9 +210,7 @@ class Results:
             with np.load(path, allow_pickle=False) as arrays:
                 return Predictions(arrays["probabilities"], arrays["labels"], arrays["index"])
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path} is damaged ({error}); delete it and its row, and run it again"
-            ) from error
+            raise DataError(f"{path} is damaged ({error}); delete it and its row, and run it again") from error
 
     def frame(self) -> pd.DataFrame:
         """Return all rows in long format: one line for each metric of each split, columns `COLUMNS`."""
@@ -247,9 +245,7 @@ def _encode(result: Result, *, has_predictions: bool) -> str:
     try:
         return json.dumps(document, indent=1, allow_nan=False, default=_scalar) + "\n"
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"row of {result.model} cannot be written as JSON: {error}; use finite plain values"
-        ) from error
+        raise DataError(f"row of {result.model} cannot be written as JSON: {error}; use finite plain values") from error
 
 
 def _scalar(value: object) -> object:
@@ -275,9 +271,7 @@ def _decode(path: Path) -> Result:
             f"{path} is no result row ({error}); expected JSON with {names}: delete it and run it again"
         ) from error
     if not key == row.key == path.stem:
-        raise DataError(
-            f"{path} was changed: its content has the key {row.key}; delete it and run that protocol again"
-        )
+        raise DataError(f"{path} was changed: its content has the key {row.key}; delete it and run that protocol again")
     return replace(row, metrics=metrics)
 
 

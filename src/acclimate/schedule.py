@@ -1,6 +1,6 @@
 """Steps, learning rates and the order of the images: pure functions of the step number.
 
-Nothing here has a state. What a step needs (rate, image indices, random seed) is computed from the step number alone, so
+Nothing here has a state. What a step needs (rate, image indices, random seed) is computed from the step number alone:
 a run that is resumed at any step does exactly what an unbroken run would have done there.
 """
 
@@ -43,9 +43,7 @@ def step_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def batch_indices(
-    images: npt.NDArray[np.int64], step: int, *, batch: int, seed: int
-) -> npt.NDArray[np.int64]:
+def batch_indices(images: npt.NDArray[np.int64], step: int, *, batch: int, seed: int) -> npt.NDArray[np.int64]:
     """Return the image indices of one step.
 
     Each epoch is a fresh permutation that depends on ``(seed, epoch)`` alone; the last incomplete batch of an epoch is

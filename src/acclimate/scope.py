@@ -10,7 +10,7 @@ A scope is a sum of terms, such as ``head+norm`` or ``head+last:2``:
 ``bias``           every bias, those of the normalisation layers included (BitFit, Zaken et al. 2022)
 ``last:K``         the last K blocks of the backbone, counted by timm's own ``group_matcher``
 ``all``            everything
-``re:PATTERN``     every parameter whose timm name matches the regular expression (``re.search``); to the end of the text
+``re:PATTERN``     every parameter whose timm name matches the regular expression, to the end of the text
 =================  ======================================================================================
 
 A scope owns the train/eval mode too. Frozen means frozen: a module without a trainable parameter is in eval mode, so
@@ -164,9 +164,7 @@ def parse_scope(text: str) -> Scope:
     if pattern:
         terms.append(("re", _checked_pattern(pattern)))
     if not terms:
-        raise ScopeError(
-            f"got an empty scope {text!r}; expected a sum of {', '.join(TERMS)}, such as 'head+norm'"
-        )
+        raise ScopeError(f"got an empty scope {text!r}; expected a sum of {', '.join(TERMS)}, such as 'head+norm'")
     return Scope(text, tuple(terms))
 
 
@@ -176,9 +174,7 @@ def _parse_term(term: str, text: str) -> tuple[str, str]:
         return term, ""
     name, _, argument = term.partition(":")
     if name != "last":
-        raise ScopeError(
-            f"{unknown('scope term', term, [*TERMS, 'last:K', 're:PATTERN'])} (in scope '{text}')"
-        )
+        raise ScopeError(f"{unknown('scope term', term, [*TERMS, 'last:K', 're:PATTERN'])} (in scope '{text}')")
     if not argument.isdigit() or int(argument) < 1:
         raise ScopeError(f"got scope '{term}'; expected a number of blocks of at least 1, such as 'last:2'")
     return name, argument

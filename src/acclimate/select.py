@@ -66,8 +66,8 @@ def rank(
 ) -> dict[str, Any]:
     """Rank backbones on one data set; leave rows and ``rank.json`` in ``folder`` and return the document.
 
-    Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties) are
-    finetuned with the recipe ``final``. The confidence set holds the finetuned models that a max-t test over paired
+    Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties)
+    are finetuned with the recipe ``final``. The confidence set holds the finetuned models that a max-t test over paired
     validation images cannot separate from the best.
 
     Raises
@@ -133,9 +133,7 @@ def _lines(
     setting: Setting,
 ) -> list[Ranked]:
     """Finalists by final accuracy, then the others by their proxy; the confidence set shares the first rank."""
-    finalists = sorted(
-        (b for b in order if b.name in finals), key=lambda b: _merit(finals[b.name]), reverse=True
-    )
+    finalists = sorted((b for b in order if b.name in finals), key=lambda b: _merit(finals[b.name]), reverse=True)
     correct = np.stack([_correct(results, finals[b.name]) for b in finalists])
     chosen = model_set(correct, seed=setting.seed)
     lines = []
@@ -157,9 +155,7 @@ def _lines(
         )
     for place, backbone in enumerate((b for b in order if b.name not in finals), start=len(finalists)):
         proxies, seconds = _proxies(rows[backbone.name]), _seconds(rows[backbone.name])
-        lines.append(
-            Ranked(backbone.name, place + 1, proxies, None, None, None, False, seconds, backbone.random_start)
-        )
+        lines.append(Ranked(backbone.name, place + 1, proxies, None, None, None, False, seconds, backbone.random_start))
     return lines
 
 

@@ -58,9 +58,7 @@ class ModelSet:
     best: int
 
 
-def bootstrap_interval(
-    values: Values, *, level: float = 0.9, resamples: int = RESAMPLES, seed: int
-) -> Interval:
+def bootstrap_interval(values: Values, *, level: float = 0.9, resamples: int = RESAMPLES, seed: int) -> Interval:
     """Return the mean of `values` (n,) and its percentile bootstrap interval, widened for small n.
 
     The interval stays within the range of the values: if all are equal it has no width, which for "all n
@@ -81,17 +79,14 @@ def bootstrap_interval(
     return Interval(float(mean), float(low), float(high))
 
 
-def paired_difference(
-    a: Values, b: Values, *, level: float = 0.9, resamples: int = RESAMPLES, seed: int
-) -> Interval:
+def paired_difference(a: Values, b: Values, *, level: float = 0.9, resamples: int = RESAMPLES, seed: int) -> Interval:
     """Return the mean of a - b over the same n images and its interval; arguments as in `bootstrap_interval`.
 
     An interval without zero says that a and b differ.
     """
     if np.shape(a) != np.shape(b):
         raise DataError(
-            f"paired values have shapes {np.shape(a)} and {np.shape(b)}; "
-            "expected the same images in the same order"
+            f"paired values have shapes {np.shape(a)} and {np.shape(b)}; expected the same images in the same order"
         )
     difference = np.subtract(a, b, dtype=np.float64)
     return bootstrap_interval(difference, level=level, resamples=resamples, seed=seed)

@@ -87,9 +87,7 @@ def _plain(value: object) -> object:
         return value.tolist()
     if isinstance(value, Path):
         return value.as_posix()
-    raise TypeError(
-        f"a {type(value).__name__} cannot be part of a key; give text, numbers, lists or mappings"
-    )
+    raise TypeError(f"a {type(value).__name__} cannot be part of a key; give text, numbers, lists or mappings")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -132,13 +130,9 @@ def _readable_errors(path: Path) -> Iterator[None]:
                 f"no permission to write {path}; choose another folder, or change the rights of {path.parent}"
             ) from error
         if error.errno in _FULL:
-            raise InputError(
-                f"no space left to write {path}; free some space or choose another disk"
-            ) from error
+            raise InputError(f"no space left to write {path}; free some space or choose another disk") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-            raise InputError(
-                f"cannot write {path}: a file or folder is in the way; choose another name"
-            ) from error
+            raise InputError(f"cannot write {path}: a file or folder is in the way; choose another name") from error
         raise
 
 
@@ -162,9 +156,7 @@ class ArrayStore:
     done: np.memmap[Any, np.dtype[np.bool_]]
 
     @classmethod
-    def open(
-        cls, folder: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, meta: dict[str, Any]
-    ) -> ArrayStore:
+    def open(cls, folder: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, meta: dict[str, Any]) -> ArrayStore:
         """Open the store in `folder`; if it is missing, other or damaged, make it, with all its disk space.
 
         `meta` says what the rows are; a store whose meta, shape or dtype differs is thrown away. Processes
@@ -213,9 +205,7 @@ class ArrayStore:
         self.done[indices] = True
 
 
-def _existing(
-    folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], meta: dict[str, Any]
-) -> ArrayStore | None:
+def _existing(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], meta: dict[str, Any]) -> ArrayStore | None:
     try:
         if json.loads((folder / "meta.json").read_text("utf-8")) != json.loads(_canonical(meta)):
             return None

@@ -69,18 +69,14 @@ def demo(*, out: str | Path = "acclimate-demo", options: Options | None = None) 
     kept = dataclasses.replace(
         adapted.kept, name=backbone.name if adapted.kept is backbone else f"{backbone.name}+byol"
     )
-    rows = _chapter(
-        f"tuning from {LABELS} labels a class", chapters, options, lambda: _tune(setting, kept, folder)
-    )
+    rows = _chapter(f"tuning from {LABELS} labels a class", chapters, options, lambda: _tune(setting, kept, folder))
     curve = _chapter(
         "labels against accuracy",
         chapters,
         options,
         lambda: _curve(setting, backbone, adapted.adapted, folder),
     )
-    _chapter(
-        "drawing feature maps", chapters, options, lambda: _maps(setting, backbone, adapted.adapted, folder)
-    )
+    _chapter("drawing feature maps", chapters, options, lambda: _maps(setting, backbone, adapted.adapted, folder))
     findings = _findings(ranking, adapted.document, rows, curve)
     write_atomic(folder / "findings.json", json.dumps({"sentences": findings}, indent=1))
     page = report(folder, options=options)["out"]
@@ -126,8 +122,7 @@ def _rank(setting: Setting, folder: Path) -> dict[str, Any]:
 def _tune(setting: Setting, backbone: Backbone, folder: Path) -> dict[str, Result]:
     results = Results(folder)
     return {
-        recipe: run_recipe(setting, backbone, recipe, folder / "runs" / f"tune-{recipe}", results)
-        for recipe in RECIPES
+        recipe: run_recipe(setting, backbone, recipe, folder / "runs" / f"tune-{recipe}", results) for recipe in RECIPES
     }
 
 
@@ -141,8 +136,7 @@ def _curve(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) ->
         for budget in BUDGETS:
             drawn = [_point(setting, full, x, budget, seed) for seed in range(CURVE_SEEDS)]
             points += [
-                {"model": name, "labels": budget, "seed": seed, **values}
-                for seed, (values, _) in enumerate(drawn)
+                {"model": name, "labels": budget, "seed": seed, **values} for seed, (values, _) in enumerate(drawn)
             ]
             losses[name, budget] = np.stack([loss for _, loss in drawn])
     verdict = _verdict(losses, *models, seed=setting.seed)
@@ -158,30 +152,18 @@ def _point(
     y, n_classes = setting.images.labels, len(setting.images.classes)
     split = restrict(setting.images, full, str(budget), seed)
     val = split.val[: budget * n_classes]  # validation costs labels too: no more of them than for training
-    fitted = SCORES["logistic"](
-        x[split.train], y[split.train], x[val], y[val], n_classes=n_classes, seed=seed
-    )
+    fitted = SCORES["logistic"](x[split.train], y[split.train], x[val], y[val], n_classes=n_classes, seed=seed)
     p = fitted.predict_proba(x[split.test])
     values = measure(p, y[split.test], n_classes=n_classes)
-    return {key: values[key] for key in ("log_loss", "macro_f1", "auc", "accuracy")}, log_losses(
-        p, y[split.test]
-    )
+    return {key: values[key] for key in ("log_loss", "macro_f1", "auc", "accuracy")}, log_losses(p, y[split.test])
 
 
-def _verdict(
-    losses: dict[tuple[str, int], npt.NDArray[np.float64]], base: str, adapted: str, *, seed: int
-) -> str:
+def _verdict(losses: dict[tuple[str, int], npt.NDArray[np.float64]], base: str, adapted: str, *, seed: int) -> str:
     """One sentence a label budget: the paired change of the log loss, over draws of labels and test images."""
     parts = []
     for budget in BUDGETS:
         change, low, high = paired_over(losses[adapted, budget] - losses[base, budget], seed=seed)
-        word = (
-            "better"
-            if high < 0
-            else "worse"
-            if low > 0
-            else f"no difference that {CURVE_SEEDS} draws can show"
-        )
+        word = "better" if high < 0 else "worse" if low > 0 else f"no difference that {CURVE_SEEDS} draws can show"
         parts.append(f"{budget} a class: {word} ({change:+.3f}, 90% interval {low:+.3f} to {high:+.3f})")
     return f"Test log loss of {adapted} against {base}, head only, by labels. " + "; ".join(parts) + "."
 
@@ -211,9 +193,10 @@ def _findings(
     ]
     if len(tied) > 1:
         sentences.append(f"{' and '.join(tied)} cannot be told apart with these validation images.")
+    reason = adapted["reason"]
     helped = "was kept" if adapted["kept"] == "adapted" else "was not kept: the start model goes on"
     sentences.append(
-        f"Adaptation to {adapted['images']['pool']} unlabelled images {helped}. {adapted['reason'][0].upper()}{adapted['reason'][1:]}."
+        f"Adaptation to {adapted['images']['pool']} unlabelled images {helped}. {reason[0].upper()}{reason[1:]}."
     )
     by_test = sorted(rows.items(), key=lambda item: -item[1].metrics["test"]["accuracy"])
     shares = ", ".join(

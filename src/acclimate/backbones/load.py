@@ -135,8 +135,8 @@ def _download(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         module: nn.Module = timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
-            f"cannot get the pretrained weights of '{architecture}': the model hub cannot be reached and they are not in "
-            f"its local cache ({type(error).__name__}). Download them elsewhere and give '{architecture}@FILE', or "
+            f"cannot get the pretrained weights of '{architecture}': the model hub cannot be reached and they are not "
+            f"in its local cache ({type(error).__name__}). Download them elsewhere and give '{architecture}@FILE', or "
             "use an embedded model: 'acclimate models --family zoo'"
         ) from error
     finally:
@@ -148,11 +148,7 @@ def _from_path(name: str, path: Path, image_size: int | None) -> Backbone:
     if path.is_file():
         return _from_file(name, path, {}, image_size)
     weights = next(
-        (
-            path / f
-            for f in ("weights.safetensors", "model.safetensors", "pytorch_model.bin")
-            if (path / f).is_file()
-        ),
+        (path / f for f in ("weights.safetensors", "model.safetensors", "pytorch_model.bin") if (path / f).is_file()),
         None,
     )
     if weights is None:
@@ -190,15 +186,12 @@ def _sized_if_known(architecture: str, image_size: int | None) -> dict[str, Any]
 def _preprocess(card: Mapping[str, Any], module: nn.Module, image_size: int | None) -> Preprocess:
     """Preprocessing from our own header, else from a hub's ``pretrained_cfg``, else from timm's default for it."""
     if "preprocess" not in card:
-        return Preprocess.from_config(
-            {**_config(module), **card.get("pretrained_cfg", {})}, _square(image_size)
-        )
+        return Preprocess.from_config({**_config(module), **card.get("pretrained_cfg", {})}, _square(image_size))
     stored = {key: tuple(v) if isinstance(v, list) else v for key, v in card["preprocess"].items()}
     extra = set(stored) - set(asdict(Preprocess((1, 1))))
     if extra:
-        raise ModelError(
-            f"the weights' header has an unknown preprocessing key: {unknown('key', sorted(extra)[0], asdict(Preprocess((1, 1))))}"
-        )
+        complaint = unknown("preprocessing key", sorted(extra)[0], asdict(Preprocess((1, 1))))
+        raise ModelError(f"the weights' header is damaged: {complaint}")
     size = _square(image_size)
     return Preprocess(**(stored if size is None else {**stored, "size": size, "crop_pct": 1.0}))
 

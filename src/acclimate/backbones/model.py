@@ -1,4 +1,4 @@
-"""The Backbone: a timm network without its classifier, what its images must look like, and where its weights came from."""
+"""The Backbone: a timm network without classifier, what its images must look like, where its weights came from."""
 
 from __future__ import annotations
 
@@ -198,9 +198,7 @@ def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         try:
             module: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, **arguments)
         except TypeError as error:
-            raise ModelError(
-                f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}"
-            ) from None
+            raise ModelError(f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}") from None
     return module.eval()
 
 

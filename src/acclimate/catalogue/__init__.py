@@ -62,12 +62,8 @@ def _entry(name: str, table: dict[str, str | int], family: str) -> Entry:
 def entries() -> tuple[Entry, ...]:
     """Return every entry: the embedded models first, then timm's, each by name."""
     package = resources.files("acclimate")
-    cards = sorted(
-        (f for f in package.joinpath("zoo").iterdir() if f.name.endswith(".toml")), key=lambda f: f.name
-    )
-    zoo = [
-        _entry(f"zoo:{card.name.removesuffix('.toml')}", dict(_read(card)["model"]), "zoo") for card in cards
-    ]
+    cards = sorted((f for f in package.joinpath("zoo").iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    zoo = [_entry(f"zoo:{card.name.removesuffix('.toml')}", dict(_read(card)["model"]), "zoo") for card in cards]
     listed = _read(package.joinpath("catalogue", "timm.toml"))
     return tuple(zoo) + tuple(_entry(f"timm:{name}", table, "timm") for name, table in sorted(listed.items()))
 

@@ -104,9 +104,7 @@ def eight_bit_stack(array: Array, what: str) -> Pixels:
         array = array[..., 0]
     if not (array.ndim == 3 or (array.ndim == 4 and array.shape[3] == 3)) or 0 in array.shape[1:]:
         turn = "; move the channels to the end" if array.ndim == 4 and array.shape[1] in (1, 3) else ""
-        raise DataError(
-            f"{what} has shape {array.shape}; expected (n, h, w), (n, h, w, 1) or (n, h, w, 3){turn}"
-        )
+        raise DataError(f"{what} has shape {array.shape}; expected (n, h, w), (n, h, w, 1) or (n, h, w, 3){turn}")
     if array.dtype == np.uint8 or not len(array):
         return array.astype(np.uint8, copy=False)
     if array.dtype.kind not in "biuf":
@@ -121,9 +119,7 @@ def _floats(array: Array, what: str) -> Pixels:
         raise DataError(f"{what} holds NaN or infinity, first in image {first}; remove it or fill it in")
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
-        raise DataError(
-            f"{what} holds floats from {low:g} to {high:g}; expected 0 to 1, or uint8 in 0 to 255"
-        )
+        raise DataError(f"{what} holds floats from {low:g} to {high:g}; expected 0 to 1, or uint8 in 0 to 255")
     return np.round(array * 255.0).astype(np.uint8)
 
 
@@ -146,9 +142,7 @@ def _labels(labels: Array | None, n: int, what: str) -> Array:
         raise DataError(f"{what} has shape {labels.shape}; expected ({n},) or ({n}, 1), one an image{kind}")
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all() or (labels != np.round(labels)).any():
-            raise DataError(
-                f"{what} holds fractions, NaN or infinity; expected whole numbers, -1 for no label"
-            )
+            raise DataError(f"{what} holds fractions, NaN or infinity; expected whole numbers, -1 for no label")
     elif labels.dtype.kind not in "iubU":
         raise DataError(f"{what} has type {labels.dtype}; expected whole numbers or text")
     return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
@@ -157,22 +151,16 @@ def _labels(labels: Array | None, n: int, what: str) -> Array:
 def _joined(stacks: list[Pixels], path: Path) -> Pixels:
     shapes = {stack.shape[1:] for stack in stacks}
     if len(shapes) > 1:
-        raise DataError(
-            f"{path} holds images of the shapes {', '.join(map(str, sorted(shapes)))}; expected one shape"
-        )
+        raise DataError(f"{path} holds images of the shapes {', '.join(map(str, sorted(shapes)))}; expected one shape")
     return stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
 
 
-def _coded(
-    labels: list[Array], given: Array | None, path: Path
-) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _coded(labels: list[Array], given: Array | None, path: Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Return ``(n,)`` codes and the class names; numbers are indices into ``classes`` if that is given."""
     if any(part.dtype.kind == "U" for part in labels):
         if any(part.dtype.kind != "U" and (part != -1).any() for part in labels):
             raise DataError(f"{path}: some labels are text and some are numbers; use one kind")
-        names = [
-            str(label) for part in labels for label in (part if part.dtype.kind == "U" else [""] * len(part))
-        ]
+        names = [str(label) for part in labels for label in (part if part.dtype.kind == "U" else [""] * len(part))]
         classes = ordered_classes(set(names) - {""})
         code = {name: k for k, name in enumerate(classes)} | {"": -1}
         return np.array([code[name] for name in names], dtype=np.int64), classes

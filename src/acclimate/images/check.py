@@ -47,9 +47,7 @@ def _class_counts(images: Images) -> dict[str, dict[str, int]]:
     pairs = Counter(zip(images.labels.tolist(), images.splits.tolist(), strict=True))
     names = [*enumerate(images.classes), *([(-1, "(no label)")] if not images.labelled.all() else [])]
     return {
-        name: {
-            _SPLIT_NAMES.get(split, split): n for (label, split), n in sorted(pairs.items()) if label == code
-        }
+        name: {_SPLIT_NAMES.get(split, split): n for (label, split), n in sorted(pairs.items()) if label == code}
         for code, name in names
     }
 
@@ -74,8 +72,7 @@ def _twins(images: Images, looks: Looks) -> dict[str, Any]:
             "exact": len(across),
             "near": len(near),
             "pairs": [
-                {"a": _place(images, pair.a), "b": _place(images, pair.b), "exact": pair.exact}
-                for pair in shown
+                {"a": _place(images, pair.a), "b": _place(images, pair.b), "exact": pair.exact} for pair in shown
             ],
         },
     }
@@ -110,15 +107,11 @@ def _damage(document: dict[str, Any]) -> list[str]:
 def _label_problems(images: Images) -> list[str]:
     learn = np.isin(images.splits, ("train", "")) & images.labelled
     if not images.labelled.any():
-        return [
-            "No image has a label; only adaptation and feature extraction are possible: add class folders."
-        ]
+        return ["No image has a label; only adaptation and feature extraction are possible: add class folders."]
     counts = np.bincount(images.labels[learn], minlength=len(images.classes))
     found = []
     if (counts > 0).sum() == 1:
-        found.append(
-            "Train has one class only; a classifier needs at least two: add images of another class."
-        )
+        found.append("Train has one class only; a classifier needs at least two: add images of another class.")
     held_out = np.unique(images.labels[images.labelled & ~learn])
     if unseen := [images.classes[label] for label in held_out if not counts[label]]:
         found.append(f"Train never saw {_some(unseen)} of val or test; add training images, or remove them.")
@@ -131,9 +124,7 @@ def _label_problems(images: Images) -> list[str]:
             "look at balanced accuracy and macro F1, and use class weights."
         )
     if not (images.splits == "test").any():
-        found.append(
-            "There is no test split, so no final number can be given; set a part of the images aside."
-        )
+        found.append("There is no test split, so no final number can be given; set a part of the images aside.")
     return found
 
 
@@ -152,13 +143,9 @@ def _leak_problems(document: dict[str, Any]) -> list[str]:
             "each kind in one split (a group column does it)."
         )
     if n := document["groups"]["shared"]:
-        found.append(
-            f"{n} groups have images in two splits, so test numbers are too good; move each to one split."
-        )
+        found.append(f"{n} groups have images in two splits, so test numbers are too good; move each to one split.")
     return found
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:5]) + (
-        f" and {len(names) - 5} more" if len(names) > 5 else ""
-    )
+    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

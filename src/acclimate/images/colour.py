@@ -59,9 +59,7 @@ def _wide(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], *, whole: b
     top = next((top for top in ranges if high <= top), None)
     if not low >= 0 or top is None:  # also true for NaN
         kind = "32-bit whole numbers" if whole else "floats"
-        raise DataError(
-            f"{kind} from {low:g} to {high:g}; expected 0 to {' or 0 to '.join(map(str, ranges))}"
-        )
+        raise DataError(f"{kind} from {low:g} to {high:g}; expected 0 to {' or 0 to '.join(map(str, ranges))}")
     return _divided(values, top)
 
 

@@ -88,9 +88,7 @@ def _choices(kind: type) -> list[tuple[str, dict[str, Any]]]:
     """Return the splits of a torchvision class and the arguments that select them."""
     known = inspect.signature(kind).parameters
     if "split" in known:
-        return [
-            (ours, {"split": theirs}) for theirs, ours in _SPLITS if theirs not in ("valid", "validation")
-        ]
+        return [(ours, {"split": theirs}) for theirs, ours in _SPLITS if theirs not in ("valid", "validation")]
     return [("train", {"train": True}), ("test", {"train": False})] if "train" in known else [("", {})]
 
 

@@ -28,9 +28,7 @@ def list_manifest(path: Path) -> Listing:
     """
     columns = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
     if not columns.get("path"):
-        raise DataError(
-            f"{path} lists no images; expected a header path,label[,split][,group] and one row an image"
-        )
+        raise DataError(f"{path} lists no images; expected a header path,label[,split][,group] and one row an image")
     paths = columns["path"]
     empty = [""] * len(paths)
     _check_paths(path, paths)
@@ -70,9 +68,7 @@ def _read_parquet(path: Path) -> dict[str, list[str]]:
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the manifest {path}: {error}") from error
     found = {str(name).strip().lower(): name for name in table.columns}
-    return {
-        name: [_text(value) for value in table[found[name]].tolist()] for name in _COLUMNS if name in found
-    }
+    return {name: [_text(value) for value in table[found[name]].tolist()] for name in _COLUMNS if name in found}
 
 
 def _text(value: object) -> str:

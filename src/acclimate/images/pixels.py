@@ -133,9 +133,7 @@ class _Work:
     tasks: list[Future[dict[int, str]]]
 
 
-def _start(
-    pool: ThreadPoolExecutor, images: Images, geometry: Geometry, store: ArrayStore, rows: Indices
-) -> _Work:
+def _start(pool: ThreadPoolExecutor, images: Images, geometry: Geometry, store: ArrayStore, rows: Indices) -> _Work:
     new = rows[~store.done[rows]]
     blocks = [new[k : k + _BLOCK] for k in range(0, len(new), _BLOCK)]
     return _Work(rows, new, [pool.submit(_decode, images, geometry, store, block) for block in blocks])

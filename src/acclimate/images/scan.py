@@ -41,9 +41,7 @@ class Entry(NamedTuple):
         return self.header or self.full or ""
 
 
-def scan(
-    root: Path, paths: Sequence[str], *, full: bool, cache: Path | None = None, workers: int = 2
-) -> list[Entry]:
+def scan(root: Path, paths: Sequence[str], *, full: bool, cache: Path | None = None, workers: int = 2) -> list[Entry]:
     """Return what is known about every file of `paths`, which are below `root`.
 
     With `full` every image has been decoded once, now or in an earlier run; otherwise only its header was

@@ -129,8 +129,9 @@ def label_subset(
     """
     if (count is None) == (fraction is None):
         raise DataError("give either a count of images a class or a fraction, not both and not neither")
+    given = fraction if count is None else count
     if (count is not None and count < 1) or (fraction is not None and not 0 < fraction <= 1):
-        raise DataError(f"expected a count of 1 or more or a fraction in (0, 1], got {count or fraction}")
+        raise DataError(f"expected a count of 1 or more or a fraction in (0, 1], got {given}")
     indices = np.sort(indices)
     own = labels[indices]
     if len(own) and own.min() < 0:
@@ -161,8 +162,7 @@ def parse_labels(text: str) -> tuple[int | None, float | None]:
     except ValueError:
         pass
     raise DataError(
-        f"cannot read '{text}' as a number of labels; expected a count a class such as 5, a share such as "
-        "10%, or all"
+        f"cannot read '{text}' as a number of labels; expected a count a class such as 5, a share such as 10%, or all"
     )
 
 

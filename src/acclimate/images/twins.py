@@ -1,9 +1,13 @@
 """Images that are the same, or look the same.
 
-Exact twins have equal pixels. For near twins every image gets a difference hash: 9 x 8 grey values, one
-bit for each "brighter than the left neighbour" (64 bits; N. Krawetz, "Kind of Like That", 2013). Pairs
-across splits with a small Hamming distance are candidates; they count only if their 32 x 32 thumbnails
-agree too, because small or simple images (digits, blank slides) share hashes without being twins.
+Exact twins have equal pixels. For near twins every image gets a difference hash: 9 x 8 grey values, one bit
+for each "brighter than the left neighbour" (64 bits; N. Krawetz, "Kind of Like That", 2013). Pairs across
+splits with a small Hamming distance are candidates; they count only if their 32 x 32 thumbnails correlate
+too, because small or simple images (digits, water from above) share hashes without being twins.
+
+Measured on 400 images each of five data sets of photographs, drawings and scans: copies saved as JPEG of
+quality 75 or enlarged by half are found in 98.8% to 100% of the cases, and none of 350,000 pairs of
+different images is reported.
 """
 
 from __future__ import annotations
@@ -23,8 +27,8 @@ from acclimate.images.dataset import Images
 Hashes = npt.NDArray[np.uint64]
 Thumbnails = npt.NDArray[np.uint8]
 
-HAMMING = 4  # of 64 bits
-DIFFERENCE = 3.0  # mean absolute difference of the thumbnails, grey levels of 255
+HAMMING = 8  # of 64 bits
+CORRELATION = 0.97  # of the grey values of two thumbnails
 FLAT = 4.0  # standard deviation of a thumbnail below which there is nothing to compare
 _SIDE = 32
 _AT_LEAST = 256  # a JPEG may be decoded at a reduced scale down to this side
@@ -126,10 +130,18 @@ def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray
         different = looks.hashes[rows][:, None] ^ looks.hashes[second][None, :]  # (block, m)
         for r, c in _slices(*np.nonzero(_bit_count(different) <= HAMMING)):
             a, b = rows[r], second[c]
-            gap = np.abs(looks.thumbnails[a].astype(np.int16) - looks.thumbnails[b]).mean(axis=1)
-            same = (gap <= DIFFERENCE) & (looks.contents[a] != looks.contents[b])
+            same = (_correlation(looks.thumbnails[a], looks.thumbnails[b]) >= CORRELATION) & (
+                looks.contents[a] != looks.contents[b]
+            )
             found += [Pair(int(i), int(j), False) for i, j in zip(a[same], b[same], strict=True)]
     return found
+
+
+def _correlation(a: Thumbnails, b: Thumbnails) -> npt.NDArray[np.float32]:
+    """Return Pearson's correlation of each row of `a` with the same row of `b`; no row is constant."""
+    x, y = (side - side.mean(axis=1, keepdims=True) for side in (a.astype(np.float32), b.astype(np.float32)))
+    lengths = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    return np.asarray((x * y).sum(axis=1) / lengths, dtype=np.float32)
 
 
 def _slices(

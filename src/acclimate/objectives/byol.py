@@ -122,11 +122,7 @@ class BYOL:
         """Move the target towards the online network (equation 1): t <- m t + (1 - m) o."""
         momentum = ema_momentum(progress, start=self.settings.ema)
         for online, target in ((self.network, self.target), (self.projector, self.target_projector)):
-            pairs = [
-                (o, t)
-                for o, t in zip(online.parameters(), target.parameters(), strict=True)
-                if o.requires_grad
-            ]
+            pairs = [(o, t) for o, t in zip(online.parameters(), target.parameters(), strict=True) if o.requires_grad]
             if self.settings.target_buffers == "ema":
                 buffers = zip(online.buffers(), target.buffers(), strict=True)
                 pairs += [(o, t) for o, t in buffers if o.is_floating_point()]

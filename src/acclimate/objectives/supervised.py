@@ -51,13 +51,9 @@ class Supervised:
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Return the mean cross-entropy; weighted, it is the weighted mean, as torch defines it."""
         if labels is None:
-            raise ValueError(
-                "the supervised objective needs labels"
-            )  # the recipe's needs_labels rules this out
+            raise ValueError("the supervised objective needs labels")  # the recipe's needs_labels rules this out
         logits = self.network(views[0]).float()
-        return F.cross_entropy(
-            logits, labels, weight=self.weight, label_smoothing=self.settings.label_smoothing
-        )
+        return F.cross_entropy(logits, labels, weight=self.weight, label_smoothing=self.settings.label_smoothing)
 
     def after_step(self, progress: float) -> None:
         """Nothing: everything here has a gradient."""

@@ -63,8 +63,7 @@ def _dots(shown: list[Entry], tied: bool) -> Figure:
         "mode": "markers",
         "x": mids,
         "y": [i for i, _, _ in picked],
-        "error_x": whiskers([e.low for _, e, _ in picked], mids, [e.high for _, e, _ in picked])
-        | {"color": tint},
+        "error_x": whiskers([e.low for _, e, _ in picked], mids, [e.high for _, e, _ in picked]) | {"color": tint},
         "marker": {
             "size": 10,
             "color": tint,
@@ -84,11 +83,7 @@ def _tell(entry: Entry) -> str:
 
 def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
     """Draw one cheap proxy against the final number; the dots carry ranks."""
-    known = [
-        (e, x, y)
-        for e in board.entries
-        if (x := e.proxies.get(name)) is not None and (y := e.final) is not None
-    ]
+    known = [(e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None]
     finals = [y for _, _, y in known]
     trace = {
         "type": "scatter",
@@ -103,9 +98,7 @@ def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
         "hoverinfo": "text",
         "hovertext": [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in known],
     }
-    agreement = (
-        "" if rho is None else f" Spearman's rank correlation over {len(known)} models: {signed(rho, 2)}."
-    )
+    agreement = "" if rho is None else f" Spearman's rank correlation over {len(known)} models: {signed(rho, 2)}."
     return Chart(
         key=key,
         title=f"{short(name, 40)} against {board.metric}",

@@ -78,9 +78,7 @@ def collect(folder: Path) -> Found:
         If there is no such folder, or if it holds nothing to report.
     """
     if not folder.is_dir():
-        raise DataError(
-            f"cannot report on '{folder}': no such folder; expected a folder that a command wrote"
-        )
+        raise DataError(f"cannot report on '{folder}': no such folder; expected a folder that a command wrote")
     unreadable: list[str] = []
     documents = {name: _document(folder / name, folder, unreadable) for name in DOCUMENTS}
     rows, runs = _walk(folder, unreadable)

@@ -51,9 +51,7 @@ def _amount(labels: str) -> tuple[bool, float, str]:
 
 def at(curve: Doc, model: str, labels: str, metric: str) -> dict[str, float]:
     """Return a metric by seed, for one model with one count of labels."""
-    points = [
-        p for p in parts(curve, "points") if words(p, "model") == model and words(p, "labels") == labels
-    ]
+    points = [p for p in parts(curve, "points") if words(p, "model") == model and words(p, "labels") == labels]
     return {words(p, "seed"): value for p in points if (value := number(p.get(metric))) is not None}
 
 

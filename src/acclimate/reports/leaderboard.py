@@ -144,9 +144,7 @@ def from_rows(rows: list[Doc], dataset: str) -> Board:
         )
         for place, (key, members, got) in enumerate(known, start=1)
     ]
-    return Board(
-        f"{'validation' if split == 'val' else 'test'} accuracy", True, _share(entries), dataset, "rows"
-    )
+    return Board(f"{'validation' if split == 'val' else 'test'} accuracy", True, _share(entries), dataset, "rows")
 
 
 def _row_name(key: tuple[str, ...], keys: list[tuple[str, ...]]) -> str:

@@ -69,12 +69,8 @@ def whiskers(lows: Iterable[float | None], mids: Sequence[float], highs: Iterabl
     return {
         "type": "data",
         "symmetric": False,
-        "array": [
-            round(max(0.0, h - m), 6) if h is not None else 0 for h, m in zip(highs, mids, strict=True)
-        ],
-        "arrayminus": [
-            round(max(0.0, m - w), 6) if w is not None else 0 for w, m in zip(lows, mids, strict=True)
-        ],
+        "array": [round(max(0.0, h - m), 6) if h is not None else 0 for h, m in zip(highs, mids, strict=True)],
+        "arrayminus": [round(max(0.0, m - w), 6) if w is not None else 0 for w, m in zip(lows, mids, strict=True)],
         "thickness": 2,
         "width": 0,
     }

@@ -151,6 +151,4 @@ def _thin(curve: Curve, limit: int = 600) -> Curve:
 
 def objectives(runs: list[Run]) -> list[str]:
     """Return the objectives of all stages, in order of first appearance; losses of two do not compare."""
-    return list(
-        dict.fromkeys(words(stage, "objective") for run in runs for stage in parts(run.document, "stages"))
-    )
+    return list(dict.fromkeys(words(stage, "objective") for run in runs for stage in parts(run.document, "stages")))

@@ -129,9 +129,7 @@ def label_efficiency(found: Found, told: bool) -> list[Section]:
     made = [maps.label_efficiency(curve, m, f"labels-{m}") for m in ("accuracy", "log_loss") if m in metrics]
     made = made or [maps.label_efficiency(curve, metrics[0], f"labels-{metrics[0]}")]
     legend = plot.swatches(efficiency.models(curve))
-    said = (
-        [verdict] if told and (verdict := words(curve, "verdict")) and verdict not in found.findings else []
-    )
+    said = [verdict] if told and (verdict := words(curve, "verdict")) and verdict not in found.findings else []
     said += summary.gains(found) if told else []
     said.append("Seeds draw other labels; differences are paired by seed, on the same images.")
     grid = [tables.gains(curve)] if any(efficiency.gains(curve, metric) for metric in metrics) else []
@@ -152,8 +150,4 @@ def feature_maps(document: Doc) -> list[Section]:
 def measurements(found: Found) -> list[Section]:
     """Return every result row, averaged over seeds."""
     note = "The CSV file holds each row by itself, with all its settings."
-    return (
-        [Section("rows", "All measurements", [note], tables=[tables.result_rows(found.rows)])]
-        if found.rows
-        else []
-    )
+    return [Section("rows", "All measurements", [note], tables=[tables.result_rows(found.rows)])] if found.rows else []

@@ -47,9 +47,7 @@ def _peers(board: Board, top: str, known: bool) -> list[str]:
     if not others:
         return []
     if peers:
-        return [
-            f"{joined(peers)} cannot be told apart from it with these images: any of them is a sound choice."
-        ]
+        return [f"{joined(peers)} cannot be told apart from it with these images: any of them is a sound choice."]
     if not known:
         return ["Nothing here says how sure that order is: no intervals were measured."]
     return ["Every other candidate that was measured in full is behind it by more than chance explains."]
@@ -86,9 +84,7 @@ def best_recipe(finetuned: list[Run]) -> list[str]:
             settings.setdefault(runs.setting(run), []).append(run)
     if len(finetuned) == 1:
         return [_single(run) for group in settings.values() for run in group]
-    return [
-        _first(key[1], group) for key, group in settings.items() if len({runs.recipe(r) for r in group}) > 1
-    ]
+    return [_first(key[1], group) for key, group in settings.items() if len({runs.recipe(r) for r in group}) > 1]
 
 
 def accuracy(run: Run, split: str = "val") -> float | None:
@@ -139,9 +135,7 @@ def warnings(found: Found) -> list[str]:
     said = []
     if names:
         verb = "is" if len(names) == 1 else "are"
-        said.append(
-            f"{joined(names)} {verb} randomly initialised: no pretrained weights stand behind these numbers."
-        )
+        said.append(f"{joined(names)} {verb} randomly initialised: no pretrained weights stand behind these numbers.")
     if found.unreadable:
         said.append(f"Left out, because they could not be read: {joined(found.unreadable)}.")
     return said
@@ -155,9 +149,7 @@ def tiles(found: Found, boards: list[Board]) -> list[Tile]:
         note = f"{boards[0].metric} {fixed(top.final)}"
         made.append(Tile("Best model", top.name, f"{note} ({s})" if (s := span(top.low, top.high)) else note))
         made.append(
-            Tile(
-                "Cannot be told apart", f"{tied} of {len(boards[0].entries)}", "models, the best one included"
-            )
+            Tile("Cannot be told apart", f"{tied} of {len(boards[0].entries)}", "models, the best one included")
         )
     made += _gain_tile(found)
     spent = number(found.rank.get("seconds_spent")) or number(found.rank.get("seconds"))

@@ -86,9 +86,7 @@ def recipes(found: list[Run]) -> Table:
             Column("Time", True),
         ],
         rows=[_recipe_row(run, labels[run.name], shown) for run in found],
-        records=[
-            _recipe_record(run, labels[run.name], [(s, m) for s in splits for m in SHOWN]) for run in found
-        ],
+        records=[_recipe_record(run, labels[run.name], [(s, m) for s in splits for m in SHOWN]) for run in found],
     )
 
 
@@ -167,9 +165,7 @@ def _adapt_row(run: Run) -> list[Cell]:
 def _before_after(document: Doc, key: str, digits: int) -> Cell:
     monitors = part(document, "monitors")
     start, end = (number(part(monitors, side).get(key)) for side in ("start", "adapted"))
-    return Cell(
-        "–" if start is None and end is None else f"{fixed(start, digits)} → {fixed(end, digits)}", end
-    )
+    return Cell("–" if start is None and end is None else f"{fixed(start, digits)} → {fixed(end, digits)}", end)
 
 
 def _adapt_record(run: Run) -> dict[str, Value]:
@@ -203,9 +199,7 @@ def gains(curve: Doc) -> Table:
         Column("Verdict"),
     ]
     base = efficiency.models(curve)[0]
-    return Table(
-        "gains-table", f"Gain over {base}", columns, rows, [_gain_record(gain) for gain in found], folded=True
-    )
+    return Table("gains-table", f"Gain over {base}", columns, rows, [_gain_record(gain) for gain in found], folded=True)
 
 
 def _gain_record(gain: efficiency.Gain) -> dict[str, Value]:
@@ -237,9 +231,7 @@ def result_rows(rows: list[Doc]) -> Table:
         Column("Time", True),
     ]
     body = [_group_row(key, members, shown) for key, members in groups.items()]
-    return Table(
-        "rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True
-    )
+    return Table("rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True)
 
 
 def _group_row(key: tuple[str, ...], members: list[Doc], shown: list[tuple[str, str]]) -> list[Cell]:

@@ -17,9 +17,7 @@ _MARKDOWN = str.maketrans({c: "\\" + c for c in "\\`*_[]|~#$"} | {"<": "&lt;", "
 
 def visible(text: str) -> str:
     r"""Return the text with control, bidirectional and broken characters spelt out as ``\uXXXX``."""
-    return "".join(
-        c if unicodedata.category(c) not in _HIDDEN or c in _JOINERS else f"\\u{ord(c):04x}" for c in text
-    )
+    return "".join(c if unicodedata.category(c) not in _HIDDEN or c in _JOINERS else f"\\u{ord(c):04x}" for c in text)
 
 
 def clean(value: Json, home: str = "") -> Json:

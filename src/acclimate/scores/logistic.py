@@ -4,9 +4,10 @@ The objective is scikit-learn's, C * sum of losses + |W|^2 / 2 with free interce
 standardised with the mean and the standard deviation of the training set. As there, two classes share one
 weight vector w = w_1 - w_0, which is the softmax below with half of C.
 
-C runs over 13 powers of ten, 1e-6 to 1e6, from strong to weak regularisation, each fit starting from the
-last; the C with the lowest validation log loss is taken (of equals the smallest). A C on the edge of the
-grid is reported as such: a better one may lie outside.
+C runs over 13 powers of ten, 1e-6 to 1e6, from strong to weak regularisation, each fit starting from the last. It
+stops early when three in a row improved neither log loss nor accuracy on validation: what is left would overfit
+more, at the highest cost. The C with the lowest validation log loss is taken (of equals the smallest). If it lies
+on the edge of the grid this is reported: a better one may lie outside.
 
 Cost: one float32 copy of the features, their covariance and its eigenvectors, then a few dozen products of
 (n, d) by (d, C) for each C; see `softmax`.
@@ -35,6 +36,7 @@ from acclimate.scores.softmax import Problem, solve, start
 GRID: Final = tuple(10.0**power for power in range(-6, 7))
 TOLERANCE: Final = 1e-7  # nats per image between the objective and its minimum
 MAX_ITERATIONS: Final = 300
+PATIENCE: Final = 3
 # A column whose standard deviation is below this share of its mean is constant up to float32 rounding.
 CONSTANT: Final = 1e-6
 
@@ -100,8 +102,12 @@ def fit(x: Features, y: Labels, x_val: Features, y_val: Labels, *, n_classes: in
     check_fit(x, y, x_val, y_val, n_classes)
     axes, present = principal_axes(x), np.unique(y)
     held = axes.project(x_val)
-    solutions = list(path(axes, x, np.searchsorted(present, y), GRID))
-    judged = [judge(_predict(held, solution, present, n_classes), y_val) for solution in solutions]
+    solutions, judged = [], []
+    for solution in path(axes, x, np.searchsorted(present, y), GRID):
+        solutions.append(solution)
+        judged.append(judge(_predict(held, solution, present, n_classes), y_val))
+        if _hopeless(judged):
+            break
     best = solutions[int(np.argmin([loss for _, loss in judged]))]
     settings = {
         "C": best.c,
@@ -114,6 +120,15 @@ def fit(x: Features, y: Labels, x_val: Features, y_val: Labels, *, n_classes: in
         ],
     }
     return Logistic(axes.mean, *_unfold(axes, best, present, n_classes), settings)
+
+
+def _hopeless(judged: list[tuple[float, float]]) -> bool:
+    """Whether the last `PATIENCE` points (accuracy, log loss) bettered neither number of those before them."""
+    before, after = judged[:-PATIENCE], judged[-PATIENCE:]
+    if not before:
+        return False
+    accurate = max(accuracy for accuracy, _ in before) >= max(accuracy for accuracy, _ in after)
+    return accurate and min(loss for _, loss in before) <= min(loss for _, loss in after)
 
 
 def _predict(held: Float32, solution: Solution, present: Labels, n_classes: int) -> Float64:

@@ -21,9 +21,7 @@ class Journal:
     def __init__(self, path: Path, *, position: int, quiet: bool) -> None:
         self.path = path
         path.touch(exist_ok=True)
-        os.truncate(
-            path, min(position, path.stat().st_size)
-        )  # lines past the checkpoint will be written again
+        os.truncate(path, min(position, path.stat().st_size))  # lines past the checkpoint will be written again
         self._file = path.open("a", encoding="utf-8")
         console = Console(stderr=True)
         self._bar = Progress(

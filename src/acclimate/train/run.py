@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -169,13 +170,19 @@ def train(
     return Trained(network.to("cpu").requires_grad_(True).eval(), reports, device, precision)
 
 
+def prepare_stage(job: Job, index: int, folder: Path) -> StageRun:
+    """Return one stage of a job on the pretrained weights, ready to run: for benchmarks and for looking inside."""
+    device, precision = job.resolved()
+    network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
+    _prepare(network, job.recipe.stages[index])
+    return _build(job, index, network, _pixels(job, None), _fabric(device, precision), precision, folder, math.inf)
+
+
 def probabilities(network: nn.Module, job: Job, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return class probabilities ``(m, C)`` of some of a job's images under a trained network."""
     device, precision = job.resolved()
     batches = _pixel_batches(job, _pixels(job, None, indices), [AUGMENTS["none"]], device)
-    scores = logits(network.to(device), batches, indices, precision=precision, device=device).astype(
-        np.float64
-    )
+    scores = logits(network.to(device), batches, indices, precision=precision, device=device).astype(np.float64)
     exp = np.exp(scores - scores.max(1, keepdims=True))
     out: npt.NDArray[np.float64] = exp / exp.sum(1, keepdims=True)
     return out
@@ -187,16 +194,12 @@ def _fabric(device: str, precision: Precision) -> Fabric:
         return Fabric(accelerator=device, devices=1, precision=precision)
 
 
-def _pixels(
-    job: Job, progress: Progress | None, indices: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.uint8]:
+def _pixels(job: Job, progress: Progress | None, indices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.uint8]:
     if indices is None:
         parts = [job.split.train, job.split.val]
         parts += [] if all(stage.needs_labels for stage in job.recipe.stages) else [job.split.pool]
         indices = np.unique(np.concatenate(parts))
-    store = decoded(
-        job.images, job.backbone.preprocess.geometry, cache=job.cache, indices=indices, progress=progress
-    )
+    store = decoded(job.images, job.backbone.preprocess.geometry, cache=job.cache, indices=indices, progress=progress)
     return store.array
 
 
@@ -214,9 +217,7 @@ def _prepare(network: nn.Module, stage: Stage) -> Trainable:
     return trainable
 
 
-def _pixel_batches(
-    job: Job, pixels: npt.NDArray[np.uint8], augments: Sequence[Augment], device: str
-) -> PixelBatches:
+def _pixel_batches(job: Job, pixels: npt.NDArray[np.uint8], augments: Sequence[Augment], device: str) -> PixelBatches:
     preprocess = job.backbone.preprocess
     normalize = Normalize(preprocess.mean, preprocess.std)
     return PixelBatches(pixels, size=preprocess.size, normalize=normalize, augments=augments, device=device)
@@ -235,13 +236,9 @@ def _build(
     stage, device = job.recipe.stages[index], fabric.device.type
     images = job.split.train if stage.needs_labels else job.split.pool
     if not len(images):
-        raise DataError(
-            f"stage {index + 1} ({stage.objective}) has no images to train on; expected at least one"
-        )
+        raise DataError(f"stage {index + 1} ({stage.objective}) has no images to train on; expected at least one")
     objective, labels = stage.build(), torch.from_numpy(job.images.labels)
-    counts = (
-        np.bincount(job.images.labels[images], minlength=job.classes).tolist() if stage.needs_labels else []
-    )
+    counts = np.bincount(job.images.labels[images], minlength=job.classes).tolist() if stage.needs_labels else []
     augments = list(objective.views) or [AUGMENTS[stage.augment]]
     from_pixels = _pixel_batches(job, pixels, augments, device)
     batches: Batches = from_pixels

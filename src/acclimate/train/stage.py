@@ -33,6 +33,15 @@ EVALUATIONS = 50  # at most, on validation, in one stage
 LOG_POINTS = 60  # lines in metrics.jsonl for each stage, beside those of the evaluations
 
 
+@dataclass(frozen=True)
+class Done:
+    """One optimizer step: its loss (None where nobody looked), its images and the seconds waited for data."""
+
+    loss: float | None
+    images: int
+    waited: float
+
+
 @dataclass
 class StageRun:
     """One stage, ready to run: everything is built, nothing is done.
@@ -83,8 +92,10 @@ class StageRun:
         set_mode(self.network, bn_stats=self.stage.bn_stats)
         with _stop_on_interrupt() as stop:
             while position.step < self.steps and not self._exhausted(position):
-                loss = self._step(position, meter)
-                self._log(position, loss, meter, journal)
+                done = self.do_step(position.step)
+                position.step += 1
+                meter.advance(done.images, done.waited)
+                self._log(position, done.loss, meter, journal)
                 position.seconds, position.images = before[0] + meter.seconds, before[1] + meter.images
                 if stop.is_set() or time.perf_counter() - saved > self.checkpoint_seconds:
                     self.save(position, journal)
@@ -112,42 +123,34 @@ class StageRun:
         self.extra.load_state_dict(position.extra)
         self.optimizer.load_state_dict(position.optimizer)
 
-    def _step(self, position: Position, meter: Meter) -> float | None:
-        """Do one optimizer step and return its loss, or None where nobody looked at it."""
-        step, stage = position.step, self.stage
+    def do_step(self, step: int) -> Done:
+        """Do optimizer step number ``step`` (0-based) and say what it took."""
+        stage = self.stage
         rate = learning_rate(step, self.steps, base=stage.lr, warmup=math.ceil(stage.warmup * self.steps))
         set_rate(self.optimizer, rate)
         losses, seen, waited = [], 0, 0.0
         for part in range(stage.accumulate):
             began = time.perf_counter()
             seed = step_seed("step", self.seed, self.index, step, part)
-            chosen = batch_indices(
-                self.images,
-                step * stage.accumulate + part,
-                batch=stage.batch,
-                seed=step_seed(self.seed, self.index),
-            )
+            order = step_seed(self.seed, self.index)
+            chosen = batch_indices(self.images, step * stage.accumulate + part, batch=stage.batch, seed=order)
             views = self.batches.views(chosen, seed)
             waited += time.perf_counter() - began
             losses.append(self._backward(views, chosen, seed))
             seen += len(chosen)
         loss = self._checked(torch.stack(losses).sum(), step)
         if stage.clip:
-            self.fabric.clip_gradients(
-                self._trained(), self.optimizer, max_norm=stage.clip, error_if_nonfinite=False
-            )
+            self.fabric.clip_gradients(self._trained(), self.optimizer, max_norm=stage.clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.objective.after_step((step + 1) / self.steps)
-        position.step += 1
-        meter.advance(seen, waited)
-        return loss
+        return Done(loss, seen, waited)
 
     def _trained(self) -> nn.ModuleList:
         return nn.ModuleList([self.network, self.extra])
 
     def _backward(self, views: list[Tensor], chosen: Indices, seed: int) -> Tensor:
-        """Add one batch's gradients. Models draw dropout from torch's global generator: it is lent a seed, then restored."""
+        """Add one batch's gradients. Dropout draws from torch's global generator: it is lent a seed, then restored."""
         device = self.fabric.device
         labels = self.labels[torch.from_numpy(chosen)].to(device) if self.stage.needs_labels else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

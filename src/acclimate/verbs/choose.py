@@ -45,9 +45,7 @@ def rank(
     started, options = time.perf_counter(), options or Options()
     names = [*models, *(zoo_names() if zoo else ())]
     if len(names) < 2:
-        raise InputError(
-            f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo"
-        )
+        raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
     recipe = load_recipe(final)
     images = open_data(data, options)
     setting = setting_for(images, options, labels)

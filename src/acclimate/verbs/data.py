@@ -54,9 +54,7 @@ def embed(data: str | Path, *, model: str, out: str | Path, options: Options | N
         raise DataError(f"got --out '{out}'; expected a file name that ends in .npz")
     images = open_data(data, options)
     backbone = load_backbone(model)
-    features = extract(
-        backbone, images, cache=options.cache, device=options.device, precision=options.precision
-    )
+    features = extract(backbone, images, cache=options.cache, device=options.device, precision=options.precision)
     names = [images.source.name(i) for i in range(len(images))]
     save_features(features, Path(out), classes=images.classes, names=names, splits=images.splits)
     seconds = time.perf_counter() - started
@@ -72,9 +70,7 @@ def embed(data: str | Path, *, model: str, out: str | Path, options: Options | N
     }
 
 
-def score(
-    data: str | Path, *, model: str, score: str = "knn", options: Options | None = None
-) -> dict[str, Any]:
+def score(data: str | Path, *, model: str, score: str = "knn", options: Options | None = None) -> dict[str, Any]:
     """Measure one score, or ``all``, of one model: the accuracy on held-out validation images.
 
     Raises
@@ -109,9 +105,7 @@ def _warnings(n: int, d: int, n_val: int, random_start: bool) -> list[str]:
     found = []
     if n_val < 100:
         half = 1.645 * np.sqrt(0.25 / max(n_val, 1))
-        found.append(
-            f"only {n_val} validation images: an accuracy is uncertain by up to {100 * half:.0f} points"
-        )
+        found.append(f"only {n_val} validation images: an accuracy is uncertain by up to {100 * half:.0f} points")
     if n < d:
         found.append(
             f"fewer training images than feature dimensions ({n} < {d}): scores of the training part mean little"

@@ -18,7 +18,7 @@ TIMED_BATCH = 8
 
 
 def forecast(job: Job) -> list[float]:
-    """Return the expected seconds of each stage, without decoding and early stopping: right to about a factor of two."""
+    """Return the expected seconds of each stage, without decoding and early stopping: right to a factor of two."""
     device, precision = job.resolved()
     network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
     out = []
@@ -40,9 +40,7 @@ def _images(job: Job, stage: Stage) -> float:
     seen = min(stage.batch, available) * stage.accumulate
     steps = stage.steps or (stage.epochs or 0) * steps_per_epoch(available, stage.batch * stage.accumulate)
     views = 1 if stage.needs_labels else 2
-    target = (
-        1 if stage.needs_labels else 4 / 3
-    )  # the target network's forward pass is a third of a training step
+    target = 1 if stage.needs_labels else 4 / 3  # the target network's forward pass is a third of a training step
     return steps * seen * views * target
 
 

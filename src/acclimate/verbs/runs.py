@@ -100,9 +100,7 @@ def adapt(
     }
     recipe = parse_recipe({"name": f"adapt-{method}", "stages": [stage]}, where="of 'adapt'")
     if recipe.supervised:
-        raise InputError(
-            f"got method '{method}', which needs labels; expected one that needs none, such as 'byol'"
-        )
+        raise InputError(f"got method '{method}', which needs labels; expected one that needs none, such as 'byol'")
     images = open_data(data, options)
     backbone = load_backbone(model)
     setting = setting_for(images, options)

@@ -64,13 +64,9 @@ def draw(n: int, image: Size, size: Size, augment: Augment, generator: torch.Gen
         Rotations are asked for, and the view is not square.
     """
     if generator.device.type != "cpu":
-        raise DataError(
-            f"got a random generator on {generator.device}, expected one on the CPU: torch.Generator()"
-        )
+        raise DataError(f"got a random generator on {generator.device}, expected one on the CPU: torch.Generator()")
     if augment.rot90 and size[0] != size[1]:
-        raise RecipeError(
-            f"rot90={augment.rot90} needs square views, got {size[0]}x{size[1]} pixels; set rot90=0"
-        )
+        raise RecipeError(f"rot90={augment.rot90} needs square views, got {size[0]}x{size[1]} pixels; set rot90=0")
     table = torch.split(torch.rand(n, sum(_COLUMNS), generator=generator), _COLUMNS, dim=1)
     shape, place, mirror_y, mirror_x, turn, jitter, factors, order, gray, blur, solarize = table
     flip, transpose = _orientation(mirror_y, mirror_x, turn, augment)
@@ -110,9 +106,7 @@ def _boxes(shape: Tensor, place: Tensor, image: Size, size: Size, augment: Augme
     area = _between(shape[:, :TRIES], augment.crop) * (rows * columns)
     low, high = torch.tensor(augment.ratio).log().tolist()
     ratio = _between(shape[:, TRIES:], (low, high)).exp()
-    sides = torch.stack(
-        [(area / ratio).sqrt().round(), (area * ratio).sqrt().round()], dim=2
-    )  # (n, tries, 2)
+    sides = torch.stack([(area / ratio).sqrt().round(), (area * ratio).sqrt().round()], dim=2)  # (n, tries, 2)
     limits = torch.tensor([rows, columns], dtype=torch.float32)
     fits = ((sides >= 1) & (sides <= limits)).all(dim=2)
     first = fits.byte().argmax(dim=1)  # the first attempt that fits

@@ -136,8 +136,7 @@ def center(images: Tensor, size: Size, normalize: Normalize, *, dtype: torch.dty
     view = torch.empty(len(images), *size, 3, device=images.device)
     view.copy_(pixels if (height, width) == tuple(size) else _enlarged(pixels, size))
     mean, std = (
-        torch.tensor(values, device=images.device).repeat(size[1])
-        for values in (normalize.mean, normalize.std)
+        torch.tensor(values, device=images.device).repeat(size[1]) for values in (normalize.mean, normalize.std)
     )
     view.flatten(2).div_(255).sub_(mean).div_(std)
     return view.to(dtype).permute(0, 3, 1, 2)

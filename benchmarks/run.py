@@ -1,0 +1,71 @@
+"""Measure what the README claims, each number side by side with what it is compared with, on this machine.
+
+Examples
+--------
+python benchmarks/run.py                          all of them
+python benchmarks/run.py extract --images 200     one of them, quick and noisy
+python benchmarks/run.py --json                   one JSON document on stdout
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import byol_step
+import extract
+import startup
+from measure import Options, Row, machine
+
+from acclimate.errors import unknown
+
+BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
+    "startup": startup.run,
+    "extract": extract.run,
+    "byol_step": byol_step.run,
+}
+
+
+def main() -> int:
+    """Run the benchmarks named on the command line; exit with 1 where a target was missed."""
+    arguments = _arguments()
+    options = Options(images=arguments.images)
+    rows = [row.document() for name in arguments.names or BENCHMARKS for row in _measured(name, options)]
+    document = {"benchmarks": rows, "machine": machine()}
+    if arguments.json:
+        print(json.dumps(document, indent=1))
+    else:
+        _print_table(document)
+    return 0 if all(row["passed"] for row in rows) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure what the README claims, on this machine.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default all: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--images", type=int, default=Options().images, help="in a folder, default 2000")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        if name not in BENCHMARKS:
+            parser.error(unknown("benchmark", name, BENCHMARKS))
+    return arguments
+
+
+def _measured(name: str, options: Options) -> list[Row]:
+    print(f"measuring {name} ...", file=sys.stderr, flush=True)
+    return BENCHMARKS[name](options)
+
+
+def _print_table(document: dict[str, Any]) -> None:
+    for row in document["benchmarks"]:
+        verdict = "reached" if row["passed"] else "MISSED"
+        print(f"{row['name']:14} ratio {row['ratio']:.2f}, target {row['target']:.2f}: {verdict}")
+        print(f"{'':14} {row['ours']:.2f} against {row['theirs']:.2f} {row['unit']}; {row['notes']}")
+    print(" | ".join(f"{key} {value}" for key, value in document["machine"].items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

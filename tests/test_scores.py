@@ -1,0 +1,206 @@
+"""Contract of every member of SCORES: a new score is tested because it is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from acclimate.errors import DataError
+from acclimate.scores import SCORES
+
+Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+EVERY = pytest.mark.parametrize("name", SCORES)
+
+
+def blobs(n: int = 150, d: int = 12, classes: int = 4, *, seed: int = 0, noise: float = 1.0) -> Split:
+    """Return train and validation features and labels of Gaussian classes; every class occurs in both."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(2 * n) % classes
+    centres = 1.5 * rng.normal(size=(classes, d)) / np.sqrt(d / 8)
+    x = (3 + centres[y] + noise * rng.normal(size=(2 * n, d))).astype(np.float32)
+    return x[:n], y[:n], x[n:], y[n:]
+
+
+def predict(name: str, split: Split, x: np.ndarray | None = None, *, n_classes: int = 4) -> np.ndarray:
+    fitted = SCORES[name](*split, n_classes=n_classes, seed=0)
+    return fitted.predict_proba(split[2] if x is None else x)
+
+
+def check_distributions(p: np.ndarray, shape: tuple[int, int]) -> None:
+    assert p.shape == shape
+    assert p.dtype == np.float64
+    assert np.all(p >= 0)
+    assert np.allclose(p.sum(axis=1), 1, atol=1e-9)
+
+
+@EVERY
+def test_learns_and_gives_distributions(name: str) -> None:
+    split = blobs()
+    p = predict(name, split)
+    check_distributions(p, (150, 4))
+    assert (p.argmax(axis=1) == split[3]).mean() > 0.8
+
+
+@EVERY
+def test_noise_features_give_chance(name: str) -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(600, 10)), rng.integers(0, 3, 600)
+    held = rng.normal(size=(3000, 10))
+    right = predict(name, (x[:300], y[:300], x[300:], y[300:]), held, n_classes=3).argmax(axis=1)
+    # Labels that had nothing to do with the features: three standard deviations around one third.
+    assert abs((right == rng.integers(0, 3, 3000)).mean() - 1 / 3) < 3 * np.sqrt(2 / 9 / 3000)
+
+
+@EVERY
+def test_settings_are_json_and_the_name_is_the_key(name: str) -> None:
+    fitted = SCORES[name](*blobs(), n_classes=4, seed=0)
+    assert fitted.name == name
+    assert json.loads(json.dumps(fitted.settings, allow_nan=False)) == fitted.settings
+
+
+@EVERY
+def test_repeats_to_the_bit_and_changes_no_input(name: str) -> None:
+    split = blobs()
+    kept = [part.copy() for part in split]
+    assert np.array_equal(predict(name, split), predict(name, split))
+    assert all(np.array_equal(a, b) for a, b in zip(split, kept, strict=True))
+    for part in split:
+        part.flags.writeable = False
+    predict(name, split)
+
+
+@EVERY
+def test_later_changes_of_the_inputs_do_not_reach_the_fitted_score(name: str) -> None:
+    x, y, x_val, y_val = blobs()
+    fitted = SCORES[name](x, y, x_val, y_val, n_classes=4, seed=0)
+    query = x_val.copy()
+    before = fitted.predict_proba(query)
+    for part in (x, y, x_val, y_val):
+        part[:] = 0
+    assert np.array_equal(fitted.predict_proba(query), before)
+
+
+@EVERY
+def test_order_of_images_does_not_matter(name: str) -> None:
+    x, y, x_val, y_val = blobs()
+    order = np.random.default_rng(1).permutation(len(y))
+    there = predict(name, (x[order], y[order], x_val[order], y_val[order]), x_val)
+    assert np.allclose(there, predict(name, (x, y, x_val, y_val)), atol=2e-3)
+
+
+@EVERY
+def test_renaming_the_classes_renames_the_columns(name: str) -> None:
+    x, y, x_val, y_val = blobs()
+    names = np.array([2, 0, 3, 1])
+    renamed = predict(name, (x, names[y], x_val, names[y_val]))
+    assert np.allclose(renamed[:, names], predict(name, (x, y, x_val, y_val)), atol=2e-3)
+
+
+@EVERY
+def test_float32_and_float64_agree(name: str) -> None:
+    x, y, x_val, y_val = blobs()
+    wide = predict(name, (x.astype(float), y, x_val.astype(float), y_val.astype(np.int32)))
+    assert np.allclose(wide, predict(name, (x, y, x_val, y_val)), atol=1e-6)
+
+
+@EVERY
+@pytest.mark.parametrize(("n", "d"), [(12, 200), (4, 30), (2, 1), (20, 20)])
+def test_fewer_images_than_columns_and_one_per_class(name: str, n: int, d: int) -> None:
+    classes = min(n, 4)
+    split = blobs(n, d, classes, noise=0.1)
+    p = predict(name, split, n_classes=classes)
+    check_distributions(p, (n, classes))
+    if d > 1:
+        assert (p.argmax(axis=1) == split[3]).all()
+
+
+@EVERY
+def test_a_class_that_training_never_saw_is_never_predicted(name: str) -> None:
+    x, y, x_val, y_val = blobs()
+    ids = np.array([0, 2, 3, 6])
+    p = predict(name, (x, ids[y], x_val, ids[y_val]), n_classes=8)
+    check_distributions(p, (150, 8))
+    assert np.all(p[:, [1, 4, 5, 7]] < 1e-6)
+    assert np.allclose(p[:, ids], predict(name, (x, y, x_val, y_val)), atol=1e-9)
+    # Validation may hold such a class: it is wrong, and its log loss is finite.
+    y_val = np.where(np.arange(150) < 3, 7, ids[y_val])
+    check_distributions(predict(name, (x, ids[y], x_val, y_val), n_classes=8), (150, 8))
+
+
+@EVERY
+def test_constant_columns_and_equal_images_are_harmless(name: str) -> None:
+    x, y, x_val, y_val = blobs()
+    x, x_val = (np.concatenate([part, np.full((150, 1), 0.1, np.float32)], axis=1) for part in (x, x_val))
+    x[:, 3] = x_val[:, 3] = 0
+    p = predict(name, (x, y, x_val, y_val))
+    check_distributions(p, (150, 4))
+    assert (p.argmax(axis=1) == y_val).mean() > 0.75
+    check_distributions(predict(name, (np.ones_like(x), y, np.ones_like(x), y_val)), (150, 4))
+    check_distributions(predict(name, (np.zeros_like(x), y, np.zeros_like(x), y_val)), (150, 4))
+
+
+@EVERY
+def test_imbalance_and_offset_are_harmless(name: str) -> None:
+    x, y, x_val, y_val = blobs(400)
+    few = (y != 1) | (np.arange(400) < 20)
+    offset = np.float32(500)
+    p = predict(name, (x[few] + offset, y[few], x_val + offset, y_val))
+    assert (p.argmax(axis=1) == y_val).mean() > 0.75
+
+
+@EVERY
+def test_blocks_do_not_change_anything(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = blobs()
+    whole = predict(name, split)
+    monkeypatch.setattr("acclimate.scores.base.BLOCK_BYTES", 2000)
+    assert np.allclose(predict(name, split), whole, atol=2e-3)
+
+
+def spoil(position: int, row: int, value: float):
+    def change(split: Split) -> Split:
+        parts = [part.copy() for part in split]
+        parts[position][row, 5] = value
+        return tuple(parts)
+
+    return change
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (spoil(0, 7, np.nan), "row 7 of the training features has nan in column 5; expected finite"),
+        (spoil(2, 149, -np.inf), "row 149 of the validation features has -inf in column 5"),
+        (lambda s: (s[0][:, :3], *s[1:]), "validation features have 12 columns; expected 3"),
+        (lambda s: (s[0][0], *s[1:]), r"training features have shape \(12,\); expected \(n, d\)"),
+        (lambda s: (*s[:2], s[2][:0], s[3][:0]), r"validation features have shape \(0, 12\)"),
+        (lambda s: (s[0].astype(int), *s[1:]), "training features have type int64; expected float"),
+        (lambda s: (s[0], s[1][1:], *s[2:]), r"training labels have shape \(149,\); expected \(150,\)"),
+        (lambda s: (s[0], s[1] * 1.0, *s[2:]), "training labels have type float64; expected integers"),
+        (lambda s: (s[0], s[1] - 1, *s[2:]), r"training label -1 of row 0 is outside 0\.\.3"),
+        (lambda s: (*s[:3], s[3] + 1), r"validation label 4 of row 1 is outside 0\.\.3"),
+        (lambda s: (s[0], s[1] * 0 + 2, *s[2:]), "all 150 training labels are class 2; .* two classes"),
+    ],
+)
+def test_bad_input_is_named(name: str, change, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        SCORES[name](*change(blobs()), n_classes=4, seed=0)
+
+
+@EVERY
+def test_bad_queries_are_named(name: str) -> None:
+    fitted = SCORES[name](*blobs(), n_classes=4, seed=0)
+    with pytest.raises(DataError, match="features have 3 columns; expected 12"):
+        fitted.predict_proba(np.ones((2, 3)))
+    with pytest.raises(DataError, match="row 1 of the features has nan"):
+        fitted.predict_proba(np.array([[1.0] * 12, [np.nan] * 12]))
+
+
+def test_importing_scores_imports_neither_torch_nor_scipy() -> None:
+    code = "import sys, acclimate.scores; print({'torch', 'scipy', 'sklearn', 'pandas'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "set()"

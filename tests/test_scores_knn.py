@@ -1,0 +1,127 @@
+"""k nearest neighbours against scikit-learn and against hand-made cases."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from acclimate.scores import knn
+from acclimate.scores.knn import NEIGHBOURS, probabilities, refer, shares
+
+
+def data(n: int = 400, m: int = 120, d: int = 20, classes: int = 5, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n + m)
+    x = (1 + 0.5 * rng.normal(size=(classes, d))[y] + rng.normal(size=(n + m, d))).astype(np.float32)
+    return x[:n], y[:n], x[n:], y[n:]
+
+
+def cosine_weights(distance: np.ndarray) -> np.ndarray:
+    return np.exp(-distance / knn.TEMPERATURE)
+
+
+def euclidean_weights(distance: np.ndarray) -> np.ndarray:
+    exact = (distance == 0).any(axis=1, keepdims=True)
+    return np.where(exact, distance == 0, 1 / np.where(exact, 1, distance))
+
+
+WEIGHTS = {"cosine": cosine_weights, "euclidean": euclidean_weights}
+
+
+@pytest.mark.parametrize(
+    ("metric", "offset"), [("cosine", 0), ("cosine", 3), ("euclidean", 0), ("euclidean", 100)]
+)
+def test_agrees_with_scikit_learn(metric: str, offset: float) -> None:
+    x, y, q, _ = data()
+    x, q = x + np.float32(offset), q + np.float32(offset)
+    q[:9] = x[:9]  # at distance zero
+    for _, _, k, got in probabilities(refer(x, y, 5), q, (metric,), NEIGHBOURS):
+        theirs = KNeighborsClassifier(k, weights=WEIGHTS[metric], metric=metric, algorithm="brute")
+        distance = theirs.fit(x.astype(float), y).kneighbors(q.astype(float))[0]
+        w = WEIGHTS[metric](distance)
+        effective = w.sum(axis=1, keepdims=True) ** 2 / (w**2).sum(axis=1, keepdims=True)
+        expected = (effective * theirs.predict_proba(q.astype(float)) + 1 / 5) / (effective + 1)
+        assert np.abs(got - expected).max() < 1e-4
+
+
+def test_smoothing_is_one_vote_and_moves_no_prediction() -> None:
+    labels, weights = np.array([[0, 1, 1]]), np.array([[3.0, 1.0, 1.0]])
+    found = {
+        k: (share[0].tolist(), effective.item()) for k, share, effective in shares(labels, weights, (1, 3), 2)
+    }
+    assert found[1] == ([1.0, 0.0], 1.0)
+    assert found[3] == (pytest.approx([0.6, 0.4]), pytest.approx(25 / 11))
+    x = np.array([[1.0, 0.0], [0.0, 1.0]])
+    ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1]), 2), x, ("cosine",), (1,))
+    assert p == pytest.approx(np.array([[0.75, 0.25], [0.25, 0.75]]))
+
+
+def test_only_neighbours_at_distance_zero_vote() -> None:
+    x = np.array([[5.0], [5.0], [5.0], [5.1], [9.0]])
+    y = np.array([0, 0, 1, 1, 1])
+    ((_, _, _, p),) = probabilities(refer(x, y, 2), np.array([[5.0]]), ("euclidean",), (5,))
+    # Three equal votes, 2 to 1, and one pseudo-vote.
+    assert p[0] == pytest.approx([(2 + 0.5) / 4, (1 + 0.5) / 4])
+
+
+def test_a_row_of_zeros_is_similar_to_nothing() -> None:
+    x = np.array([[0.0, 0.0], [3.0, 3.0], [-1.0, -2.0]])
+    ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1, 2]), 3), np.zeros((1, 2)), ("cosine",), (3,))
+    assert p[0] == pytest.approx([1 / 3] * 3)
+    ((_, _, _, p),) = probabilities(
+        refer(x, np.array([0, 1, 2]), 3), np.array([[1.0, 1.0]]), ("cosine",), (1,)
+    )
+    assert p[0].argmax() == 1
+
+
+def test_scale_does_not_matter_and_cosine_ignores_lengths() -> None:
+    x, y, q, _ = data()
+    base = knn.fit(x, y, q, y[:120], n_classes=5, seed=0)
+    large = knn.fit(1024 * x, y, 1024 * q, y[:120], n_classes=5, seed=0)
+    assert large.settings == pytest.approx(base.settings)
+    assert np.allclose(large.predict_proba(1024 * q), base.predict_proba(q), atol=1e-5)
+    stretch = np.random.default_rng(0).uniform(0.1, 10, size=(120, 1))
+    reference = refer(x, y, 5)
+    ((_, _, _, one),) = probabilities(reference, q, ("cosine",), (10,))
+    ((_, _, _, other),) = probabilities(reference, q * stretch, ("cosine",), (10,))
+    assert np.allclose(one, other, atol=1e-4)
+
+
+def test_validation_chooses_the_best_of_all_metrics_and_k() -> None:
+    x, y, q, truth = data(n=60)
+    fitted = knn.fit(x, y, q, truth, n_classes=5, seed=0)
+    assert fitted.settings["k"] in [k for k in NEIGHBOURS if k <= 60]
+    ks = tuple(k for k in NEIGHBOURS if k <= 60)
+    tried = {
+        (metric, k): ((p.argmax(axis=1) == truth).mean(), -np.log(p[np.arange(120), truth]).mean())
+        for _, metric, k, p in probabilities(refer(x, y, 5), q, knn.METRICS, ks)
+    }
+    assert len(tried) == 2 * len(ks)
+    best = max(accuracy for accuracy, _ in tried.values())
+    lowest = min(loss for accuracy, loss in tried.values() if accuracy == best)
+    assert fitted.settings["val_accuracy"] == pytest.approx(best)
+    assert fitted.settings["val_log_loss"] == pytest.approx(lowest)
+    got = tried[fitted.settings["metric"], fitted.settings["k"]]
+    assert got == pytest.approx((best, lowest))
+
+
+@pytest.mark.parametrize("kind", ["noise", "ties", "sorted"])
+@pytest.mark.parametrize(("n", "k"), [(6400, 200), (3203, 7), (50, 50), (50, 3)])
+def test_nearest_are_the_largest(kind: str, n: int, k: int) -> None:
+    rng = np.random.default_rng(k)
+    values = rng.normal(size=(8, n)).astype(np.float32)
+    values = {"noise": values, "ties": np.round(values / 2), "sorted": np.sort(values, axis=1)}[kind]
+    index = knn.nearest(values, k)
+    assert index.shape == (8, k)
+    assert all(len(set(row)) == k for row in index.tolist())
+    expected = np.sort(values, axis=1)[:, n - k :]
+    assert np.array_equal(np.sort(np.take_along_axis(values, index, axis=1), axis=1), expected)
+
+
+def test_the_example_in_the_documentation() -> None:
+    result = doctest.testmod(knn, extraglobs={"np": np})
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,0 +1,143 @@
+"""Logistic regression against scikit-learn, and the laws of its minimum."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from acclimate.scores import logistic, softmax
+from acclimate.scores.logistic import GRID, _unfold, path, principal_axes
+
+
+def data(n: int, d: int, classes: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([np.arange(classes), rng.integers(0, classes, 2 * n - classes)])
+    mix = rng.normal(size=(d, d)) * (1 + np.arange(d)) ** -0.7
+    x = ((rng.normal(size=(classes, d))[y] + 4 * rng.normal(size=(2 * n, d))) @ mix + 7).astype(np.float32)
+    return x[:n], y[:n], x[n:], y[n:]
+
+
+def ours(x, y, held, grid, classes: int, **options) -> list[np.ndarray]:
+    axes = principal_axes(x)
+    found = []
+    for solution in path(axes, x, y, grid, **options):
+        weights, bias = _unfold(axes, solution, np.arange(classes), classes)
+        found.append(logistic.softmax((held - axes.mean) @ weights + bias))
+    return found
+
+
+@pytest.mark.parametrize(("n", "d", "classes"), [(500, 20, 5), (300, 10, 2), (60, 100, 4)])
+def test_probabilities_are_those_of_scikit_learn(n: int, d: int, classes: int) -> None:
+    x, y, held, _ = data(n, d, classes)
+    grid = (1e-4, 1e-2, 1.0, 100.0)
+    scaler = StandardScaler().fit(x.astype(float))
+    for c, p in zip(grid, ours(x, y, held, grid, classes, tolerance=1e-10), strict=True):
+        theirs = LogisticRegression(C=c, tol=1e-8, max_iter=20000).fit(scaler.transform(x.astype(float)), y)
+        assert np.abs(p - theirs.predict_proba(scaler.transform(held.astype(float)))).max() < 1e-3
+
+
+def test_the_usual_tolerance_gives_the_same_loss_and_accuracy() -> None:
+    x, y, held, truth = data(500, 20, 5)
+    exact = ours(x, y, held, GRID, 5, tolerance=1e-10)
+    for one, other in zip(exact, ours(x, y, held, GRID, 5), strict=True):
+        losses = [-np.log(p[np.arange(500), truth]).mean() for p in (one, other)]
+        assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+        assert abs((one.argmax(1) == truth).mean() - (other.argmax(1) == truth).mean()) <= 0.004
+
+
+def test_gradient_vanishes_at_the_solution() -> None:
+    x, y, _, _ = data(200, 8, 3)
+    axes = principal_axes(x)
+    z = axes.project(x).astype(float)
+    (solution,) = path(axes, x, y, [0.5], tolerance=1e-12)
+
+    def objective(flat: np.ndarray) -> float:
+        weights = flat.reshape(3, 9)
+        logits = z @ weights[:, :-1].T + weights[:, -1]
+        loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(200), y]
+        return 0.5 * loss.sum() + (weights[:, :-1] ** 2).sum() / 2
+
+    flat = solution.weights.ravel()
+    assert np.abs(approx_fprime(flat, objective, 1e-6)).max() < 5e-3
+    assert np.abs(approx_fprime(np.zeros(27), objective, 1e-6)).max() > 1
+    rng = np.random.default_rng(0)
+    assert all(objective(flat + 0.01 * rng.normal(size=27)) > objective(flat) for _ in range(20))
+
+
+def test_strong_ridge_predicts_class_frequencies() -> None:
+    x, y, held, _ = data(300, 6, 3)
+    y = np.where(np.arange(300) < 200, 0, y)
+    (p,) = ours(x, y, held, (1e-9,), 3, tolerance=1e-12)
+    assert np.allclose(p, np.bincount(y) / 300, atol=1e-3)
+
+
+def test_rotation_scale_and_offset_of_columns() -> None:
+    x, y, held, _ = data(200, 8, 3)
+    (base,) = ours(x, y, held, (1.0,), 3, tolerance=1e-10)
+    scale, offset = 2.0 ** np.arange(-4, 4), np.linspace(-5, 5, 8)
+    (moved,) = ours(x * scale + offset, y, held * scale + offset, (1.0,), 3, tolerance=1e-10)
+    assert np.allclose(moved, base, atol=1e-3)
+    order = np.random.default_rng(0).permutation(8)
+    (turned,) = ours(x[:, order], y, held[:, order], (1.0,), 3, tolerance=1e-10)
+    assert np.allclose(turned, base, atol=1e-3)
+
+
+def test_the_start_does_not_matter() -> None:
+    x, y, held, _ = data(300, 15, 4)
+    (cold,) = ours(x, y, held, (1.0,), 4, tolerance=1e-10)
+    warm = ours(x, y, held, GRID[:7], 4, tolerance=1e-10)[-1]
+    assert np.allclose(cold, warm, atol=1e-3)
+
+
+def test_warm_whitened_path_needs_few_iterations() -> None:
+    x, y, _, _ = data(500, 40, 5)
+    iterations = [s.iterations for s in path(principal_axes(x), x, y, GRID)]
+    assert all(s.converged for s in path(principal_axes(x), x, y, GRID))
+    theirs = LogisticRegression(C=1.0, max_iter=5000).fit(x.astype(float), y).n_iter_[0]
+    assert max(iterations) < 100
+    assert iterations[6] < theirs
+
+
+def test_the_lowest_validation_loss_is_chosen_and_the_edge_is_reported() -> None:
+    x, y, held, truth = data(120, 30, 3)
+    fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0)
+    tried = fitted.settings["path"]
+    assert [point["C"] for point in tried] == list(GRID[: len(tried)])
+    best = min(tried, key=lambda point: point["val_log_loss"])
+    assert fitted.settings["C"] == best["C"]
+    assert not fitted.settings["at_edge"]
+    p = fitted.predict_proba(held)
+    assert -np.log(p[np.arange(120), truth]).mean() == pytest.approx(best["val_log_loss"], rel=1e-4)
+    assert (p.argmax(axis=1) == truth).mean() == pytest.approx(best["val_accuracy"])
+    same = logistic.fit(x, y, x, y, n_classes=3, seed=0)
+    assert same.settings["at_edge"]
+
+
+def test_the_path_ends_when_only_overfitting_is_left() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 20)), rng.integers(0, 3, 400)
+    fitted = logistic.fit(x[:200], y[:200], x[200:], y[200:], n_classes=3, seed=0)
+    tried = [(point["val_accuracy"], point["val_log_loss"]) for point in fitted.settings["path"]]
+    assert 4 <= len(tried) < 13
+    assert max(a for a, _ in tried[:-3]) >= max(a for a, _ in tried[-3:])
+    assert min(loss for _, loss in tried[:-3]) <= min(loss for _, loss in tried[-3:])
+    grows = [(0.1 * i, 1.0 + i) for i in range(9)]  # a rising accuracy goes on, whatever the loss
+    assert not any(logistic._hopeless(grows[:i]) for i in range(1, 10))
+
+
+def test_losses_do_not_overflow() -> None:
+    logits = np.array([[1e4, 0.0], [0.0, 1e4], [-1e4, 3.0]], np.float32)
+    loss, residual = softmax.losses(logits, np.array([0, 2]))
+    assert loss == pytest.approx(1e4 - 3 + 0, rel=1e-6)
+    assert residual == pytest.approx(np.array([[0, 0], [0, 1], [0, -1]]))
+
+
+def test_the_example_in_the_documentation() -> None:
+    result = doctest.testmod(logistic, extraglobs={"np": np})
+    assert result.attempted > 0
+    assert result.failed == 0
