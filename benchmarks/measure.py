@@ -61,7 +61,7 @@ def cores() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Return what a reader needs to judge the numbers: processor, versions, vector instructions, threads."""
+    """Return what a reader needs to judge the numbers; ``load`` is the mean number of busy processes."""
     import torch
 
     return {
@@ -72,6 +72,7 @@ def machine() -> dict[str, Any]:
         "torch": importlib.metadata.version("torch"),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
 
 

@@ -93,19 +93,17 @@ def test_resized_brightened_and_recompressed_copies_are_near(tmp_path: Path) -> 
     root = folder(
         tmp_path,
         train__a__1_png=crop(1),
-        train__b__2_png=crop(9),
+        train__b__2_png=crop(8),
         test__a__3_png=crop(1).resize((150, 150), Image.Resampling.BICUBIC),
-        test__b__4_png=Image.fromarray(np.clip(np.asarray(crop(9)).astype(int) + 2, 0, 255).astype(np.uint8)),
+        test__b__4_png=Image.fromarray(np.clip(np.asarray(crop(8)).astype(int) + 2, 0, 255).astype(np.uint8)),
     )
     assert check(load_images(root))["leaks"]["near"] == 2
 
 
 def test_simple_images_are_not_called_twins() -> None:
-    """Scanned digits share difference hashes by the hundred; only twins may be reported."""
-    images = load_images("builtin:digits")
-    document = check(images)
-    assert document["leaks"]["exact"] == 0
-    assert document["leaks"]["near"] <= 5
+    """Scanned digits share difference hashes by the hundred; nothing in 8 x 8 pixels tells a twin."""
+    document = check(load_images("builtin:digits"))
+    assert document["leaks"] == {"exact": 0, "near": 0, "pairs": []}
 
 
 def test_blank_images_are_twins_only_if_they_are_equal() -> None:

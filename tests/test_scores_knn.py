@@ -31,9 +31,7 @@ def euclidean_weights(distance: np.ndarray) -> np.ndarray:
 WEIGHTS = {"cosine": cosine_weights, "euclidean": euclidean_weights}
 
 
-@pytest.mark.parametrize(
-    ("metric", "offset"), [("cosine", 0), ("cosine", 3), ("euclidean", 0), ("euclidean", 100)]
-)
+@pytest.mark.parametrize(("metric", "offset"), [("cosine", 0), ("cosine", 3), ("euclidean", 0), ("euclidean", 100)])
 def test_agrees_with_scikit_learn(metric: str, offset: float) -> None:
     x, y, q, _ = data()
     x, q = x + np.float32(offset), q + np.float32(offset)
@@ -49,9 +47,7 @@ def test_agrees_with_scikit_learn(metric: str, offset: float) -> None:
 
 def test_smoothing_is_one_vote_and_moves_no_prediction() -> None:
     labels, weights = np.array([[0, 1, 1]]), np.array([[3.0, 1.0, 1.0]])
-    found = {
-        k: (share[0].tolist(), effective.item()) for k, share, effective in shares(labels, weights, (1, 3), 2)
-    }
+    found = {k: (share[0].tolist(), effective.item()) for k, share, effective in shares(labels, weights, (1, 3), 2)}
     assert found[1] == ([1.0, 0.0], 1.0)
     assert found[3] == (pytest.approx([0.6, 0.4]), pytest.approx(25 / 11))
     x = np.array([[1.0, 0.0], [0.0, 1.0]])
@@ -71,9 +67,7 @@ def test_a_row_of_zeros_is_similar_to_nothing() -> None:
     x = np.array([[0.0, 0.0], [3.0, 3.0], [-1.0, -2.0]])
     ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1, 2]), 3), np.zeros((1, 2)), ("cosine",), (3,))
     assert p[0] == pytest.approx([1 / 3] * 3)
-    ((_, _, _, p),) = probabilities(
-        refer(x, np.array([0, 1, 2]), 3), np.array([[1.0, 1.0]]), ("cosine",), (1,)
-    )
+    ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1, 2]), 3), np.array([[1.0, 1.0]]), ("cosine",), (1,))
     assert p[0].argmax() == 1
 
 

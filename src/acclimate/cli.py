@@ -5,6 +5,7 @@ Nothing heavy is imported here: a verb is imported when its command runs, so tha
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,9 @@ from acclimate.errors import AcclimateError
 if TYPE_CHECKING:
     from acclimate.verbs import Options
 
+_STOPPED = 130
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+
 app = typer.Typer(
     help="Pick the right pretrained vision model for your images, adapt it without labels, finetune it, and know how "
     "far to trust the answer.",
@@ -26,9 +30,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[str, typer.Argument(help="Folder, manifest.csv, .npz, builtin:digits, torchvision:NAME or hf:NAME.")]
+Data = Annotated[
+    str, typer.Argument(help="Folder, manifest.csv, .npz, builtin:digits, torchvision:NAME or hf:NAME.")
+]
 Run = Annotated[str, typer.Argument(help="Folder of a finished run.")]
-Model = Annotated[str, typer.Option(help="zoo:NAME, timm name, run folder, weights file, ARCH@FILE or random:ARCH.")]
+Model = Annotated[
+    str, typer.Option(help="zoo:NAME, timm name, run folder, weights file, ARCH@FILE or random:ARCH.")
+]
 Out = Annotated[Path | None, typer.Option(help="Where to write; default: a folder under runs/.")]
 Labels = Annotated[str | None, typer.Option(help="Keep only so many training labels: 10 a class, or 25%.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Resolve everything, print the plan, touch nothing.")]
@@ -36,7 +44,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout;
 Seed = Annotated[int, typer.Option(help="Seed of splits, subsets, training and bootstrap.", min=0)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option(help="auto, 32, bf16 or 16.")]
-Cache = Annotated[Path | None, typer.Option(help="Folder of decoded pixels and features; default: the user's cache.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder of decoded pixels and features; default: the user's cache.")
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unreadable files instead of stopping.")]
 
 
@@ -67,7 +77,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
     """Choose, adapt and finetune pretrained vision models."""
 
@@ -100,7 +112,9 @@ def models(
 
 
 @app.command()
-def check(data: Data, json: Json = False, seed: Seed = 0, device: Device = "auto", cache: Cache = None) -> None:
+def check(
+    data: Data, json: Json = False, seed: Seed = 0, device: Device = "auto", cache: Cache = None
+) -> None:
     """Look for corrupt files, duplicates, leaks between splits and rare classes."""
     from acclimate.verbs import check as verb
 
@@ -166,7 +180,9 @@ def tune(
     from acclimate.verbs import tune as verb
 
     options = _options(seed, device, precision, cache, skip_bad, json)
-    _show(verb(data, model=model, recipe=recipe, labels=labels, out=out, dry_run=dry_run, options=options), json)
+    _show(
+        verb(data, model=model, recipe=recipe, labels=labels, out=out, dry_run=dry_run, options=options), json
+    )
 
 
 @app.command()
@@ -174,10 +190,14 @@ def adapt(
     data: Data,
     model: Model,
     method: Annotated[str, typer.Option(help="byol.")] = "byol",
-    scope: Annotated[str, typer.Option(help="all, norm, bias, last:K, re:PATTERN, or a sum of them.")] = "all",
+    scope: Annotated[
+        str, typer.Option(help="all, norm, bias, last:K, re:PATTERN, or a sum of them.")
+    ] = "all",
     steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 300,
     batch: Annotated[int, typer.Option(help="Images a step.", min=2)] = 128,
-    lr: Annotated[float, typer.Option(help="Peak learning rate of the heads; the backbone has 0.3 of it.")] = 0.001,
+    lr: Annotated[
+        float, typer.Option(help="Peak learning rate of the heads; the backbone has 0.3 of it.")
+    ] = 0.001,
     out: Out = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -246,7 +266,9 @@ def rank(
 def predict(
     run: Run,
     images: Data,
-    tta: Annotated[str, typer.Option(help="none, or hflip: average each image and its mirror image.")] = "none",
+    tta: Annotated[
+        str, typer.Option(help="none, or hflip: average each image and its mirror image.")
+    ] = "none",
     out: Annotated[Path, typer.Option(help="A .csv file.")] = Path("predictions.csv"),
     json: Json = False,
     seed: Seed = 0,
@@ -294,21 +316,35 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; an error of ours is one line on stderr, never a traceback."""
     command = typer.main.get_command(app)
     try:
-        command.main(args=arguments, prog_name="acclimate", standalone_mode=False)
+        code = command.main(args=arguments, prog_name="acclimate", standalone_mode=False)
     except AcclimateError as error:
         return _complain(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _complain("stopped; what was decoded or extracted is kept. Give the same command again to go on", 130)
-    except Exception as error:
-        usage = getattr(error, "format_message", None)  # click's usage errors, whose class typer has moved about
-        if usage is None:
+    except OSError as error:
+        if error.errno not in _DISK:
             raise
-        return _complain(usage(), 2)
+        where = f" '{error.filename}'" if error.filename else ""
+        return _complain(
+            f"cannot write{where}: {error.strerror}; choose another folder or free some space", 2
+        )
+    except Exception as error:  # click's usage errors, whose class typer has moved about
+        if not hasattr(error, "format_message"):
+            raise
+        return _complain(_usage(error), 2)
+    if code == _STOPPED:  # typer turns Ctrl-C into this exit code
+        return _complain("stopped; what is finished is kept. Give the same command again to go on", _STOPPED)
     return 0
 
 
+def _usage(error: Any) -> str:
+    """Return click's complaint on one line, with where to look; empty where the help was printed instead."""
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    context = getattr(error, "ctx", None)
+    return f"{text}; see '{context.command_path if context else 'acclimate'} --help'" if text else ""
+
+
 def _complain(text: str, code: int) -> int:
-    print(f"acclimate: {text}", file=sys.stderr)
+    if text:
+        print(f"acclimate: {' '.join(text.split())}", file=sys.stderr)
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import timm
 import torch
 from torch import nn
 
+from acclimate.backbones.hub import hub_answers, local_cache_only, network_errors
 from acclimate.backbones.model import Backbone, Headed, Preprocess, create, digest
 from acclimate.backbones.weights import SUFFIXES, load_strictly, read_weights
 from acclimate.catalogue import zoo_weights
@@ -122,22 +124,28 @@ def _from_hub(name: str, architecture: str, image_size: int | None) -> Backbone:
             f"'random:{architecture}' if you want a random start"
         )
     arguments = _sized(architecture, image_size)
-    module = _download(architecture, arguments)
+    module = _pretrained(architecture, arguments)
     preprocess = Preprocess.from_config(_config(module), _square(image_size))
     return _finish(name, architecture, arguments, module, preprocess, random=False)
 
 
-def _download(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Fetch pretrained weights through timm; whatever the network libraries raise becomes one clear line."""
+def _pretrained(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build with pretrained weights through timm; whatever the network libraries raise becomes one clear line."""
     level = logging.getLogger("timm").level
     logging.getLogger("timm").setLevel(logging.ERROR)
+    online = hub_answers()
     try:
-        module: nn.Module = timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
-    except (OSError, RuntimeError, ValueError) as error:
+        with contextlib.nullcontext() if online else local_cache_only():
+            module: nn.Module = timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
+    except network_errors() as error:
+        why = (
+            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            if online
+            else "the model hub cannot be reached and they are not in its local cache"
+        )
         raise ModelError(
-            f"cannot get the pretrained weights of '{architecture}': the model hub cannot be reached and they are not "
-            f"in its local cache ({type(error).__name__}). Download them elsewhere and give '{architecture}@FILE', or "
-            "use an embedded model: 'acclimate models --family zoo'"
+            f"cannot get the pretrained weights of '{architecture}': {why}. Download them elsewhere and give "
+            f"'{architecture}@FILE', or use an embedded model: 'acclimate models --family zoo'"
         ) from error
     finally:
         logging.getLogger("timm").setLevel(level)
@@ -148,16 +156,35 @@ def _from_path(name: str, path: Path, image_size: int | None) -> Backbone:
     if path.is_file():
         return _from_file(name, path, {}, image_size)
     weights = next(
-        (path / f for f in ("weights.safetensors", "model.safetensors", "pytorch_model.bin") if (path / f).is_file()),
+        (
+            path / f
+            for f in ("weights.safetensors", "model.safetensors", "pytorch_model.bin")
+            if (path / f).is_file()
+        ),
         None,
     )
     if weights is None:
         raise ModelError(
             f"folder '{path}' holds no weights; expected a run's weights.safetensors or a hub's model.safetensors"
         )
-    config = path / "config.json"
-    card = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    return _from_file(name, weights, card, image_size)
+    return _from_file(name, weights, _hub_card(path / "config.json"), image_size)
+
+
+def _hub_card(config: Path) -> dict[str, Any]:
+    """Return what a hub's ``config.json`` says, with our name for the arguments; empty where there is none."""
+    if not config.is_file():
+        return {}
+    try:
+        card = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(
+            f"cannot read '{config}': {error}; expected the JSON that the hub keeps there"
+        ) from None
+    if not isinstance(card, dict):
+        raise ModelError(
+            f"'{config}' holds a {type(card).__name__}; expected the JSON table that the hub keeps there"
+        )
+    return {"arguments": card.get("model_args") or {}, **card}
 
 
 def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int | None) -> Backbone:
@@ -186,7 +213,9 @@ def _sized_if_known(architecture: str, image_size: int | None) -> dict[str, Any]
 def _preprocess(card: Mapping[str, Any], module: nn.Module, image_size: int | None) -> Preprocess:
     """Preprocessing from our own header, else from a hub's ``pretrained_cfg``, else from timm's default for it."""
     if "preprocess" not in card:
-        return Preprocess.from_config({**_config(module), **card.get("pretrained_cfg", {})}, _square(image_size))
+        return Preprocess.from_config(
+            {**_config(module), **card.get("pretrained_cfg", {})}, _square(image_size)
+        )
     stored = {key: tuple(v) if isinstance(v, list) else v for key, v in card["preprocess"].items()}
     extra = set(stored) - set(asdict(Preprocess((1, 1))))
     if extra:

@@ -55,10 +55,26 @@ class Preprocess:
 
     @property
     def geometry(self) -> Geometry:
-        """What is decoded and kept: the input size divided by ``crop_pct``, so that training has room to crop."""
-        height, width = (math.floor(side / self.crop_pct) for side in self.size)
-        mode = "crop" if self.crop_mode == "center" else self.crop_mode
-        return Geometry(height, width, mode, self.interpolation)
+        """What is decoded and kept: about the input size divided by ``crop_pct``, so that training has room to crop.
+
+        The centre is cut out twice, here and before the network. Both cuts round a half to even, so that together they
+        are timm's single one only if the second takes an even number of pixels off each side: up to three pixels of
+        the resized image are not kept.
+        """
+        frame = tuple(math.floor(side / self.crop_pct) for side in self.size)
+        kept = tuple(side + (whole - side) // 4 * 4 for side, whole in zip(self.size, frame, strict=True))
+        if self.crop_mode == "border":
+            fill = tuple(round(255 * value) for value in self.mean)
+            return Geometry(
+                frame[0], frame[1], "border", self.interpolation, fill=(fill[0], fill[1], fill[2])
+            )
+        if self.crop_mode == "squash" or kept == frame:
+            mode = "squash" if self.crop_mode == "squash" else "crop"
+            return Geometry(frame[0], frame[1], mode, self.interpolation)
+        share = kept[0] / (frame[0] + 0.5)  # dividing by it gives the frame back, whichever way floats round
+        if tuple(math.floor(side / share) for side in kept) != frame:
+            return Geometry(frame[0], frame[1], "crop", self.interpolation)
+        return Geometry(kept[0], kept[1], "crop", self.interpolation, crop_pct=share)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], size: tuple[int, int] | None) -> Preprocess:
@@ -198,7 +214,9 @@ def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         try:
             module: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, **arguments)
         except TypeError as error:
-            raise ModelError(f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}") from None
+            raise ModelError(
+                f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}"
+            ) from None
     return module.eval()
 
 

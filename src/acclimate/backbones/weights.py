@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,16 @@ from acclimate.store import write_atomic
 
 HEADER = "acclimate"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    LookupError,
+    EOFError,
+    SafetensorError,
+    zipfile.BadZipFile,
+)
 _NESTS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 
 
@@ -42,11 +53,21 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"'{path}' holds a pickle that wants to run more than tensors; it is refused. Save the plain "
             "state_dict, best as safetensors, where you trust it"
         ) from None
-    except (OSError, ValueError, RuntimeError, SafetensorError, EOFError, KeyError) as error:
-        raise ModelError(f"cannot read weights from '{path}': {str(error).splitlines()[0]}") from None
+    except _UNREADABLE as error:
+        raise ModelError(
+            f"cannot read weights from '{path}': {_reason(error)}; the file is damaged, cut short or of another "
+            "kind. Get it again, best as safetensors"
+        ) from None
     if not tensors:
         raise ModelError(f"'{path}' holds no tensors; expected a state_dict of names and tensors")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, header
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of what a library said; the rest of it advises to trust the file."""
+    if isinstance(error, LookupError):  # a look-up inside a reader that lost its way
+        return "no tensors can be found in it"
+    return (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -66,6 +87,8 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no zip archive, as every .npz is")
     with np.load(path, allow_pickle=False) as file:
         return {name: torch.from_numpy(file[name]) for name in file.files}, {}
 
@@ -94,14 +117,20 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], *, architect
     ]
     if missing or unexpected or shapes:
         raise ModelError(
-            f"'{where}' holds weights for another architecture than '{architecture}'. "
-            f"{_first('missing', missing)}; {_first('unexpected', unexpected)}; {_first('wrong shape', shapes)}"
+            f"'{where}' holds weights for another architecture than '{architecture}': "
+            f"{_differences(missing=missing, unexpected=unexpected, shapes=shapes)}. Give them with the "
+            "architecture they belong to, as 'ARCH@FILE'"
         )
     module.load_state_dict({name: tensors[name] for name in wanted if name in tensors}, strict=False)
 
 
+def _differences(*, missing: list[str], unexpected: list[str], shapes: list[str]) -> str:
+    kinds = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
+    return "; ".join(_first(kind, names) for kind, names in kinds.items() if names)
+
+
 def _first(kind: str, names: list[str]) -> str:
-    shown = ", ".join(names[:5]) or "none"
+    shown = ", ".join(names[:5])
     return f"{kind} ({len(names)}): {shown}{', ...' if len(names) > 5 else ''}"
 
 

@@ -31,6 +31,7 @@ HAMMING = 8  # of 64 bits
 CORRELATION = 0.97  # of the grey values of two thumbnails
 FLAT = 4.0  # standard deviation of a thumbnail below which there is nothing to compare
 _SIDE = 32
+_SMALLEST = 16  # pixels; smaller images hold too little to tell a twin from a similar one
 _AT_LEAST = 256  # a JPEG may be decoded at a reduced scale down to this side
 _BLOCK = 256
 
@@ -54,7 +55,7 @@ class Looks:
     hashes
         ``(n,)`` uint64 difference hashes.
     thumbnails
-        ``(n, 32 * 32)`` uint8 grey.
+        ``(n, 32 * 32)`` uint8 grey; zeros for an image below 16 pixels, which can only have exact twins.
     bad
         Index -> why the image cannot be read.
     """
@@ -80,6 +81,8 @@ def look(images: Images, *, workers: int = 2) -> Looks:
             bad[i] = str(error)
             return
         contents[i] = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:32]
+        if min(pixels.shape[:2]) < _SMALLEST:
+            return
         grey = Image.fromarray(pixels).convert("L")
         small = grey.resize((_SIDE, _SIDE), Image.Resampling.BOX)
         thumbnails[i] = np.asarray(small).reshape(-1)

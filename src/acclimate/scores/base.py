@@ -37,9 +37,7 @@ class Fitted(Protocol):
 class ScoreFit(Protocol):
     """Fit a score on training features and choose its settings on validation features."""
 
-    def __call__(
-        self, x: Features, y: Labels, x_val: Features, y_val: Labels, *, n_classes: int, seed: int
-    ) -> Fitted:
+    def __call__(self, x: Features, y: Labels, x_val: Features, y_val: Labels, *, n_classes: int, seed: int) -> Fitted:
         """Fit.
 
         Parameters
@@ -101,9 +99,7 @@ def _check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
         raise DataError(f"{what} labels have type {y.dtype}; expected integers")
     if y.min() < 0 or y.max() >= n_classes:
         row = int(np.argmax((y < 0) | (y >= n_classes)))
-        raise DataError(
-            f"{what} label {y[row]} of row {row} is outside 0..{n_classes - 1}; pass labelled images only"
-        )
+        raise DataError(f"{what} label {y[row]} of row {row} is outside 0..{n_classes - 1}; pass labelled images only")
 
 
 def blocks(n: int, bytes_per_row: int) -> list[slice]:

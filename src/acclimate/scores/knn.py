@@ -167,9 +167,7 @@ def shares(
     votes = np.zeros((b, n_classes))
     start = 0
     for k in sorted(ks):
-        added = np.bincount(
-            slot[:, start:k].ravel(), weights=weights[:, start:k].ravel(), minlength=b * n_classes
-        )
+        added = np.bincount(slot[:, start:k].ravel(), weights=weights[:, start:k].ravel(), minlength=b * n_classes)
         votes += added.reshape(b, n_classes)
         total = weights[:, :k].sum(axis=1, keepdims=True)
         effective = total**2 / (weights[:, :k] ** 2).sum(axis=1, keepdims=True)

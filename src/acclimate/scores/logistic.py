@@ -35,7 +35,7 @@ from acclimate.scores.softmax import Problem, solve, start
 
 GRID: Final = tuple(10.0**power for power in range(-6, 7))
 TOLERANCE: Final = 1e-7  # nats per image between the objective and its minimum
-MAX_ITERATIONS: Final = 300
+MAX_ITERATIONS: Final = 100
 PATIENCE: Final = 3
 # A column whose standard deviation is below this share of its mean is constant up to float32 rounding.
 CONSTANT: Final = 1e-6

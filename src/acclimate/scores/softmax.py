@@ -71,9 +71,7 @@ def start(problem: Problem) -> State:
     return State(weights)
 
 
-def solve(
-    problem: Problem, state: State, c: float, *, tolerance: float, max_iterations: int
-) -> tuple[int, bool]:
+def solve(problem: Problem, state: State, c: float, *, tolerance: float, max_iterations: int) -> tuple[int, bool]:
     """Move `state` to the minimum for this C; return the number of iterations and whether it got there.
 
     It stops when F is estimated to be within `tolerance` nats per image (times C) of its minimum, from the
@@ -178,6 +176,10 @@ def _two_loop(gradient: Float64, pairs: deque[Pair], inverse: Float64, c: float)
             share = _dot(step, result) / curvature
             result -= share * full
             used.append((step, full, curvature, share))
+    # As usual the newest pair sets the scale of the start, which matters where certain images have little curvature.
+    if used:
+        step, full, curvature, _ = used[0]
+        result *= curvature / _dot(full, inverse * full)
     result *= inverse
     for step, full, curvature, share in reversed(used):
         result += (share - _dot(full, result) / curvature) * step

@@ -1,0 +1,204 @@
+"""Protocols, selection and adaptation: one row each, sealed test parts, honest ties, and harm undone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from acclimate import adaptation, protocols, select
+from acclimate.adaptation import Look, adapt, feature_std, neighbour_overlap, rankme, verdict
+from acclimate.backbones import Backbone, load_backbone
+from acclimate.errors import InputError, RecipeError
+from acclimate.images import Images, load_images, make_split
+from acclimate.metrics import measure
+from acclimate.protocols import Setting, run_recipe, run_score
+from acclimate.recipe import Recipe, Stage
+from acclimate.results import Results
+
+QUICK = Recipe(name="quick", stages=(Stage(scope="head+norm", epochs=3, batch=16, lr=0.01),))
+BYOL = Recipe(
+    name="adapt-byol",
+    stages=(Stage(objective="byol", scope="all", steps=3, batch=16, lr=0.001, options={"hidden": 32, "out": 16}),),
+)
+
+
+@pytest.fixture(scope="module")
+def images(digits_folder: Path) -> Images:
+    return load_images(digits_folder)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("random:test_resnet", image_size=32)
+
+
+@pytest.fixture
+def setting(images: Images) -> Setting:
+    return Setting(images, make_split(images), device="cpu", quiet=True)
+
+
+def test_a_score_and_a_recipe_give_rows_with_the_same_keys(
+    setting: Setting, backbone: Backbone, tmp_path: Path
+) -> None:
+    results = Results(tmp_path)
+    score = run_score(setting, backbone, "knn", results)
+    recipe = run_recipe(setting, backbone, QUICK, tmp_path / "run", results)
+    for row in (score, recipe):
+        assert set(row.metrics) == {"val", "test"}
+        assert set(row.metrics["val"]) == {"accuracy", "balanced_accuracy", "log_loss", "macro_f1", "auc", "ece"}
+        assert row.random_start
+        assert row.fingerprint == setting.images.fingerprint
+        assert row.seconds > 0
+        assert row.peak_memory_mb > 1
+    assert (score.trainable, recipe.trainable) == (0, 2080 + 96 * 3 + 3)
+    assert [r.key for r in results.rows()] == [r.key for r in sorted((score, recipe), key=lambda r: r.protocol)]
+
+
+def test_metrics_come_from_the_kept_predictions(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    row = run_score(setting, backbone, "logistic", results)
+    kept = results.predictions(row.key)
+    n_val = len(setting.split.val)
+    assert np.array_equal(kept.index, np.concatenate([setting.split.val, setting.split.test]))
+    assert np.array_equal(kept.labels, setting.images.labels[kept.index])
+    again = measure(kept.probabilities[:n_val].astype(np.float64), kept.labels[:n_val], n_classes=3)
+    assert again == pytest.approx(dict(row.metrics["val"]), abs=1e-5)
+
+
+def test_the_run_s_weights_give_the_row_s_predictions(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+    from acclimate.classifier import Classifier
+
+    row = run_recipe(setting, backbone, QUICK, tmp_path)
+    kept = Results(tmp_path).predictions(row.key)
+    p = Classifier.load(tmp_path).predict_proba(setting.images, device="cpu")
+    np.testing.assert_allclose(p[kept.index], kept.probabilities, atol=1e-6)
+
+
+def test_a_row_that_is_there_is_not_done_again(
+    setting: Setting, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results(tmp_path)
+    first = (
+        run_score(setting, backbone, "knn", results),
+        run_recipe(setting, backbone, QUICK, tmp_path / "run", results),
+    )
+    monkeypatch.setattr(protocols, "extract", None)
+    monkeypatch.setattr(protocols, "train", None)
+    again = (
+        run_score(setting, backbone, "knn", results),
+        run_recipe(setting, backbone, QUICK, tmp_path / "run", results),
+    )
+    assert again == first
+
+
+def test_another_run_in_a_finished_folder_is_refused(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+    run_recipe(setting, backbone, QUICK, tmp_path)
+    with pytest.raises(InputError, match="holds a finished run with another recipe, data, model or seed"):
+        run_recipe(dataclasses.replace(setting, seed=1), backbone, QUICK, tmp_path)
+
+
+def test_unknown_score_and_a_recipe_without_classifier(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="unknown score 'knm'; did you mean 'knn'"):
+        run_score(setting, backbone, "knm")
+    with pytest.raises(RecipeError, match="recipe 'adapt-byol' ends without a classifier"):
+        run_recipe(setting, backbone, BYOL, tmp_path)
+
+
+@pytest.fixture
+def ranking(setting: Setting, backbone: Backbone, tmp_path: Path) -> dict[str, object]:
+    others = [load_backbone(f"random:{name}", image_size=32) for name in ("test_efficientnet", "test_convnext")]
+    QUICK.save(tmp_path / "quick.toml")
+    return select.rank(setting, [backbone, *others], tmp_path, final=str(tmp_path / "quick.toml"), top=2)
+
+
+def test_rank(ranking: dict[str, object], tmp_path: Path) -> None:
+    lines = ranking["models"]
+    assert json.loads((tmp_path / "rank.json").read_text())["models"] == lines
+    assert [line["final"] is None for line in lines] == [False, False, True]
+    assert all(line["low"] <= line["final"] <= line["high"] for line in lines[:2])
+    assert ranking["best"] == lines[0]["model"]
+    assert lines[0]["in_set"]
+    assert lines[0]["rank"] == 1
+    assert lines[2]["rank"] == 3
+    assert all(line["random_start"] for line in lines)
+    if lines[1]["in_set"]:
+        assert lines[1]["rank"] == 1
+    proxies = [line["proxies"]["logistic"] for line in lines]
+    assert min(proxies[:2]) >= proxies[2]
+
+
+def test_rank_never_reads_the_test_part(ranking: dict[str, object], setting: Setting, tmp_path: Path) -> None:
+    rows = Results(tmp_path).rows()
+    assert len(rows) == 3 * 2 + 2
+    for row in rows:
+        assert set(row.metrics) == {"val"}
+        assert not set(Results(tmp_path).predictions(row.key).index) & set(setting.split.test)
+
+
+def test_rank_refuses(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got 1 model to rank; expected at least two"):
+        select.rank(setting, [backbone], tmp_path)
+    with pytest.raises(InputError, match="got model 'random:test_resnet' twice"):
+        select.rank(setting, [backbone, backbone], tmp_path)
+
+
+def test_adaptation_never_sees_val_or_test(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+    assert not set(setting.split.pool) & (set(setting.split.val) | set(setting.split.test))
+    outcome = adapt(setting, backbone, BYOL, tmp_path)
+    document = outcome.document
+    assert json.loads((tmp_path / "run.json").read_text())["kept"] == document["kept"]
+    assert document["steps"] == 3
+    assert set(document["monitors"]) == {"start", "adapted", "neighbour_overlap"}
+    loaded = load_backbone(tmp_path)
+    assert loaded.digest == outcome.kept.digest
+    assert loaded.random_start
+    again = adapt(setting, backbone, BYOL, tmp_path)
+    assert again.document == document
+    assert (again.kept.digest, again.adapted.digest) == (outcome.kept.digest, outcome.adapted.digest)
+
+
+def test_the_start_model_comes_back_when_adaptation_harms(
+    setting: Setting, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Provoke a collapse: the network that comes out of training gives the same features for every image."""
+    real = adaptation.train
+
+    def collapsing(*arguments: object, **named: object) -> object:
+        trained = real(*arguments, **named)
+        for parameter in trained.network.parameters():
+            torch.nn.init.zeros_(parameter)
+        return trained
+
+    monkeypatch.setattr(adaptation, "train", collapsing)
+    outcome = adapt(setting, backbone, BYOL, tmp_path)
+    assert outcome.document["kept"] == "start"
+    assert "collapsed" in outcome.document["reason"]
+    assert load_backbone(tmp_path).digest == backbone.digest != outcome.adapted.digest
+
+
+def test_verdict() -> None:
+    start = Look(1.0, 50.0, 0.5, 1.0)
+    assert verdict(start, Look(1.0, 50.0, 0.6, 1.1))[0] == "adapted"
+    assert verdict(start, Look(1.0, 50.0, 0.5, 0.9))[0] == "adapted"
+    assert verdict(start, Look(1.0, 50.0, 0.49, 0.5))[0] == "start"
+    assert verdict(start, Look(0.01, 50.0, 0.9, 0.5))[0] == "start"
+    assert verdict(Look(1, 5, None, None), Look(1, 5, None, None)) == (
+        "adapted",
+        "there are no labels to probe with, and the features did not collapse",
+    )
+
+
+def test_monitors_are_their_formulas() -> None:
+    x = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
+    assert feature_std(x) == pytest.approx(1, abs=0.05)
+    assert feature_std(np.ones((10, 16), np.float32)) == 0
+    assert 14 < rankme(x) <= 16.01
+    assert rankme(np.outer(np.arange(1, 9), np.ones(16)).astype(np.float32)) == pytest.approx(1, abs=0.01)
+    turned = x @ np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))[0].astype(np.float32)
+    assert neighbour_overlap(x, turned) == pytest.approx(1, abs=0.01)
+    assert neighbour_overlap(x, np.random.default_rng(2).normal(size=(200, 16)).astype(np.float32)) < 0.2
