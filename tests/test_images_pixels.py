@@ -194,7 +194,8 @@ def test_kill_9_in_the_middle_redoes_only_what_is_missing(flower_folder: Path, t
     )
     try:
         assert process.stdout is not None
-        folder = Path(process.stdout.readline().strip())
+        with process.stdout:
+            folder = Path(process.stdout.readline().strip())
         end = time.monotonic() + 30
         while np.load(folder / "done.npy").sum() < 8 and time.monotonic() < end:
             time.sleep(0.005)

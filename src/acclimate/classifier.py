@@ -74,9 +74,7 @@ class Classifier:
             )
         tensors, card = read_weights(path)
         if not card.get("classes"):
-            raise ModelError(
-                f"'{path}' has no classifier; expected weights from 'acclimate tune', not from 'adapt'"
-            )
+            raise ModelError(f"'{path}' has no classifier; expected weights from 'acclimate tune', not from 'adapt'")
         backbone = load_backbone(path)
         network = backbone.network(len(card["classes"]))
         kept = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -134,9 +132,7 @@ def _softmax(network: nn.Module, x: Tensor, device: str, precision: Precision) -
     return logits.float().softmax(1)
 
 
-def predictions_csv(
-    names: Sequence[str], classes: Sequence[str], probabilities: npt.NDArray[np.float64]
-) -> str:
+def predictions_csv(names: Sequence[str], classes: Sequence[str], probabilities: npt.NDArray[np.float64]) -> str:
     """Return ``path,label,confidence`` and one column a class as CSV text.
 
     Names that a spreadsheet would run as a formula are written with a leading apostrophe.
@@ -146,9 +142,7 @@ def predictions_csv(
     rows.writerow(["path", "label", "confidence", *(_inert(f"p_{name}") for name in classes)])
     for name, p in zip(names, probabilities, strict=True):
         best = int(p.argmax())
-        rows.writerow(
-            [_inert(name), _inert(classes[best]), f"{p[best]:.6f}", *(f"{value:.6f}" for value in p)]
-        )
+        rows.writerow([_inert(name), _inert(classes[best]), f"{p[best]:.6f}", *(f"{value:.6f}" for value in p)])
     return buffer.getvalue()
 
 

@@ -26,17 +26,14 @@ app = typer.Typer(
     "far to trust the answer.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # importing Rich for --help would triple its time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[
-    str, typer.Argument(help="Folder, manifest.csv, .npz, builtin:digits, torchvision:NAME or hf:NAME.")
-]
+Data = Annotated[str, typer.Argument(help="Folder, manifest.csv, .npz, builtin:digits, torchvision:NAME or hf:NAME.")]
 Run = Annotated[str, typer.Argument(help="Folder of a finished run.")]
-Model = Annotated[
-    str, typer.Option(help="zoo:NAME, timm name, run folder, weights file, ARCH@FILE or random:ARCH.")
-]
+Model = Annotated[str, typer.Option(help="zoo:NAME, timm name, run folder, weights file, ARCH@FILE or random:ARCH.")]
 Out = Annotated[Path | None, typer.Option(help="Where to write; default: a folder under runs/.")]
 Labels = Annotated[str | None, typer.Option(help="Keep only so many training labels: 10 a class, or 25%.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Resolve everything, print the plan, touch nothing.")]
@@ -44,9 +41,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout;
 Seed = Annotated[int, typer.Option(help="Seed of splits, subsets, training and bootstrap.", min=0)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option(help="auto, 32, bf16 or 16.")]
-Cache = Annotated[
-    Path | None, typer.Option(help="Folder of decoded pixels and features; default: the user's cache.")
-]
+Cache = Annotated[Path | None, typer.Option(help="Folder of decoded pixels and features; default: the user's cache.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unreadable files instead of stopping.")]
 
 
@@ -77,9 +72,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Choose, adapt and finetune pretrained vision models."""
 
@@ -112,9 +105,7 @@ def models(
 
 
 @app.command()
-def check(
-    data: Data, json: Json = False, seed: Seed = 0, device: Device = "auto", cache: Cache = None
-) -> None:
+def check(data: Data, json: Json = False, seed: Seed = 0, device: Device = "auto", cache: Cache = None) -> None:
     """Look for corrupt files, duplicates, leaks between splits and rare classes."""
     from acclimate.verbs import check as verb
 
@@ -180,9 +171,7 @@ def tune(
     from acclimate.verbs import tune as verb
 
     options = _options(seed, device, precision, cache, skip_bad, json)
-    _show(
-        verb(data, model=model, recipe=recipe, labels=labels, out=out, dry_run=dry_run, options=options), json
-    )
+    _show(verb(data, model=model, recipe=recipe, labels=labels, out=out, dry_run=dry_run, options=options), json)
 
 
 @app.command()
@@ -190,14 +179,10 @@ def adapt(
     data: Data,
     model: Model,
     method: Annotated[str, typer.Option(help="byol.")] = "byol",
-    scope: Annotated[
-        str, typer.Option(help="all, norm, bias, last:K, re:PATTERN, or a sum of them.")
-    ] = "all",
+    scope: Annotated[str, typer.Option(help="all, norm, bias, last:K, re:PATTERN, or a sum of them.")] = "all",
     steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 300,
     batch: Annotated[int, typer.Option(help="Images a step.", min=2)] = 128,
-    lr: Annotated[
-        float, typer.Option(help="Peak learning rate of the heads; the backbone has 0.3 of it.")
-    ] = 0.001,
+    lr: Annotated[float, typer.Option(help="Peak learning rate of the heads; the backbone has 0.3 of it.")] = 0.001,
     out: Out = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -266,9 +251,7 @@ def rank(
 def predict(
     run: Run,
     images: Data,
-    tta: Annotated[
-        str, typer.Option(help="none, or hflip: average each image and its mirror image.")
-    ] = "none",
+    tta: Annotated[str, typer.Option(help="none, or hflip: average each image and its mirror image.")] = "none",
     out: Annotated[Path, typer.Option(help="A .csv file.")] = Path("predictions.csv"),
     json: Json = False,
     seed: Seed = 0,
@@ -288,7 +271,7 @@ def predict(
 def export(
     run: Run,
     format: Annotated[str, typer.Option(help="timm or onnx.")] = "timm",
-    out: Out = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; default: timm/ or model.onnx in the run.")] = None,
     json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
@@ -323,9 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
         if error.errno not in _DISK:
             raise
         where = f" '{error.filename}'" if error.filename else ""
-        return _complain(
-            f"cannot write{where}: {error.strerror}; choose another folder or free some space", 2
-        )
+        return _complain(f"cannot write{where}: {error.strerror}; choose another folder or free some space", 2)
     except Exception as error:  # click's usage errors, whose class typer has moved about
         if not hasattr(error, "format_message"):
             raise

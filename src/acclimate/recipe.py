@@ -107,7 +107,7 @@ class Stage(BaseModel):
     @property
     def needs_labels(self) -> bool:
         """Whether the stage uses the labelled training images; else it uses the unlabelled pool."""
-        return OBJECTIVES[self.objective][0].needs_labels
+        return bool(OBJECTIVES[self.objective][0].needs_labels)
 
     def settings(self) -> Settings:
         """Return the objective's settings, checked."""
@@ -120,7 +120,8 @@ class Stage(BaseModel):
     def build(self) -> Objective:
         """Return a fresh objective."""
         kind, _ = OBJECTIVES[self.objective]
-        return kind(self.settings())  # type: ignore[arg-type]  # the dict pairs each class with its own settings
+        objective: Objective = kind(self.settings())
+        return objective
 
 
 class Recipe(BaseModel):

@@ -59,9 +59,7 @@ def extract(
     return Features(store.array, images.labels)
 
 
-def _feature_store(
-    backbone: Backbone, images: Images, precision: Precision, cache: Path | None
-) -> ArrayStore:
+def _feature_store(backbone: Backbone, images: Images, precision: Precision, cache: Path | None) -> ArrayStore:
     key = feature_key(
         weights=backbone.digest,
         preprocessing=asdict(backbone.preprocess),

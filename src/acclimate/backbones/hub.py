@@ -1,4 +1,4 @@
-"""The model hub: whether it answers, and what to do when it does not. Its own client tries again for most of a minute."""
+"""The model hub: whether it answers, and what to do when it does not (its own client tries again for a minute)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _asked(endpoint: str) -> bool:
 
 @contextlib.contextmanager
 def local_cache_only() -> Iterator[None]:
-    """Keep the hub's client from the network for a while: what is in its local cache is found at once, or not at all."""
+    """Keep the hub's client from the network: what is in its local cache is found at once, or not at all."""
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:

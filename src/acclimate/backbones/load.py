@@ -156,11 +156,7 @@ def _from_path(name: str, path: Path, image_size: int | None) -> Backbone:
     if path.is_file():
         return _from_file(name, path, {}, image_size)
     weights = next(
-        (
-            path / f
-            for f in ("weights.safetensors", "model.safetensors", "pytorch_model.bin")
-            if (path / f).is_file()
-        ),
+        (path / f for f in ("weights.safetensors", "model.safetensors", "pytorch_model.bin") if (path / f).is_file()),
         None,
     )
     if weights is None:
@@ -177,13 +173,9 @@ def _hub_card(config: Path) -> dict[str, Any]:
     try:
         card = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(
-            f"cannot read '{config}': {error}; expected the JSON that the hub keeps there"
-        ) from None
+        raise ModelError(f"cannot read '{config}': {error}; expected the JSON that the hub keeps there") from None
     if not isinstance(card, dict):
-        raise ModelError(
-            f"'{config}' holds a {type(card).__name__}; expected the JSON table that the hub keeps there"
-        )
+        raise ModelError(f"'{config}' holds a {type(card).__name__}; expected the JSON table that the hub keeps there")
     return {"arguments": card.get("model_args") or {}, **card}
 
 
@@ -213,9 +205,7 @@ def _sized_if_known(architecture: str, image_size: int | None) -> dict[str, Any]
 def _preprocess(card: Mapping[str, Any], module: nn.Module, image_size: int | None) -> Preprocess:
     """Preprocessing from our own header, else from a hub's ``pretrained_cfg``, else from timm's default for it."""
     if "preprocess" not in card:
-        return Preprocess.from_config(
-            {**_config(module), **card.get("pretrained_cfg", {})}, _square(image_size)
-        )
+        return Preprocess.from_config({**_config(module), **card.get("pretrained_cfg", {})}, _square(image_size))
     stored = {key: tuple(v) if isinstance(v, list) else v for key, v in card["preprocess"].items()}
     extra = set(stored) - set(asdict(Preprocess((1, 1))))
     if extra:

@@ -65,9 +65,7 @@ class Preprocess:
         kept = tuple(side + (whole - side) // 4 * 4 for side, whole in zip(self.size, frame, strict=True))
         if self.crop_mode == "border":
             fill = tuple(round(255 * value) for value in self.mean)
-            return Geometry(
-                frame[0], frame[1], "border", self.interpolation, fill=(fill[0], fill[1], fill[2])
-            )
+            return Geometry(frame[0], frame[1], "border", self.interpolation, fill=(fill[0], fill[1], fill[2]))
         if self.crop_mode == "squash" or kept == frame:
             mode = "squash" if self.crop_mode == "squash" else "crop"
             return Geometry(frame[0], frame[1], mode, self.interpolation)
@@ -214,9 +212,7 @@ def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         try:
             module: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, **arguments)
         except TypeError as error:
-            raise ModelError(
-                f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}"
-            ) from None
+            raise ModelError(f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}") from None
     return module.eval()
 
 

@@ -47,7 +47,7 @@ def rank(
     if len(names) < 2:
         raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
     recipe = load_recipe(final)
-    images = open_data(data, options)
+    images = open_data(data, options, dry_run=dry_run)
     setting = setting_for(images, options, labels)
     require_classes(images, setting.split)
     backbones = [load_backbone(name) for name in names]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from acclimate import __version__
 from acclimate.errors import DataError
@@ -55,9 +54,13 @@ def document(command: str, options: Options, seconds: float, device: str) -> dic
     }
 
 
-def open_data(data: str | Path, options: Options) -> Images:
-    """Load images and say on stderr what was left out."""
-    images = load_images(data, skip_bad=options.skip_bad, cache=options.cache)
+def open_data(data: str | Path, options: Options, *, dry_run: bool = False) -> Images:
+    """Load images and say on stderr what was left out; a dry run remembers nothing of the files it looked at."""
+    if dry_run and not str(data).startswith("torchvision:"):  # those lie in the cache themselves
+        with tempfile.TemporaryDirectory() as folder:
+            images = load_images(data, skip_bad=options.skip_bad, cache=Path(folder))
+    else:
+        images = load_images(data, skip_bad=options.skip_bad, cache=options.cache)
     if images.skipped and not options.quiet:
         print(
             f"left out {len(images.skipped)} unreadable files, the first: {images.skipped[0]}",
@@ -122,6 +125,16 @@ def fresh_folder(out: Path | None, default: str) -> Path:
     return folder
 
 
-def unlabelled_share(images: Images) -> float:
-    """Return the share of images without a label."""
-    return float(np.mean(images.labels < 0))
+def writable_file(out: str | Path, suffix: str) -> Path:
+    """Return the path of a file that a long command will write at its end, after a look whether it can.
+
+    Raises
+    ------
+    DataError
+        For another suffix, a folder in its place, or a folder that cannot be written.
+    """
+    path = Path(out)
+    if path.suffix != suffix or path.is_dir():
+        raise DataError(f"got --out '{out}'; expected a file name that ends in {suffix}")
+    fresh_folder(path.parent, "")
+    return path

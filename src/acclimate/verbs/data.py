@@ -11,13 +11,14 @@ import numpy as np
 
 from acclimate.backbones import choose_device, extract, load_backbone
 from acclimate.catalogue import entries
-from acclimate.errors import DataError, ModelError, unknown
+from acclimate.errors import ModelError, unknown
 from acclimate.features import save_features
 from acclimate.images import check as check_images
 from acclimate.images import load_images
+from acclimate.network import feature_width
 from acclimate.protocols import run_score
 from acclimate.scores import SCORES
-from acclimate.verbs.common import Options, document, open_data, setting_for
+from acclimate.verbs.common import Options, document, open_data, setting_for, writable_file
 
 
 def models(*, family: str | None = None, options: Options | None = None) -> dict[str, Any]:
@@ -50,13 +51,12 @@ def check(data: str | Path, *, options: Options | None = None) -> dict[str, Any]
 def embed(data: str | Path, *, model: str, out: str | Path, options: Options | None = None) -> dict[str, Any]:
     """Write the features of all images to a ``.npz`` with keys x (n, d), y (n,), classes, split and name."""
     started, options = time.perf_counter(), options or Options()
-    if Path(out).suffix != ".npz":
-        raise DataError(f"got --out '{out}'; expected a file name that ends in .npz")
+    target = writable_file(out, ".npz")
     images = open_data(data, options)
     backbone = load_backbone(model)
     features = extract(backbone, images, cache=options.cache, device=options.device, precision=options.precision)
     names = [images.source.name(i) for i in range(len(images))]
-    save_features(features, Path(out), classes=images.classes, names=names, splits=images.splits)
+    save_features(features, target, classes=images.classes, names=names, splits=images.splits)
     seconds = time.perf_counter() - started
     return {
         **document("embed", options, seconds, choose_device(options.device)),
@@ -85,8 +85,7 @@ def score(data: str | Path, *, model: str, score: str = "knn", options: Options 
     names = tuple(SCORES) if score == "all" else (score,)
     rows = {name: run_score(setting, backbone, name) for name in names}
     values = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
-    features = extract(backbone, images, indices=setting.split.train[:1], cache=options.cache)
-    n, d = len(setting.split.train), int(features.x.shape[1])
+    n, d = len(setting.split.train), feature_width(backbone.module, backbone.preprocess.size)
     return {
         **document("score", options, time.perf_counter() - started, choose_device(options.device)),
         "model": backbone.name,

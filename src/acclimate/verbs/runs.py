@@ -17,7 +17,7 @@ from acclimate.recipe import Recipe, load_recipe, parse_recipe
 from acclimate.select import safe_name
 from acclimate.store import write_atomic
 from acclimate.train import plan
-from acclimate.verbs.common import Options, counts, document, fresh_folder, open_data, setting_for
+from acclimate.verbs.common import Options, counts, document, fresh_folder, open_data, setting_for, writable_file
 from acclimate.verbs.forecast import forecast
 
 FORMATS = ("timm", "onnx")
@@ -46,7 +46,7 @@ def tune(
     """
     started, options = time.perf_counter(), options or Options()
     chosen = load_recipe(recipe)
-    images = open_data(data, options)
+    images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
     setting = setting_for(images, options, labels)
     require_classes(images, setting.split)
@@ -101,7 +101,7 @@ def adapt(
     recipe = parse_recipe({"name": f"adapt-{method}", "stages": [stage]}, where="of 'adapt'")
     if recipe.supervised:
         raise InputError(f"got method '{method}', which needs labels; expected one that needs none, such as 'byol'")
-    images = open_data(data, options)
+    images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
     setting = setting_for(images, options)
     if dry_run:
@@ -151,13 +151,14 @@ def predict(
 ) -> dict[str, Any]:
     """Write ``path,label,confidence`` and every class's probability for a folder of images; labels are not needed."""
     started, options = time.perf_counter(), options or Options()
+    target = writable_file(out, ".csv")
     classifier = Classifier.load(run)
     found = open_data(images, options)
     probabilities = classifier.predict_proba(
         found, tta=tta, device=options.device, precision=options.precision, cache=options.cache
     )
     names = [found.source.name(i) for i in range(len(found))]
-    write_atomic(Path(out), predictions_csv(names, classifier.classes, probabilities))
+    write_atomic(target, predictions_csv(names, classifier.classes, probabilities))
     return {
         **document("predict", options, time.perf_counter() - started, choose_device(options.device)),
         "run": str(run),
@@ -179,8 +180,8 @@ def export(
     target = Path(out) if out else Path(run) / ("timm" if format == "timm" else "model.onnx")
     checked: dict[str, Any] = {}
     if format == "timm":
-        export_timm(classifier, target)
+        export_timm(classifier, fresh_folder(target, ""))
     else:
-        checked = export_onnx(classifier, target)
+        checked = export_onnx(classifier, writable_file(target, ".onnx"))
     head = document("export", options, time.perf_counter() - started, "cpu")
     return {**head, "run": str(run), "format": format, "out": str(target), **checked}

@@ -1,0 +1,35 @@
+"""Write ``docs/cli.md`` from the command line itself: ``python docs/make_cli.py``. A test sees a stale page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from acclimate.cli import app
+
+PAGE = Path(__file__).with_name("cli.md")
+
+
+def page() -> str:
+    """Return the page: every command with its arguments, options, defaults and help."""
+    group: Any = typer.main.get_command(app)
+    parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", group.help, ""]
+    for name, command in group.commands.items():
+        parts += [f"## `acclimate {name}`", "", command.help, "", "| argument | default | meaning |", "|---|---|---|"]
+        parts += [_line(parameter) for parameter in command.params if parameter.name != "help"]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _line(parameter: Any) -> str:
+    is_argument = parameter.param_type_name == "argument"
+    name = parameter.name.upper() if is_argument else parameter.opts[0]
+    silent = parameter.default is None or parameter.default is False or parameter.default == ""
+    default = "required" if parameter.required else "" if silent else f"`{parameter.default}`"
+    return f"| `{name}` | {default} | {parameter.help or ''} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

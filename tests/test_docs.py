@@ -1,0 +1,98 @@
+"""The documentation is run: README commands as they stand, the recipe it shows, and a CLI page that is not stale."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from acclimate.cli import main
+from acclimate.recipe import parse_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(name: str) -> str:
+    """Return the code block of README.md marked ``<!-- run: NAME -->``."""
+    found = re.search(rf"<!-- run: {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert found, f"README.md has no block marked 'run: {name}'"
+    return found.group(1)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, flower_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a working folder with ``photos`` (two classes) and ``new-photos`` (without labels)."""
+    shutil.copytree(flower_folder, tmp_path / "photos")
+    shutil.copytree(flower_folder / "china", tmp_path / "new-photos")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_readme_commands(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command exits with 0 and leaves what the README says; the weights load into plain timm."""
+    lines = [line for line in block("commands").splitlines() if line.strip()]
+    assert len(lines) == 7
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "acclimate"
+        assert main(arguments) == 0, f"{line}\n{capsys.readouterr().err}"
+    for left in ("ranking/report.html", "adapted/weights.safetensors", "predictions.csv", "run/model.onnx"):
+        assert (photos / left).stat().st_size > 100, left
+    namespace: dict[str, object] = {}
+    exec(block("timm"), namespace)
+    assert namespace["model"].num_features == 96  # type: ignore[attr-defined]  # whatever timm made
+
+
+def test_readme_python(capsys: pytest.CaptureFixture[str]) -> None:
+    namespace: dict[str, object] = {}
+    exec(block("python"), namespace)
+    assert "knn" in capsys.readouterr().out
+    assert namespace["features"].x.shape == (1797, 96)  # type: ignore[attr-defined]  # Features
+
+
+def test_readme_recipe() -> None:
+    recipe = parse_recipe(tomllib.loads(block("recipe")), where="of the README")
+    assert [stage.scope for stage in recipe.stages] == ["head+norm", "head+last:1"]
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+    ]
+    links = [
+        (page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    ]
+    assert links
+    assert not [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
+
+
+def test_cli_page_is_not_stale() -> None:
+    spec = importlib.util.spec_from_file_location("make_cli", ROOT / "docs" / "make_cli.py")
+    assert spec
+    assert spec.loader
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    assert maker.PAGE.read_text("utf-8") == maker.page(), "run: python docs/make_cli.py"
+    for command in (
+        "demo",
+        "models",
+        "check",
+        "embed",
+        "score",
+        "tune",
+        "adapt",
+        "predict",
+        "rank",
+        "export",
+        "report",
+    ):
+        assert f"## `acclimate {command}`" in maker.page()
