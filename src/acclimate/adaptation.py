@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate import __version__
-from acclimate.backbones import Backbone, digest, extract, load_backbone, save_weights
+from acclimate.backbones import Backbone, digest, load_backbone, save_weights
 from acclimate.errors import DataError
 from acclimate.metrics import measure
 from acclimate.network import reset_classifier
@@ -145,15 +145,7 @@ def _look(setting: Setting, backbone: Backbone) -> tuple[Look, npt.NDArray[np.fl
     probed = np.sort(rng.permutation(split.pool)[:PROBED])
     probe = bool(len(split.train) and len(split.val))
     needed = np.concatenate([probed, split.train, split.val]) if probe else probed
-    features = extract(
-        backbone,
-        setting.images,
-        indices=needed,
-        cache=setting.cache,
-        device=setting.device,
-        precision=setting.precision,
-        progress=setting.progress,
-    )
+    features = setting.features(backbone, needed)
     x = np.asarray(features.x[probed])
     scores = _probe(setting, features.x, features.y) if probe else {}
     look = Look(feature_std(x), rankme(x), scores.get("accuracy"), scores.get("log_loss"))

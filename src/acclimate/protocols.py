@@ -20,6 +20,7 @@ from acclimate import __version__
 from acclimate.backbones import Backbone, choose_device, choose_precision, extract
 from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, unknown
+from acclimate.features import Features
 from acclimate.images import Images, Split, require_classes
 from acclimate.metrics import measure
 from acclimate.recipe import Recipe, load_recipe, recipe_names
@@ -63,6 +64,18 @@ class Setting:
         if self.use_test:
             parts["test"] = self.split.test
         return {name: indices for name, indices in parts.items() if len(indices)}
+
+    def features(self, backbone: Backbone, indices: npt.NDArray[np.int64] | None = None) -> Features:
+        """Return features of some images, or of all, from the cache where they are there."""
+        return extract(
+            backbone,
+            self.images,
+            indices=indices,
+            cache=self.cache,
+            device=self.device,
+            precision=self.precision,
+            progress=self.progress,
+        )
 
     def key(self, backbone: Backbone, protocol: str, settings: Mapping[str, Any]) -> str:
         """Return the key that a row of this setting will have."""
@@ -125,15 +138,7 @@ def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabi
     """Return probabilities of each measured part, what validation chose, and the number of images used."""
     parts, split = setting.evaluated(), setting.split
     needed = np.concatenate([split.train, *parts.values()])
-    features = extract(
-        backbone,
-        setting.images,
-        indices=needed,
-        cache=setting.cache,
-        device=setting.device,
-        precision=setting.precision,
-        progress=setting.progress,
-    )
+    features = setting.features(backbone, needed)
     x, y, n_classes = features.x, features.y, len(setting.images.classes)
     fitted = SCORES[name](
         x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed

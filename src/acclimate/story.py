@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate import adaptation, select
-from acclimate.backbones import Backbone, extract, load_backbone
+from acclimate.backbones import Backbone, load_backbone
 from acclimate.catalogue import entries, zoo_names
 from acclimate.images import load_images, make_split
 from acclimate.metrics import log_losses, measure
@@ -24,7 +24,7 @@ from acclimate.scores import SCORES
 from acclimate.stats import paired_over
 from acclimate.store import write_atomic
 from acclimate.verbs import Options, report
-from acclimate.verbs.common import document, fresh_folder, restrict
+from acclimate.verbs.common import document, fresh_folder, restrict, setting_for
 
 DATA = "builtin:digits"
 LABELS = "10"  # a class, for ranking and tuning
@@ -57,7 +57,7 @@ def demo(*, out: str | Path = "acclimate-demo", options: Options | None = None) 
     started, options = time.perf_counter(), options or Options()
     folder = fresh_folder(Path(out), "")
     chapters: dict[str, float] = {}
-    setting = _setting(options)
+    setting = setting_for(load_images(DATA, cache=options.cache), options, LABELS)
     ranking = _chapter("ranking the embedded models", chapters, options, lambda: _rank(setting, folder))
     backbone = load_backbone(ranking["best"])
     adapted = _chapter(
@@ -100,21 +100,6 @@ def _chapter(title: str, chapters: dict[str, float], options: Options, work: Any
     return outcome
 
 
-def _setting(options: Options) -> Setting:
-    images = load_images(DATA, cache=options.cache)
-    split = restrict(images, make_split(images, seed=options.seed), LABELS, options.seed)
-    return Setting(
-        images,
-        split,
-        seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-        cache=options.cache,
-        labels=LABELS,
-        quiet=options.quiet,
-    )
-
-
 def _rank(setting: Setting, folder: Path) -> dict[str, Any]:
     return select.rank(setting, [load_backbone(name) for name in zoo_names()], folder, final="bn", top=2)
 
@@ -132,7 +117,7 @@ def _curve(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) ->
     full = make_split(setting.images, seed=setting.seed)
     points, losses = [], {}
     for name, backbone in models.items():
-        x = np.asarray(extract(backbone, setting.images, cache=setting.cache, device=setting.device).x)
+        x = np.asarray(setting.features(backbone).x)
         for budget in BUDGETS:
             drawn = [_point(setting, full, x, budget, seed) for seed in range(CURVE_SEEDS)]
             points += [
@@ -175,7 +160,7 @@ def _maps(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) -> 
     labels = setting.images.labels[test].tolist()
     maps = []
     for name, backbone in ((base.name, base), (f"{base.name}+byol", adapted)):
-        x = extract(backbone, setting.images, cache=setting.cache, device=setting.device).x[test]
+        x = setting.features(backbone).x[test]
         flat = TSNE(init="pca", random_state=setting.seed, perplexity=30).fit_transform(x)
         xs, ys = (np.round(flat[:, axis], 3).tolist() for axis in (0, 1))
         maps.append({"model": name, "x": xs, "y": ys, "label": labels, "split": ["test"] * len(test)})

@@ -13,10 +13,11 @@ from typing import Any
 
 import timm
 import torch
+from timm.models import PretrainedCfg
 from torch import nn
 
 from acclimate.backbones.hub import hub_answers, local_cache_only, network_errors
-from acclimate.backbones.model import Backbone, Headed, Preprocess, create, digest
+from acclimate.backbones.model import Backbone, Headed, Preprocess, create, digest, unknown_architecture
 from acclimate.backbones.weights import SUFFIXES, load_strictly, read_weights
 from acclimate.catalogue import zoo_weights
 from acclimate.errors import ModelError, unknown
@@ -85,10 +86,33 @@ def _finish(
 
 def _sized(architecture: str, image_size: int | None) -> dict[str, Any]:
     """Arguments that make an architecture take another image size; only those with position embeddings need one."""
-    config = timm.get_pretrained_cfg(architecture)
+    config = _published(architecture)
     if image_size is None or config is None or not config.fixed_input_size:
         return {}
     return {"img_size": image_size}
+
+
+def _published(architecture: str) -> PretrainedCfg | None:
+    """Return what timm knows of an architecture's weights; None where it has none.
+
+    Raises
+    ------
+    ModelError
+        For an architecture or a tag (what stands after the dot) that timm does not know.
+    """
+    if not timm.is_model(architecture.partition(".")[0]):
+        raise ModelError(unknown_architecture(architecture))
+    try:
+        return timm.get_pretrained_cfg(architecture)
+    except RuntimeError:
+        raise ModelError(f"timm has no weights '{architecture}'; {_instead(architecture)}") from None
+
+
+def _instead(architecture: str) -> str:
+    name = architecture.partition(".")[0]
+    tags = timm.list_pretrained(f"{name}.*")
+    weights = f"one of {', '.join(tags[:5])}{', ...' if len(tags) > 5 else ''}, or " if tags else ""
+    return f"expected {weights}'random:{name}' for a random start"
 
 
 def _config(module: nn.Module) -> Mapping[str, Any]:
@@ -101,7 +125,7 @@ def _square(image_size: int | None) -> tuple[int, int] | None:
 
 
 def _from_random(name: str, architecture: str, image_size: int | None) -> Backbone:
-    arguments = _sized(architecture, image_size) if timm.is_model(architecture.partition(".")[0]) else {}
+    arguments = _sized(architecture, image_size)
     module = create(architecture, arguments)
     preprocess = Preprocess.from_config(_config(module), _square(image_size))
     return _finish(name, architecture, arguments, module, preprocess, random=True)
@@ -113,16 +137,9 @@ def _from_zoo(name: str, _: str, image_size: int | None) -> Backbone:
 
 
 def _from_hub(name: str, architecture: str, image_size: int | None) -> Backbone:
-    create_check = architecture.partition(".")[0]
-    if not timm.is_model(create_check):
-        create(architecture, {})  # raises, naming the nearest
-    config = timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    config = _published(architecture)
     if config is None or not config.has_weights:
-        raise ModelError(
-            f"timm has no pretrained weights for '{architecture}'; expected one of "
-            f"{', '.join(timm.list_pretrained(f'{create_check}*')[:5]) or 'acclimate models'}, or "
-            f"'random:{architecture}' if you want a random start"
-        )
+        raise ModelError(f"timm has no pretrained weights for '{architecture}'; {_instead(architecture)}")
     arguments = _sized(architecture, image_size)
     module = _pretrained(architecture, arguments)
     preprocess = Preprocess.from_config(_config(module), _square(image_size))
@@ -189,17 +206,13 @@ def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int |
             f"'{path}' does not say what architecture it is for; give it as 'ARCH@{path}', such as 'resnet50@{path}'"
         )
     architecture = str(card["architecture"])
-    arguments = {**card.get("arguments", {}), **_sized_if_known(architecture, image_size)}
+    arguments = {**card.get("arguments", {}), **_sized(architecture, image_size)}
     module = create(architecture, arguments)
     spare = set(card.get("classifier", ()))
     kept = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items() if key not in spare}
     load_strictly(module, kept, architecture=architecture, where=str(path))
     preprocess = _preprocess(card, module, image_size)
     return _finish(name, architecture, arguments, module, preprocess, bool(card.get("random_start", False)))
-
-
-def _sized_if_known(architecture: str, image_size: int | None) -> dict[str, Any]:
-    return _sized(architecture, image_size) if timm.is_model(architecture.partition(".")[0]) else {}
 
 
 def _preprocess(card: Mapping[str, Any], module: nn.Module, image_size: int | None) -> Preprocess:

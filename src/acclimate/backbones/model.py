@@ -206,7 +206,7 @@ def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     """
     name = architecture.partition(".")[0]
     if not timm.is_model(name):
-        raise ModelError(_unknown_architecture(architecture))
+        raise ModelError(unknown_architecture(architecture))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
@@ -216,7 +216,8 @@ def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     return module.eval()
 
 
-def _unknown_architecture(architecture: str) -> str:
+def unknown_architecture(architecture: str) -> str:
+    """Return the message for a name that timm does not know; the nearest ones are named."""
     import difflib
 
     near = difflib.get_close_matches(architecture.partition(".")[0], timm.list_models(), n=3, cutoff=0.5)
