@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from acclimate.verbs import Options
 
 _STOPPED = 130
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     help="Pick the right pretrained vision model for your images, adapt it without labels, finetune it, and know how "
@@ -303,10 +303,10 @@ def main(arguments: list[str] | None = None) -> int:
     except AcclimateError as error:
         return _complain(str(error), error.exit_code)
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.filename is None and error.errno not in _FULL:
             raise
-        where = f" '{error.filename}'" if error.filename else ""
-        return _complain(f"cannot write{where}: {error.strerror}; choose another folder or free some space", 2)
+        where = f" '{error.filename}'" if error.filename else " to the disk"
+        return _complain(f"cannot read or write{where}: {error.strerror}; choose another place or make room", 2)
     except Exception as error:  # click's usage errors, whose class typer has moved about
         if not hasattr(error, "format_message"):
             raise

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 Document = dict[str, Any]
+SHOWN = 10  # examples of one kind
 
 
 def show(document: Document, *, as_json: bool) -> None:
@@ -21,7 +22,7 @@ def show(document: Document, *, as_json: bool) -> None:
         sys.stdout.write("\n")
         return
     console = Console()
-    painter = _PAINTERS.get(document["command"], _plain)
+    painter = _PAINTERS[document["command"]]
     (_dry if document.get("dry_run") else painter)(console, document)
 
 
@@ -51,13 +52,6 @@ def _table(console: Console, rows: list[Document], columns: dict[str, str]) -> N
     for row in rows:
         table.add_row(*(_number(row.get(key)) for key in columns))
     console.print(table)
-
-
-def _plain(console: Console, document: Document) -> None:
-    for key, value in document.items():
-        if key in ("command", "version") or isinstance(value, dict | list):
-            continue
-        console.print(f"{key:>18}  {_number(value)}")
 
 
 def _models(console: Console, document: Document) -> None:
@@ -193,6 +187,36 @@ def _check(console: Console, document: Document) -> None:
         console.print(f"[yellow]-[/] {escape(str(problem))}")
     if not document["problems"]:
         console.print("No problem found.")
+    pairs = [
+        f"{pair['a']['name']} and {pair['b']['name']} {'are the same' if pair['exact'] else 'look the same'}"
+        for pair in document["leaks"]["pairs"]
+    ]
+    copies = [f"{' = '.join(group)}" for group in document["duplicates"]["groups"]]
+    for examples in (document["corrupt"], pairs, copies):
+        for example in examples[:SHOWN]:
+            console.print(f"    {escape(example)}", highlight=False)
+        if len(examples) > SHOWN:
+            console.print(f"    and {len(examples) - SHOWN} more, see --json")
+
+
+def _embed(console: Console, document: Document) -> None:
+    model = f"[bold]{escape(document['model'])}[/]{_loud(document)}"
+    console.print(f"{document['n']:,} images, {document['d']} features each of {model}: {escape(document['out'])}")
+
+
+def _predict(console: Console, document: Document) -> None:
+    left_out = f", {document['skipped']} left out" if document["skipped"] else ""
+    console.print(f"Predictions of {document['n']:,} images{left_out}: {escape(document['out'])}")
+
+
+def _export(console: Console, document: Document) -> None:
+    console.print(f"Written for {document['format']}: {escape(document['out'])}")
+    if "max_difference" in document:
+        console.print(f"Largest difference of a probability from torch: {document['max_difference']:.1e}")
+
+
+def _report(console: Console, document: Document) -> None:
+    console.print(f"Report: [bold]{escape(document['out'])}[/]")
 
 
 def _dry(console: Console, document: Document) -> None:
@@ -228,5 +252,9 @@ _PAINTERS = {
     "adapt": _adapt,
     "score": _score,
     "check": _check,
+    "embed": _embed,
+    "predict": _predict,
+    "export": _export,
+    "report": _report,
     "demo": _demo,
 }

@@ -46,11 +46,13 @@ def load_backbone(model: str | Path | Backbone, *, image_size: int | None = None
     kind, _, rest = text.partition(":")
     if kind in _KINDS:
         return _KINDS[kind](text, rest, image_size)
+    if not text.strip():
+        raise ModelError("got an empty model name; expected zoo:NAME, a timm name, a run's folder or a weights file")
+    if Path(text).exists():
+        return _from_path(text, Path(text), image_size)
     architecture, at, file = text.partition("@")
     if at:
         return _from_file(text, Path(file), {"architecture": architecture}, image_size)
-    if Path(text).exists():
-        return _from_path(text, Path(text), image_size)
     if text.endswith(SUFFIXES):
         raise ModelError(f"weights file '{text}' does not exist")
     return _from_hub(text, text, image_size)
@@ -200,6 +202,9 @@ def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int |
     if not path.is_file():
         raise ModelError(f"weights file '{path}' does not exist")
     tensors, header = read_weights(path)
+    said, given = str(header.get("architecture", "")), str(card.get("architecture", ""))
+    if said and given and said.partition(".")[0] != given.partition(".")[0]:
+        raise ModelError(f"'{path}' says that it is for '{said}', got '{given}'; give '{path}' without an architecture")
     card = {**card, **header}
     if "architecture" not in card:
         raise ModelError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .blocks import Chart, Figure
-from .leaderboard import Board, Entry
-from .plot import DASHES, colour, figure, layout, whiskers
-from .runs import Curve
-from .text import fixed, plotly, short, signed, span
+from acclimate.reports.blocks import Chart, Figure
+from acclimate.reports.leaderboard import Board, Entry
+from acclimate.reports.plot import DASHES, colour, figure, layout, whiskers
+from acclimate.reports.runs import Curve
+from acclimate.reports.text import fixed, plotly, short, signed, span
 
 
 def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:

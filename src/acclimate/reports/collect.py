@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from acclimate.reports.text import Json, clean, visible
+
 from ..errors import DataError
-from .text import Json, clean, visible
 
 Doc = dict[str, Json]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .collect import Doc, parts, words
-from .estimate import Estimate, mean_interval
-from .leaderboard import METRICS
-from .text import number, signed, span
+from acclimate.reports.collect import Doc, parts, words
+from acclimate.reports.estimate import Estimate, mean_interval
+from acclimate.reports.leaderboard import METRICS
+from acclimate.reports.text import number, signed, span
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from .collect import Doc, Found, names, part, parts, words
-from .estimate import Estimate, mean_interval, wilson
-from .text import number
+from acclimate.reports.collect import Doc, Found, names, part, parts, words
+from acclimate.reports.estimate import Estimate, mean_interval, wilson
+from acclimate.reports.text import number
 
 METRICS = {
     "accuracy": ("accuracy", True),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from acclimate.reports.blocks import Chart, Figure, Swatch
+from acclimate.reports.collect import Doc, names, parts, words
+from acclimate.reports.leaderboard import METRICS
+from acclimate.reports.plot import GLYPHS, SYMBOLS, colour, figure, layout, symbol, whiskers
+from acclimate.reports.text import fixed, number, plotly, short, span
+
 from . import efficiency
-from .blocks import Chart, Figure, Swatch
-from .collect import Doc, names, parts, words
-from .leaderboard import METRICS
-from .plot import GLYPHS, SYMBOLS, colour, figure, layout, symbol, whiskers
-from .text import fixed, number, plotly, short, span
 
 MAP_POINTS = 2000
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .blocks import Cell, Report, Section, Table
-from .text import markdown as safe
+from acclimate.reports.blocks import Cell, Report, Section, Table
+from acclimate.reports.text import markdown as safe
 
 
 def render(report: Report) -> str:

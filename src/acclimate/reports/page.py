@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .blocks import Report, Table
+from acclimate.reports.blocks import Report, Table
 
 HERE = Path(__file__).parent
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .blocks import Figure, Swatch
-from .text import plotly
+from acclimate.reports.blocks import Figure, Swatch
+from acclimate.reports.text import plotly
 
 # After Okabe & Ito (2008), told apart with any kind of colour vision; symbols and dashes repeat the message.
 COLOURS = [f"@c{i}" for i in range(1, 8)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .blocks import Cell, Column, Section, Table
-from .collect import Doc, Found, part, parts, words
-from .leaderboard import random_start
-from .text import Json, duration, joined, number
+from acclimate.reports.blocks import Cell, Column, Section, Table
+from acclimate.reports.collect import Doc, Found, part, parts, words
+from acclimate.reports.leaderboard import random_start
+from acclimate.reports.text import Json, duration, joined, number
 
 # What a document may say about its origin, and how a reader calls it.
 FACTS = {

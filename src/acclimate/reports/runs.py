@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .collect import Doc, Found, Run, part, parts, words
-from .estimate import wilson
-from .text import number, percent
+from acclimate.reports.collect import Doc, Found, Run, part, parts, words
+from acclimate.reports.estimate import wilson
+from acclimate.reports.text import number, percent
 
 
 @dataclass(frozen=True)

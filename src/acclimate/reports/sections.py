@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from acclimate.reports.blocks import Chart, Report, Section
+from acclimate.reports.collect import Doc, Found, Run, parts, words
+from acclimate.reports.estimate import spearman
+from acclimate.reports.leaderboard import Board, boards
+
 from . import charts, efficiency, maps, plot, provenance, runs, summary, tables
-from .blocks import Chart, Report, Section
-from .collect import Doc, Found, Run, parts, words
-from .estimate import spearman
-from .leaderboard import Board, boards
 
 SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from acclimate.reports.blocks import Tile
+from acclimate.reports.collect import Found, Run, part, parts, words
+from acclimate.reports.leaderboard import METRICS, Board, random_start
+from acclimate.reports.text import count, duration, fixed, joined, number, signed, span
+
 from . import efficiency, runs
-from .blocks import Tile
-from .collect import Found, Run, part, parts, words
-from .leaderboard import METRICS, Board, random_start
-from .text import count, duration, fixed, joined, number, signed, span
 
 
 def sentences(found: Found, boards: list[Board]) -> list[str]:

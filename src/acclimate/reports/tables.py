@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from acclimate.reports.blocks import Badge, Cell, Column, Table, Value
+from acclimate.reports.collect import Doc, Run, part, words
+from acclimate.reports.leaderboard import METRICS, Board, Entry, group, mean_of, metric_estimate, random_start
+from acclimate.reports.text import count, duration, fixed, number, percent, span
+
 from . import efficiency, runs
-from .blocks import Badge, Cell, Column, Table, Value
-from .collect import Doc, Run, part, words
-from .leaderboard import METRICS, Board, Entry, group, mean_of, metric_estimate, random_start
-from .text import count, duration, fixed, number, percent, span
 
 RANDOM = Badge("random", "randomly initialised")
 TIE = Badge("tie", "cannot be told apart from the best")

@@ -56,6 +56,8 @@ def document(command: str, options: Options, seconds: float, device: str) -> dic
 
 def open_data(data: str | Path, options: Options, *, dry_run: bool = False) -> Images:
     """Load images and say on stderr what was left out; a dry run remembers nothing of the files it looked at."""
+    if not str(data).strip():
+        raise DataError("got an empty name of data; expected a folder, a manifest, an .npz or builtin:digits")
     if dry_run and not str(data).startswith("torchvision:"):  # those lie in the cache themselves
         with tempfile.TemporaryDirectory() as folder:
             images = load_images(data, skip_bad=options.skip_bad, cache=Path(folder))
@@ -119,8 +121,10 @@ def fresh_folder(out: Path | None, default: str) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "a file is in the way" if in_the_way else error.strerror
         raise DataError(
-            f"cannot write into '{folder}': {error.strerror}; expected a folder you may write to, choose one with --out"
+            f"cannot write into '{folder}': {why}; expected a folder you may write to, choose one with --out"
         ) from None
     return folder
 

@@ -10,10 +10,12 @@ from typing import Any
 from acclimate import adaptation
 from acclimate.backbones import Backbone, choose_device, load_backbone
 from acclimate.classifier import Classifier, export_onnx, export_timm, predictions_csv
-from acclimate.errors import InputError, unknown
+from acclimate.errors import InputError, ScopeError, unknown
 from acclimate.images import require_classes
+from acclimate.objectives import OBJECTIVES
 from acclimate.protocols import RUN, Setting, job_of, run_recipe
 from acclimate.recipe import Recipe, load_recipe, parse_recipe
+from acclimate.scope import parse_scope
 from acclimate.select import safe_name
 from acclimate.store import write_atomic
 from acclimate.train import plan
@@ -98,9 +100,12 @@ def adapt(
         "backbone_lr": 0.3,
         "weight_decay": 1e-4,
     }
+    methods = [name for name, (objective, _) in OBJECTIVES.items() if not objective.needs_labels]
+    if method not in methods:
+        raise InputError(unknown("method", method, methods))
+    if parse_scope(scope).head_only:
+        raise ScopeError(f"got scope '{scope}', the classifier alone, which adaptation does not have; expected 'all'")
     recipe = parse_recipe({"name": f"adapt-{method}", "stages": [stage]}, where="of 'adapt'")
-    if recipe.supervised:
-        raise InputError(f"got method '{method}', which needs labels; expected one that needs none, such as 'byol'")
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
     setting = setting_for(images, options)
