@@ -24,7 +24,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 app = typer.Typer(
     help="Pick the right pretrained vision model for your images, adapt it without labels, finetune it, and know how "
     "far to trust the answer.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # importing Rich for --help would triple its time
     pretty_exceptions_enable=False,
@@ -298,8 +297,9 @@ def report(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; an error of ours is one line on stderr, never a traceback."""
     command = typer.main.get_command(app)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = command.main(args=arguments, prog_name="acclimate", standalone_mode=False)
+        code = command.main(args=given or ["--help"], prog_name="acclimate", standalone_mode=False)
     except AcclimateError as error:
         return _complain(str(error), error.exit_code)
     except OSError as error:
@@ -317,15 +317,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _usage(error: Any) -> str:
-    """Return click's complaint on one line, with where to look; empty where the help was printed instead."""
-    text = " ".join(error.format_message().split()).removesuffix(".")
+    """Return click's complaint with where to look."""
     context = getattr(error, "ctx", None)
-    return f"{text}; see '{context.command_path if context else 'acclimate'} --help'" if text else ""
+    where = context.command_path if context else "acclimate"
+    return f"{error.format_message().removesuffix('.')}; see '{where} --help'"
 
 
 def _complain(text: str, code: int) -> int:
-    if text:
-        print(f"acclimate: {' '.join(text.split())}", file=sys.stderr)
+    print(f"acclimate: {' '.join(text.split())}", file=sys.stderr)  # whatever it was, it is one line
     return code
 
 
