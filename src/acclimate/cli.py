@@ -320,7 +320,8 @@ def _usage(error: Any) -> str:
     """Return click's complaint with where to look."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "acclimate"
-    return f"{error.format_message().removesuffix('.')}; see '{where} --help'"
+    said = error.format_message()
+    return f"{said}{'' if said.endswith(('.', '?')) else '.'} See '{where} --help'"
 
 
 def _complain(text: str, code: int) -> int:

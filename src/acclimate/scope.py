@@ -150,6 +150,9 @@ TERMS: dict[str, Callable[[nn.Module, str], set[str]]] = {
 }
 
 
+_SPELLINGS = sorted({"last:K", "re:PATTERN", *TERMS} - {"last", "re"})
+
+
 def parse_scope(text: str) -> Scope:
     """Read a scope such as ``head+norm:paper`` or ``last:2``.
 
@@ -174,7 +177,7 @@ def _parse_term(term: str, text: str) -> tuple[str, str]:
         return term, ""
     name, _, argument = term.partition(":")
     if name != "last":
-        raise ScopeError(f"{unknown('scope term', term, [*TERMS, 'last:K', 're:PATTERN'])} (in scope '{text}')")
+        raise ScopeError(f"{unknown('scope term', term, _SPELLINGS)} (in scope '{text}')")
     if not argument.isdigit() or int(argument) < 1:
         raise ScopeError(f"got scope '{term}'; expected a number of blocks of at least 1, such as 'last:2'")
     return name, argument

@@ -20,6 +20,7 @@ from acclimate import __version__
 from acclimate.backbones import Backbone, choose_device
 from acclimate.errors import InputError
 from acclimate.protocols import Setting, run_recipe, run_score
+from acclimate.recipe import Recipe, load_recipe
 from acclimate.results import Result, Results
 from acclimate.stats import model_set
 from acclimate.store import write_atomic
@@ -61,7 +62,7 @@ def rank(
     backbones: Sequence[Backbone],
     folder: Path,
     *,
-    final: str = "bn",
+    final: str | Recipe = "bn",
     top: int = 3,
 ) -> dict[str, Any]:
     """Rank backbones on one data set; leave rows and ``rank.json`` in ``folder`` and return the document.
@@ -76,6 +77,7 @@ def rank(
         For fewer than two models, or the same model twice.
     """
     _check(backbones, top)
+    recipe = load_recipe(final)
     started = time.perf_counter()
     sealed = dataclasses.replace(setting, use_test=False)
     results = Results(folder)
@@ -83,8 +85,8 @@ def rank(
     order = sorted(backbones, key=lambda b: _merit(rows[b.name]["logistic"]), reverse=True)
     finals = {}
     for backbone in order[:top]:
-        run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{final}"
-        finals[backbone.name] = run_recipe(sealed, backbone, final, run_folder, results)
+        run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{safe_name(recipe.name)}"
+        finals[backbone.name] = run_recipe(sealed, backbone, recipe, run_folder, results)
     lines = _lines(order, rows, finals, results, setting)
     spent = time.perf_counter() - started
     document = {
@@ -94,7 +96,7 @@ def rank(
         "seed": setting.seed,
         "device": choose_device(setting.device),
         "data": setting.images.name,
-        "final": final,
+        "final": recipe.name,
         "models": [asdict(line) for line in lines],
         "best": lines[0].model,
         "confidence_set": [line.model for line in lines if line.in_set],

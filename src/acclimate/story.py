@@ -37,8 +37,8 @@ ADAPTATION = Recipe(
         Stage(
             objective="byol",
             scope="all",
-            steps=120,
-            batch=128,
+            steps=100,
+            batch=64,
             lr=0.001,
             backbone_lr=0.3,
             options={"strength": 0.6},

@@ -48,7 +48,9 @@ def check(data: str | Path, *, options: Options | None = None) -> dict[str, Any]
     return {**document("check", options, time.perf_counter() - started, "cpu"), "data": str(data), **found}
 
 
-def embed(data: str | Path, *, model: str, out: str | Path, options: Options | None = None) -> dict[str, Any]:
+def embed(
+    data: str | Path, *, model: str, out: str | Path = "features.npz", options: Options | None = None
+) -> dict[str, Any]:
     """Write the features of all images to a ``.npz`` with keys x (n, d), y (n,), classes, split and name."""
     started, options = time.perf_counter(), options or Options()
     target = writable_file(out, ".npz")
