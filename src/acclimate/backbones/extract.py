@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from acclimate.backbones.device import Precision, autocast, choose_device, choose_precision
+from acclimate.backbones.fold import folded
 from acclimate.backbones.model import Backbone
 from acclimate.features import Features, feature_key, open_feature_store
 from acclimate.images import Images, decode_ahead, open_pixels
@@ -83,7 +84,7 @@ def _fill(
     cache: Path | None,
     progress: Progress | None,
 ) -> None:
-    module = backbone.module.to(device)
+    module = folded(backbone.module).to(device)
     normalize = Normalize(backbone.preprocess.mean, backbone.preprocess.std)
     pixels = open_pixels(images, backbone.preprocess.geometry, cache=cache)
     done = 0
