@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import subprocess
 import sys
 import time
 import types
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import acclimate
 from acclimate.errors import DataError, InputError
-from acclimate.images import Images, load_images
+from acclimate.images import Images, load_images, make_split
 from acclimate.images import scan as scan_module
 from acclimate.images.dataset import ArraySource, FileSource
 
@@ -701,10 +703,17 @@ def test_second_load_of_2000_files_takes_milliseconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_real_manifest(shared: Path) -> None:
-    found = sorted(shared.rglob("manifest.csv"))
-    if not found:
-        pytest.skip("left out: the shared images are not unpacked")
-    with found[0].open(newline="") as file:
+def test_real_photographs_with_groups(shared: Path, tmp_path: Path) -> None:
+    unpack = [sys.executable, str(shared / "data" / "unpack.py"), str(tmp_path), "wbc"]
+    subprocess.run(unpack, check=True, capture_output=True)
+    with (tmp_path / "wbc" / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(load_images(found[0])) == len(rows)
+    images = load_images(tmp_path / "wbc")
+    split = make_split(images)
+    assert len(images) == len(rows) == 2000
+    assert images.groups is not None
+    groups = [set(images.groups[part]) for part in (split.train, split.val, split.test)]
+    assert all(groups)
+    assert not (groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2])
+    found = acclimate.score(tmp_path / "wbc", model="zoo:resnet-supervised", score="logistic")
+    assert found["value"] > 0.4  # four classes of blood cells; chance is a quarter

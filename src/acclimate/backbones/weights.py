@@ -157,5 +157,6 @@ def save_weights(path: Path, network: nn.Module, card: Mapping[str, Any], *, hal
     state = timm_state(network)
     if half:
         state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
-    header = {HEADER: json.dumps({**card, "classifier": sorted(classifier_names(network))}), "format": "pt"}
+    # One key only: safetensors writes several in random order, and equal weights shall be equal files.
+    header = {HEADER: json.dumps({**card, "classifier": sorted(classifier_names(network))})}
     write_atomic(path, safetensors.torch.save(state, metadata=header))
