@@ -142,6 +142,17 @@ def test_public_names_exist_and_are_lazy() -> None:
         _ = acclimate.no_such_name
 
 
+def test_verbs_without_a_model_run_without_torch() -> None:
+    """`models`, `check` and `report` are for laptops too: they answer before torch could be imported."""
+    code = (
+        "import sys, acclimate\n"
+        "assert acclimate.models()['models'] and acclimate.check('builtin:digits')['images'] == 1797\n"
+        "assert callable(acclimate.report)\n"
+        "print('torch' in sys.modules or 'timm' in sys.modules)"
+    )
+    assert _python(code) == "False\n"
+
+
 def _requirements() -> list[Requirement]:
     project = _pyproject()["project"]
     texts = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]

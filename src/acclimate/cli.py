@@ -16,7 +16,7 @@ from acclimate import __version__
 from acclimate.errors import AcclimateError
 
 if TYPE_CHECKING:
-    from acclimate.verbs import Options
+    from acclimate.verbs.options import Options
 
 _STOPPED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -52,7 +52,7 @@ def _options(
     skip_bad: bool = False,
     json: bool = False,
 ) -> Options:
-    from acclimate.verbs import Options
+    from acclimate.verbs.options import Options
 
     return Options(seed=seed, device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=json)
 

@@ -23,8 +23,9 @@ from acclimate.results import Result, Results
 from acclimate.scores import SCORES
 from acclimate.stats import paired_over
 from acclimate.store import write_atomic
-from acclimate.verbs import Options, report
-from acclimate.verbs.common import document, fresh_folder, restrict, setting_for
+from acclimate.verbs.common import fresh_folder, restrict, setting_for
+from acclimate.verbs.light import report
+from acclimate.verbs.options import Options, document
 
 DATA = "builtin:digits"
 LABELS = "10"  # a class, for ranking and tuning

@@ -1,20 +1,31 @@
-"""The commands as Python functions: names in, one JSON-able document out, the same keys as ``--json`` prints."""
+"""The commands as Python functions: names in, one JSON-able document out, the same keys as ``--json`` prints.
 
-from acclimate.verbs.choose import rank, report
-from acclimate.verbs.common import Options
-from acclimate.verbs.data import check, embed, models, score
-from acclimate.verbs.runs import adapt, export, predict, tune
+Each is imported when first used: ``models``, ``check`` and ``report`` answer at once, without torch.
+"""
 
-__all__ = [
-    "Options",
-    "adapt",
-    "check",
-    "embed",
-    "export",
-    "models",
-    "predict",
-    "rank",
-    "report",
-    "score",
-    "tune",
-]
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Options": "options",
+    "adapt": "runs",
+    "check": "light",
+    "embed": "data",
+    "export": "runs",
+    "models": "light",
+    "predict": "runs",
+    "rank": "choose",
+    "report": "light",
+    "score": "data",
+    "tune": "runs",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'acclimate.verbs' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"acclimate.verbs.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Verbs about many models: rank, and the report of whatever a folder holds."""
+"""Verbs about many models: rank."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from acclimate.errors import InputError
 from acclimate.images import require_classes
 from acclimate.protocols import job_of
 from acclimate.recipe import load_recipe
-from acclimate.reports import report as render
 from acclimate.select import PROXIES
 from acclimate.select import rank as rank_backbones
 from acclimate.train import plan
-from acclimate.verbs.common import Options, counts, document, fresh_folder, open_data, setting_for
+from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for
 from acclimate.verbs.forecast import forecast
+from acclimate.verbs.options import Options, document
 
 
 def rank(
@@ -76,14 +76,3 @@ def rank(
         }
     folder = fresh_folder(Path(out) if out else None, f"runs/rank-{Path(images.name).name}")
     return {**rank_backbones(setting, backbones, folder, final=final, top=top), "out": str(folder)}
-
-
-def report(folder: str | Path, *, options: Options | None = None) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.md`` from whatever a folder of runs, rows and rankings holds."""
-    started, options = time.perf_counter(), options or Options()
-    page = render(Path(folder))
-    return {
-        **document("report", options, time.perf_counter() - started, "cpu"),
-        "folder": str(folder),
-        "out": str(page),
-    }

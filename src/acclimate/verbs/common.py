@@ -1,57 +1,17 @@
-"""What the verbs share: names -> objects, and the keys that every JSON document carries."""
+"""What the verbs that need models share: data, splits, label budgets and folders by what the user wrote."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from acclimate import __version__
 from acclimate.errors import DataError
 from acclimate.images import Images, Split, label_subset, load_images, make_split, parse_labels
 from acclimate.protocols import Setting
-
-
-@dataclass(frozen=True)
-class Options:
-    """What every verb takes.
-
-    Attributes
-    ----------
-    seed
-        Of splits, label subsets, training and bootstrap.
-    device
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    precision
-        ``auto``, ``32``, ``bf16`` or ``16``.
-    cache
-        Folder of decoded pixels and features; default ``ACCLIMATE_CACHE`` or the user's cache folder.
-    skip_bad
-        Leave out files that cannot be decoded instead of stopping.
-    quiet
-        No progress on stderr.
-    """
-
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    cache: Path | None = None
-    skip_bad: bool = False
-    quiet: bool = False
-
-
-def document(command: str, options: Options, seconds: float, device: str) -> dict[str, Any]:
-    """Return the keys that every JSON document begins with."""
-    return {
-        "command": command,
-        "version": __version__,
-        "seconds": round(seconds, 3),
-        "seed": options.seed,
-        "device": device,
-    }
+from acclimate.verbs.options import Options
 
 
 def open_data(data: str | Path, options: Options, *, dry_run: bool = False) -> Images:

@@ -1,51 +1,21 @@
-"""Verbs that train nothing: models, check, embed, score."""
+"""Verbs about the features of one model: embed, score."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acclimate.backbones import choose_device, extract, load_backbone
-from acclimate.catalogue import entries
-from acclimate.errors import ModelError, unknown
 from acclimate.features import save_features
-from acclimate.images import check as check_images
-from acclimate.images import load_images
 from acclimate.network import feature_width
 from acclimate.protocols import run_score
 from acclimate.scores import SCORES
-from acclimate.verbs.common import Options, document, open_data, setting_for, writable_file
-
-
-def models(*, family: str | None = None, options: Options | None = None) -> dict[str, Any]:
-    """Return the catalogue; ``family`` keeps one family, such as ``zoo``.
-
-    Raises
-    ------
-    ModelError
-        For an unknown family; the nearest one is named.
-    """
-    started, options = time.perf_counter(), options or Options()
-    listed = entries()
-    families = {entry.family for entry in listed}
-    if family is not None and family not in families:
-        raise ModelError(unknown("family", family, families))
-    kept = [asdict(entry) for entry in listed if family in (None, entry.family)]
-    return {**document("models", options, time.perf_counter() - started, "cpu"), "models": kept}
-
-
-def check(data: str | Path, *, options: Options | None = None) -> dict[str, Any]:
-    """Look for corrupt files, duplicates, leaks between splits, rare classes and shared groups.
-
-    Corrupt files do not stop this verb: it is there to find them.
-    """
-    started, options = time.perf_counter(), options or Options()
-    found = check_images(load_images(data, skip_bad=True, cache=options.cache))
-    return {**document("check", options, time.perf_counter() - started, "cpu"), "data": str(data), **found}
+from acclimate.verbs.common import open_data, setting_for, writable_file
+from acclimate.verbs.options import Options, document
 
 
 def embed(

@@ -19,8 +19,9 @@ from acclimate.scope import parse_scope
 from acclimate.select import safe_name
 from acclimate.store import write_atomic
 from acclimate.train import plan
-from acclimate.verbs.common import Options, counts, document, fresh_folder, open_data, setting_for, writable_file
+from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for, writable_file
 from acclimate.verbs.forecast import forecast
+from acclimate.verbs.options import Options, document
 
 FORMATS = ("timm", "onnx")
 

@@ -1,0 +1,48 @@
+"""What every verb takes, and the keys that every JSON document carries. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acclimate import __version__
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every verb takes.
+
+    Attributes
+    ----------
+    seed
+        Of splits, label subsets, training and bootstrap.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision
+        ``auto``, ``32``, ``bf16`` or ``16``.
+    cache
+        Folder of decoded pixels and features; default ``ACCLIMATE_CACHE`` or the user's cache folder.
+    skip_bad
+        Leave out files that cannot be decoded instead of stopping.
+    quiet
+        No progress on stderr.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    cache: Path | None = None
+    skip_bad: bool = False
+    quiet: bool = False
+
+
+def document(command: str, options: Options, seconds: float, device: str) -> dict[str, Any]:
+    """Return the keys that every JSON document begins with."""
+    return {
+        "command": command,
+        "version": __version__,
+        "seconds": round(seconds, 3),
+        "seed": options.seed,
+        "device": device,
+    }
