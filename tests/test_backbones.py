@@ -242,7 +242,6 @@ def test_an_architecture_without_pretrained_weights_is_no_random_start() -> None
             load_backbone(name)
 
 
-@pytest.mark.skipif(not catalogue.zoo_names(), reason="left out: no embedded model has been trained yet")
 def test_an_embedded_model_is_pretrained_and_offline() -> None:
     backbone = load_backbone(catalogue.zoo_names()[0])
     entry = next(entry for entry in catalogue.entries() if entry.name == backbone.name)

@@ -97,6 +97,7 @@ def make(name: str, data: Path, *, epochs: int | None = None, seed: int = 0, wor
     reset_classifier(trained.network, 0)
     card = {**backbone.card(), "random_start": False}
     save_weights(PACKAGE / f"{name}.safetensors", trained.network, card, half=True)
+    # a card without probes first: a model is known to the program, and so can be probed, once it has one
     (PACKAGE / f"{name}.toml").write_text(
         _card(name, model, backbone, trained.reports[0].steps, seconds, epochs, {}), "utf-8"
     )
@@ -136,7 +137,7 @@ def _card(
     epochs: int | None,
     probes: dict[str, float],
 ) -> str:
-    command = f"python -m zoo.train {name}" + (f" --epochs {epochs}" if epochs else "")
+    command = f"python -m zoo.train {name} --data FOLDER" + (f" --epochs {epochs}" if epochs else "")
     lines = [
         "[model]",
         f"source = {json.dumps(model.source)}",

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 Value = float | int | str | None
 
@@ -47,7 +47,7 @@ class Journal:
     def stage(self, title: str, *, steps: int, done: int) -> Meter:
         """Begin a stage and return its meter."""
         task = self._bar.add_task(title, total=steps, completed=done, status="")
-        return Meter(self, task)
+        return Meter(self._bar, task)
 
     def write(self, line: dict[str, Value]) -> None:
         """Append one line."""
@@ -63,8 +63,8 @@ class Journal:
 class Meter:
     """Counts images, seconds and the share of time spent waiting for data, since the last reading and in all."""
 
-    def __init__(self, journal: Journal, task: int) -> None:
-        self._journal, self._task = journal, task
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task = bar, task
         self.images, self.waited = 0, 0.0
         self.started = self._last = time.perf_counter()
         self._last_images, self._last_waited = 0, 0.0
@@ -78,7 +78,7 @@ class Meter:
         """Count one optimizer step."""
         self.images += images
         self.waited += waited
-        self._journal._bar.update(self._task, advance=1)  # type: ignore[arg-type]  # rich's TaskID is an int
+        self._bar.update(self._task, advance=1)
 
     def reading(self) -> dict[str, Value]:
         """Return images/s and the share of time waiting for data since the last reading, and show them."""
@@ -87,5 +87,5 @@ class Meter:
         speed = (self.images - self._last_images) / span
         share = (self.waited - self._last_waited) / span
         self._last, self._last_images, self._last_waited = now, self.images, self.waited
-        self._journal._bar.update(self._task, status=f"{speed:.0f} images/s, {share:.0%} data")  # type: ignore[arg-type]
+        self._bar.update(self._task, status=f"{speed:.0f} images/s, {share:.0%} data")
         return {"images_per_second": round(speed, 2), "data_wait": round(share, 4)}
