@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from acclimate.objectives.base import Objective, Settings
+from acclimate.objectives.base import Objective, Paper, Settings
 from acclimate.objectives.byol import BYOL, BYOLSettings
 from acclimate.objectives.supervised import Supervised, SupervisedSettings
 
@@ -12,4 +12,4 @@ OBJECTIVES: dict[str, tuple[type[Any], type[Settings]]] = {
     "byol": (BYOL, BYOLSettings),
 }
 
-__all__ = ["BYOL", "OBJECTIVES", "BYOLSettings", "Objective", "Settings", "Supervised", "SupervisedSettings"]
+__all__ = ["BYOL", "OBJECTIVES", "BYOLSettings", "Objective", "Paper", "Settings", "Supervised", "SupervisedSettings"]

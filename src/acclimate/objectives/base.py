@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +18,33 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+@dataclass(frozen=True)
+class Paper:
+    """What the paper trained with, as data: where the automatic choices start from, and what the docs print.
+
+    Attributes
+    ----------
+    source
+        Authors, year, arXiv number, and the network and data the numbers below are for.
+    optimizer
+        ``lars``, ``sgd`` or ``adamw``; empty where nothing is trained.
+    lr, batch
+        Peak learning rate at this number of images a step.
+    weight_decay
+        As in the paper.
+    options
+        Settings of the objective in the paper, by the names of its ``Settings``; what is left out has no counterpart
+        there or is that class's default.
+    """
+
+    source: str
+    optimizer: str
+    lr: float
+    batch: int
+    weight_decay: float
+    options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+
+
 class Objective(Protocol):
     """One way to make a loss from a network and views of images.
 
@@ -24,17 +52,23 @@ class Objective(Protocol):
     ----------
     needs_labels
         Whether ``loss`` is given labels; a class attribute, since it decides which images a stage may use.
+    gradient_free
+        Whether ``loss`` has no gradient, and the forward pass itself is the work (batch-norm statistics).
+    paper
+        Where it comes from; None for plain supervision.
     """
 
     needs_labels: ClassVar[bool]
+    gradient_free: ClassVar[bool]
+    paper: ClassVar[Paper | None]
 
     @property
     def views(self) -> Sequence[Augment]:
-        """The distribution of each view that ``loss`` expects; empty where the stage's own augmentation is used."""
+        """The distribution of each view that ``loss`` expects, known after ``setup``; empty: the stage's own."""
         ...
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
-        """Build what trains, or is kept, beside the network: heads, targets. It is saved with every checkpoint.
+        """Build what trains, or is kept, beside the network: heads, targets, queues. Every checkpoint holds it whole.
 
         Parameters
         ----------
@@ -44,6 +78,11 @@ class Objective(Protocol):
             d, the width of its pooled features.
         class_counts
             Labelled training images of each class; empty where the stage has no labels.
+
+        Raises
+        ------
+        RecipeError
+            When this architecture cannot do it; the message says which can.
         """
         ...
 

@@ -2,19 +2,10 @@
 
 An online network predicts, from one view, what a slowly moving target network makes of the other:
 L = -<q(z), sg(z')> of unit vectors, both ways round. Heads and cosine loss come from lightly (MIT).
-
-What the target's batch norms hold is a choice that the paper leaves open, and implementations differ:
-
-- ``forward``  the target runs in train mode and gathers its own running statistics (lightly, solo-learn);
-- ``ema``      its float buffers follow the online network's at the momentum of the weights.
-
-In both, the target's forward pass normalises with the batch's own statistics wherever the online network does: a
-frozen batch norm is frozen in both.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -25,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.network import pooled
-from acclimate.objectives.base import Settings
-from acclimate.schedule import ema_momentum
-from acclimate.views import AUGMENTS, Augment, scaled
+from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.momentum import Momentum
+from acclimate.views import AUGMENTS, Augment
 
 
 class BYOLSettings(Settings):
@@ -36,15 +27,13 @@ class BYOLSettings(Settings):
     Attributes
     ----------
     hidden, out
-        Widths of the heads; the paper has 4096 and 256 for a ResNet-50 on ImageNet.
+        Widths of the heads.
     head_norm
         ``batch`` as in the paper, or ``layer`` for batches too small for batch statistics.
     ema
         The target's momentum at the start, in [0, 1]; it rises to 1 by a half cosine.
     target_buffers
-        ``forward`` or ``ema``; see the module's text.
-    strength
-        Scales the augmentations: 0 none, 1 the paper's.
+        ``forward`` or ``ema``; see ``objectives.momentum``.
     """
 
     hidden: int = Field(default=512, ge=1)
@@ -52,7 +41,6 @@ class BYOLSettings(Settings):
     head_norm: str = Field(default="batch", pattern="^(batch|layer)$")
     ema: float = Field(default=0.99, ge=0, le=1)
     target_buffers: str = Field(default="forward", pattern="^(forward|ema)$")
-    strength: float = Field(default=1.0, ge=0, le=1)
 
 
 def _head(kind: type[ProjectionHead], width: int, settings: BYOLSettings) -> ProjectionHead:
@@ -70,30 +58,31 @@ class BYOL:
     """The online network with projector and predictor, and its target."""
 
     needs_labels: ClassVar[bool] = False
+    gradient_free: ClassVar[bool] = False
+    paper: ClassVar[Paper | None] = Paper(
+        source="Grill et al. 2020, arXiv 2006.07733, section 3.3 (ResNet-50, ImageNet, 1000 epochs)",
+        optimizer="lars",
+        lr=3.2,
+        batch=4096,
+        weight_decay=1.5e-6,
+        options={"hidden": 4096, "out": 256, "ema": 0.996},
+    )
+    views: Sequence[Augment] = (AUGMENTS["byol-1"], AUGMENTS["byol-2"])  # table 6: they differ in blur and solarisation
 
     def __init__(self, settings: BYOLSettings) -> None:
         self.settings = settings
         self.criterion = NegativeCosineSimilarity()
-
-    @property
-    def views(self) -> Sequence[Augment]:
-        """The paper's two asymmetric views (table 6)."""
-        return [scaled(AUGMENTS[name], self.settings.strength) for name in ("byol-1", "byol-2")]
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build projector, predictor and a frozen copy of network and projector."""
         self.network = network
         self.projector = _head(BYOLProjectionHead, features, self.settings)
         self.predictor = _head(BYOLPredictionHead, self.settings.out, self.settings)
-        self.target = copy.deepcopy(network).requires_grad_(False)
-        self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
+        online = [network, self.projector]
+        self.momentum = Momentum(online, start=self.settings.ema, buffers=self.settings.target_buffers)
+        self.target, self.target_projector = self.momentum.copies
         return nn.ModuleDict(
-            {
-                "projector": self.projector,
-                "predictor": self.predictor,
-                "target": self.target,
-                "target_projector": self.target_projector,
-            }
+            {"projector": self.projector, "predictor": self.predictor, "targets": self.momentum.copies}
         )
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
@@ -103,7 +92,7 @@ class BYOL:
         """
         first, second = views
         with torch.no_grad():
-            self._follow_modes()
+            self.momentum.follow_modes()
             goal_first = self.target_projector(pooled(self.target, first))
             goal_second = self.target_projector(pooled(self.target, second))
         guess_first = self.predictor(self.projector(pooled(self.network, first)))
@@ -113,17 +102,6 @@ class BYOL:
         loss: Tensor = 0.5 * (ours + theirs)
         return loss
 
-    def _follow_modes(self) -> None:
-        for online, target in zip(self.network.modules(), self.target.modules(), strict=True):
-            target.training = online.training
-
-    @torch.no_grad()
     def after_step(self, progress: float) -> None:
-        """Move the target towards the online network (equation 1): t <- m t + (1 - m) o."""
-        momentum = ema_momentum(progress, start=self.settings.ema)
-        for online, target in ((self.network, self.target), (self.projector, self.target_projector)):
-            pairs = [(o, t) for o, t in zip(online.parameters(), target.parameters(), strict=True) if o.requires_grad]
-            if self.settings.target_buffers == "ema":
-                buffers = zip(online.buffers(), target.buffers(), strict=True)
-                pairs += [(o, t) for o, t in buffers if o.is_floating_point()]
-            torch._foreach_lerp_([t for _, t in pairs], [o.detach() for o, _ in pairs], 1 - momentum)
+        """Move the target towards the online network."""
+        self.momentum.update(progress)

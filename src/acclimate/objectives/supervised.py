@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import Settings
+from acclimate.objectives.base import Paper, Settings
 from acclimate.views import Augment
 
 
@@ -33,6 +33,8 @@ class Supervised:
     """Mean cross-entropy of the network's logits against the labels."""
 
     needs_labels: ClassVar[bool] = True
+    gradient_free: ClassVar[bool] = False
+    paper: ClassVar[Paper | None] = None
     views: Sequence[Augment] = ()
 
     def __init__(self, settings: SupervisedSettings) -> None:

@@ -1,0 +1,53 @@
+"""A target that follows slowly: an exponential moving average of modules (Grill et al. 2020, equation 1).
+
+What its batch norms hold is a choice that the papers leave open, and implementations differ:
+
+- ``forward``  the target runs in train mode and gathers its own running statistics (lightly, solo-learn);
+- ``ema``      its float buffers follow the online modules' at the momentum of the weights.
+
+In both, the target's forward pass normalises with the batch's own statistics wherever the online one does: a frozen
+batch norm is frozen in both. The average moves once an optimizer step, however many batches were accumulated for it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from acclimate.schedule import ema_momentum
+
+
+class Momentum:
+    """Copies of some modules that follow them.
+
+    Attributes
+    ----------
+    copies
+        The targets, in the order of the modules; without gradients. They belong into what ``setup`` returns.
+    """
+
+    def __init__(self, online: Sequence[nn.Module], *, start: float, buffers: str = "forward") -> None:
+        self.online, self.start, self.buffers = list(online), start, buffers
+        self.copies = nn.ModuleList(copy.deepcopy(module).requires_grad_(False) for module in self.online)
+
+    def follow_modes(self) -> None:
+        """Put each target into the train or eval mode of what it follows."""
+        for online, target in zip(self.online, self.copies, strict=True):
+            for a, b in zip(online.modules(), target.modules(), strict=True):
+                b.training = a.training
+
+    @torch.no_grad()
+    def update(self, progress: float) -> None:
+        """Move: t <- m t + (1 - m) o, with m rising from ``start`` to 1 by a half cosine of the stage's progress."""
+        momentum = ema_momentum(progress, start=self.start)
+        pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for online, target in zip(self.online, self.copies, strict=True):
+            both = zip(online.parameters(), target.parameters(), strict=True)
+            pairs += [(o, t) for o, t in both if o.requires_grad]
+            if self.buffers == "ema":
+                kept = zip(online.buffers(), target.buffers(), strict=True)
+                pairs += [(o, t) for o, t in kept if o.is_floating_point()]
+        torch._foreach_lerp_([t for _, t in pairs], [o.detach() for o, _ in pairs], 1 - momentum)
