@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from acclimate import views
 from acclimate.errors import DataError, RecipeError
-from acclimate.views import AUGMENTS, Augment, Normalize, center, make_view, make_views, scaled
+from acclimate.views import AUGMENTS, Augment, Normalize, center, make_view, make_views, scaled, view_size
 from acclimate.views.draw import Draw, draw
 from acclimate.views.linear import colour_matrices
 
@@ -305,6 +305,43 @@ def test_views_of_one_call_continue_the_same_stream() -> None:
     assert all(torch.equal(a, b) for a, b in zip(one_by_one, together, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("side", "small"), [(518, 224), (224, 96), (160, 64), (128, 48), (96, 48), (64, 32), (32, 16), (16, 16), (8, 8)]
+)
+def test_small_views_have_sides_that_patches_divide(side: int, small: int) -> None:
+    assert view_size((side, side), 96 / 224) == (small, small)
+    assert view_size((side, side), 1.0) == (side, side)  # also where 16 does not divide it
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.2, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("size", [(1, 40), (37, 70), (224, 518)])
+def test_a_view_size_is_a_multiple_of_16_near_its_share(size: tuple[int, int], scale: float) -> None:
+    for whole, side in zip(size, view_size(size, scale), strict=True):
+        assert 1 <= side <= whole
+        assert side % 16 == 0 or side == whole
+        assert abs(side - scale * whole) <= 8 or side == 16 or whole - 16 < side
+
+
+def test_views_of_several_sizes_come_out_of_one_call() -> None:
+    images = noise(7, 72, 80)
+    full = dataclasses.replace(AUGMENTS["byol-2"], solarize=0.5)
+    wanted = [full, dataclasses.replace(full, scale=0.5), AUGMENTS["none"], dataclasses.replace(full, scale=0.25)]
+    got = make_views(images, (64, 64), wanted, IMAGENET, generator(2))
+    assert [tuple(view.shape) for view in got] == [(7, 3, side, side) for side in (64, 32, 64, 16)]
+    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in got)
+    g = generator(2)
+    for augment, view in zip(wanted, got, strict=True):  # a small view is a full one of a smaller network
+        side = view_size((64, 64), augment.scale)
+        alone = make_view(images, side, dataclasses.replace(augment, scale=1.0), IMAGENET, g)
+        torch.testing.assert_close(view, alone)
+
+
+def test_a_small_view_of_the_centre_is_its_centre() -> None:
+    images = noise(3, 64, 64)
+    small = make_view(images, (64, 64), dataclasses.replace(AUGMENTS["none"], scale=0.5), PLAIN, generator())
+    torch.testing.assert_close(small, center(images, (32, 32), PLAIN), atol=3e-6, rtol=0)
+
+
 def test_a_changed_setting_does_not_reshuffle_the_others() -> None:
     row = draw(50, (30, 30), (24, 24), AUGMENTS["byol-1"], generator())
     changed = draw(50, (30, 30), (24, 24), AUGMENTS["byol-2"], generator())
@@ -357,6 +394,7 @@ def test_strength_scales_and_keeps_symmetries() -> None:
     assert scaled(augment, 1.0) == augment
     weakest = scaled(augment, 0.0)
     assert weakest == Augment(crop=(1.0, 1.0), ratio=(1.0, 1.0), jitter=0.8)
+    assert scaled(dataclasses.replace(augment, scale=0.5), 2.0).scale == 0.5
     half = scaled(augment, 0.5)
     assert (half.hue, half.solarize, half.hflip) == (0.05, 0.1, 0.5)
     assert half.crop is not None
@@ -380,6 +418,8 @@ def test_strength_scales_and_keeps_symmetries() -> None:
         ({"crop": (0.5, 0.2)}, r"'crop': got \(0\.5, 0\.2\)"),
         ({"ratio": (0.0, 1.0)}, r"'ratio': got \(0\.0, 1\.0\), expected \(low, high\)"),
         ({"blur_sigma": (1.0,)}, r"'blur_sigma': got \(1\.0,\)"),
+        ({"scale": 0.0}, r"'scale': got 0\.0, expected a share of the network's input side, above 0 and up to 1"),
+        ({"scale": 1.5}, r"'scale': got 1\.5, expected a share"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:

@@ -11,12 +11,13 @@ from typing import ClassVar
 
 import torch
 from lightly.loss import NegativeCosineSimilarity
-from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead, ProjectionHead
+from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.network import pooled
 from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.heads import HeadNorm, normed
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
 
@@ -38,20 +39,9 @@ class BYOLSettings(Settings):
 
     hidden: int = Field(default=512, ge=1)
     out: int = Field(default=128, ge=1)
-    head_norm: str = Field(default="batch", pattern="^(batch|layer)$")
+    head_norm: HeadNorm = "batch"
     ema: float = Field(default=0.99, ge=0, le=1)
     target_buffers: str = Field(default="forward", pattern="^(forward|ema)$")
-
-
-def _head(kind: type[ProjectionHead], width: int, settings: BYOLSettings) -> ProjectionHead:
-    """Return lightly's head, or the same shape with layer norm in the place of batch norm."""
-    if settings.head_norm == "batch":
-        return kind(width, settings.hidden, settings.out)
-    blocks = [
-        (width, settings.hidden, nn.LayerNorm(settings.hidden), nn.ReLU()),
-        (settings.hidden, settings.out, None, None),
-    ]
-    return ProjectionHead(blocks)
 
 
 class BYOL:
@@ -76,8 +66,9 @@ class BYOL:
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build projector, predictor and a frozen copy of network and projector."""
         self.network = network
-        self.projector = _head(BYOLProjectionHead, features, self.settings)
-        self.predictor = _head(BYOLPredictionHead, self.settings.out, self.settings)
+        hidden, out, norm = self.settings.hidden, self.settings.out, self.settings.head_norm
+        self.projector = normed(BYOLProjectionHead(features, hidden, out), norm)
+        self.predictor = normed(BYOLPredictionHead(out, hidden, out), norm)
         online = [network, self.projector]
         self.momentum = Momentum(online, start=self.settings.ema, buffers=self.settings.target_buffers)
         self.target, self.target_projector = self.momentum.copies

@@ -23,14 +23,28 @@ from acclimate.schedule import ema_momentum
 class Momentum:
     """Copies of some modules that follow them.
 
+    Parameters
+    ----------
+    online
+        What the copies follow, part by part.
+    start
+        The momentum m at the start, in [0, 1].
+    buffers
+        ``forward`` or ``ema``; see above.
+    schedule
+        ``cosine``: m rises from ``start`` to 1 by a half cosine (Grill et al. 2020); ``constant``: it stays (He et al.
+        2020, MoCo).
+
     Attributes
     ----------
     copies
         The targets, in the order of the modules; without gradients. They belong into what ``setup`` returns.
     """
 
-    def __init__(self, online: Sequence[nn.Module], *, start: float, buffers: str = "forward") -> None:
-        self.online, self.start, self.buffers = list(online), start, buffers
+    def __init__(
+        self, online: Sequence[nn.Module], *, start: float, buffers: str = "forward", schedule: str = "cosine"
+    ) -> None:
+        self.online, self.start, self.buffers, self.schedule = list(online), start, buffers, schedule
         self.copies = nn.ModuleList(copy.deepcopy(module).requires_grad_(False) for module in self.online)
 
     def follow_modes(self) -> None:
@@ -41,8 +55,8 @@ class Momentum:
 
     @torch.no_grad()
     def update(self, progress: float) -> None:
-        """Move: t <- m t + (1 - m) o, with m rising from ``start`` to 1 by a half cosine of the stage's progress."""
-        momentum = ema_momentum(progress, start=self.start)
+        """Move: t <- m t + (1 - m) o, with m of the schedule at this progress of the stage, in [0, 1]."""
+        momentum = ema_momentum(progress, start=self.start) if self.schedule == "cosine" else self.start
         pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
         for online, target in zip(self.online, self.copies, strict=True):
             both = zip(online.parameters(), target.parameters(), strict=True)

@@ -7,6 +7,7 @@ random resized crop with which ImageNet classifiers are usually trained (`standa
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,6 +44,9 @@ class Augment:
         kernel is a tenth of the view wide (SimCLR's rule; 23 pixels at 224, as in BYOL).
     solarize
         Probability of inverting all values from 0.5 up, on a scale of 0 to 1.
+    scale
+        Side of the view as a share of the network's input side, in (0, 1]; see `view_size`. The small crops of
+        SwAV and DINO are 96/224.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class Augment:
     blur: float = 0.0
     blur_sigma: Pair = (0.1, 2.0)
     solarize: float = 0.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         for names, expected, holds in (*_SCALARS, *_RANGES):
@@ -111,6 +116,7 @@ _SCALARS: tuple[_Rule, ...] = (
         lambda value: 0 <= value < float("inf"),
     ),
     (("hue",), "a share of the colour circle from 0 to 0.5", lambda value: 0 <= value <= 0.5),
+    (("scale",), "a share of the network's input side, above 0 and up to 1", lambda value: 0 < value <= 1),
 )
 _RANGES: tuple[_Rule, ...] = (
     (("crop",), "None or (low, high) with 0 < low <= high <= 1", lambda v: v is None or _ordered(v, 0, 1)),
@@ -135,6 +141,10 @@ AUGMENTS: dict[str, Augment] = {
     # the two views of BYOL differ in blur and solarisation
     "byol-1": dataclasses.replace(_BYOL, blur=1.0),
     "byol-2": dataclasses.replace(_BYOL, blur=0.1, solarize=0.2),
+    # MoCo v2 and SimSiam: one distribution for both views
+    "moco": Augment(
+        crop=(0.2, 1.0), brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter=0.8, gray=0.2, blur=0.5
+    ),
     "simclr": Augment(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, jitter=0.8, gray=0.2, blur=0.5),
     # for small images, where a blur of 2 pixels or a crop of 8 % leaves little to recognise
     "mild-1": dataclasses.replace(_BYOL, crop=(0.2, 1.0)),
@@ -142,12 +152,25 @@ AUGMENTS: dict[str, Augment] = {
 }
 
 
+def view_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return height and width of a view that is `scale` of a network's input `size` = (h, w), in pixels.
+
+    Each side is the multiple of 16 nearest to its share, at least 16 and at most the whole side: what transformers
+    with patches of 16 or 8 pixels can cut, and convolutions can halve four times. Scale 1 is `size` itself. So
+    96/224 gives 96 of 224 pixels, 64 of 160, 32 of 64 and 16 of 32.
+    """
+    if scale == 1:
+        return size
+    height, width = (min(side, max(16, 16 * math.floor(side * scale / 16 + 0.5))) for side in size)
+    return height, width
+
+
 def scaled(augment: Augment, strength: float) -> Augment:
     """Return the same view, weaker (strength < 1) or stronger (> 1); 1 changes nothing.
 
     At 0 only the flips are left. Crop area and aspect ratio are scaled in their logarithms, colour strengths
     and the probabilities of grey, blur and solarisation in proportion (up to their greatest allowed value).
-    Flips and rotations are symmetries of the data, not strengths, and stay.
+    Flips and rotations are symmetries of the data, not strengths, and stay; so does the size of the view.
 
     Raises
     ------

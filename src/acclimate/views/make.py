@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import DataError
-from acclimate.views.augment import AUGMENTS, Augment, Normalize
+from acclimate.views.augment import AUGMENTS, Augment, Normalize, view_size
 from acclimate.views.draw import Draw, Size, center_box, draw
 from acclimate.views.linear import blur, colour_matrices, resize_weights
 
@@ -79,7 +79,7 @@ def make_views(
     images
         (n, 3, H, W) uint8, on any device; not changed. Channels-last memory is the usual layout.
     size
-        (h, w) of the views, in pixels.
+        (h, w) of the network's input, in pixels: the size of a view whose `scale` is 1.
     augments
         The distribution of each view.
     normalize
@@ -92,7 +92,7 @@ def make_views(
     Returns
     -------
     list of Tensor
-        (n, 3, h, w) in channels-last memory, normalised, on the device of the images.
+        (n, 3, *view_size(size, augment.scale)) in channels-last memory, normalised, on the device of the images.
 
     Raises
     ------
@@ -110,11 +110,12 @@ def make_views(
             if augment == AUGMENTS["none"]:
                 views.append(center(images, size, normalize, dtype=dtype))
                 continue
-            views.append(torch.empty(n, *size, 3, dtype=dtype, device=device).permute(0, 3, 1, 2))
-            drawn = draw(n, _pixels(images), size, augment, generator)
-            work.append((_plan(drawn, _pixels(images), size, device), views[-1]))
+            side = view_size(size, augment.scale)
+            views.append(torch.empty(n, *side, 3, dtype=dtype, device=device).permute(0, 3, 1, 2))
+            drawn = draw(n, _pixels(images), side, augment, generator)
+            work.append((_plan(drawn, _pixels(images), side, device), views[-1]))
         if images.numel():
-            _fill(images, work, _scale(normalize, size[1], device))
+            _fill(images, work, {width: _scale(normalize, width, device) for width in {v.shape[3] for _, v in work}})
     return views
 
 
@@ -174,8 +175,8 @@ def _plan(drawn: Draw, image: Size, size: Size, device: torch.device) -> _Plan:
     return _Plan(rows, columns, deviation.to(device), mean.to(device), drawn.turn, drawn.solarize)
 
 
-def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scale: _Scale) -> None:
-    """Write each view, group by group; the conversion to float is shared by the views."""
+def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scales: dict[int, _Scale]) -> None:
+    """Write each view, group by group; the conversion to float is shared by the views. `scales` go by width."""
     n, channels, height, width = images.shape
     budget = _CPU_GROUP if images.device.type == "cpu" else _GPU_GROUP
     group = max(1, budget // (4 * channels * height * width))
@@ -183,7 +184,7 @@ def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scale: _Scale) -> No
         part = slice(start, min(n, start + group))
         pixels = images[part].to(torch.float32, memory_format=torch.contiguous_format)  # (g, 3, H, W)
         for plan, view in work:
-            _apply(pixels, plan, part, scale, view[part].permute(0, 2, 3, 1))
+            _apply(pixels, plan, part, scales[view.shape[3]], view[part].permute(0, 2, 3, 1))
 
 
 def _apply(pixels: Tensor, plan: _Plan, part: slice, scale: _Scale, out: Tensor) -> None:

@@ -1,0 +1,38 @@
+"""What heads and losses share: the norm inside a head, and arithmetic that autocast leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+Head = TypeVar("Head", bound=nn.Module)
+
+# of a head: batch norm as in the papers, or layer norm for batches too small for batch statistics
+HeadNorm = Annotated[str, Field(pattern="^(batch|layer)$")]
+
+
+def normed(head: Head, norm: str) -> Head:
+    """Return a head that was just built with the norm asked for: ``layer`` puts a layer norm where a batch norm was.
+
+    It has the width of the batch norm, and a scale and a shift where that one had them; ``batch`` changes nothing.
+    """
+    if norm == "layer":
+        for parent in list(head.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, nn.BatchNorm1d):
+                    setattr(parent, name, nn.LayerNorm(child.num_features, elementwise_affine=child.affine))
+    return head
+
+
+def in_float32(loss: Callable[..., Tensor], *embeddings: Tensor) -> Tensor:
+    """Return ``loss(*embeddings)`` in float32, also inside autocast.
+
+    Embeddings in float32 are not enough there: autocast lowers every matrix product, such as the similarities of a
+    contrastive loss or a covariance.
+    """
+    with torch.autocast(embeddings[0].device.type, enabled=False):
+        return loss(*(embedding.float() for embedding in embeddings))
