@@ -6,16 +6,19 @@ from acclimate.images.decode import decode
 from acclimate.images.geometry import Geometry
 from acclimate.images.load import load_images
 from acclimate.images.pixels import decode_ahead, decoded, open_pixels
+from acclimate.images.pool import CleanPool, clean_pool
 from acclimate.images.splits import Split, label_subset, make_split, parse_labels, require_classes
 
 __all__ = [
     "ArraySource",
+    "CleanPool",
     "FileSource",
     "Geometry",
     "Images",
     "Source",
     "Split",
     "check",
+    "clean_pool",
     "decode",
     "decode_ahead",
     "decoded",

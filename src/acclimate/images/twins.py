@@ -34,6 +34,7 @@ _SIDE = 32
 _SMALLEST = 16  # pixels; smaller images hold too little to tell a twin from a similar one
 _AT_LEAST = 256  # a JPEG may be decoded at a reduced scale down to this side
 _BLOCK = 256
+_DENSE = 0.003  # share of candidates (simple images have many) above which one matrix product sorts them out sooner
 
 
 class Pair(NamedTuple):
@@ -131,7 +132,10 @@ def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray
     for start in range(0, len(first) if len(second) else 0, _BLOCK):
         rows = first[start : start + _BLOCK]
         different = looks.hashes[rows][:, None] ^ looks.hashes[second][None, :]  # (block, m)
-        for r, c in _slices(*np.nonzero(_bit_count(different) <= HAMMING)):
+        near = _bit_count(different) <= HAMMING
+        if near.mean() > _DENSE:
+            near &= _standard(looks.thumbnails[rows]) @ _standard(looks.thumbnails[second]).T >= CORRELATION - 1e-3
+        for r, c in _slices(*np.nonzero(near)):
             a, b = rows[r], second[c]
             same = (_correlation(looks.thumbnails[a], looks.thumbnails[b]) >= CORRELATION) & (
                 looks.contents[a] != looks.contents[b]
@@ -142,9 +146,14 @@ def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray
 
 def _correlation(a: Thumbnails, b: Thumbnails) -> npt.NDArray[np.float32]:
     """Return Pearson's correlation of each row of `a` with the same row of `b`; no row is constant."""
-    x, y = (side - side.mean(axis=1, keepdims=True) for side in (a.astype(np.float32), b.astype(np.float32)))
-    lengths = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    return np.asarray((x * y).sum(axis=1) / lengths, dtype=np.float32)
+    return np.asarray((_standard(a) * _standard(b)).sum(axis=1), dtype=np.float32)
+
+
+def _standard(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
+    """Return each row less its mean and of length 1, so that a product of two rows is their correlation."""
+    x = thumbnails.astype(np.float32)
+    x -= x.mean(axis=1, keepdims=True)
+    return np.asarray(x / np.sqrt((x * x).sum(axis=1, keepdims=True)), dtype=np.float32)
 
 
 def _slices(
