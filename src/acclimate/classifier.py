@@ -102,18 +102,41 @@ class Classifier:
         tta
             ``hflip`` averages the probabilities of each image and its mirror image.
         """
+        views = self.predict_views(images, tta=tta, device=device, precision=precision, batch=batch, cache=cache)
+        mean: npt.NDArray[np.float64] = views.mean(0)
+        return mean
+
+    def predict_views(
+        self,
+        images: Images,
+        *,
+        indices: npt.NDArray[np.int64] | None = None,
+        tta: str = "none",
+        device: str = "auto",
+        precision: str = "auto",
+        batch: int = 64,
+        cache: Path | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Return class probabilities of each view, ``(1, n, C)``; with ``hflip`` ``(2, n, C)``, mirror images last.
+
+        Parameters
+        ----------
+        indices
+            Images to look at; default all.
+        """
         if tta not in TTA:
             raise InputError(unknown("test-time augmentation", tta, TTA))
+        wanted = np.arange(len(images)) if indices is None else indices
         device = choose_device(device)
         chosen = choose_precision(precision, device)
-        pixels = decoded(images, self.backbone.preprocess.geometry, cache=cache).array
+        pixels = decoded(images, self.backbone.preprocess.geometry, indices=wanted, cache=cache).array
         network = self.network.to(device)
         parts = []
-        for start in range(0, len(images), batch):
-            x = self._input(to_batch(pixels[start : start + batch]).to(device))
+        for start in range(0, len(wanted), batch):
+            x = self._input(to_batch(pixels[wanted[start : start + batch]]).to(device))
             flips = [x] if tta == "none" else [x, x.flip(-1)]
-            parts.append(torch.stack([_softmax(network, view, device, chosen) for view in flips]).mean(0))
-        out: npt.NDArray[np.float64] = torch.cat(parts).cpu().double().numpy()
+            parts.append(torch.stack([_softmax(network, view, device, chosen) for view in flips]))
+        out: npt.NDArray[np.float64] = torch.cat(parts, dim=1).cpu().double().numpy()
         return out
 
     def _input(self, raw: Tensor) -> Tensor:

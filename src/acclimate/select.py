@@ -23,6 +23,7 @@ from acclimate.protocols import Setting, run_recipe, run_score
 from acclimate.recipe import Recipe, load_recipe
 from acclimate.results import Result, Results
 from acclimate.stats import model_set
+from acclimate.store import safe_name as safe_name
 from acclimate.store import write_atomic
 
 PROXIES = ("knn", "logistic")
@@ -167,8 +168,3 @@ def _proxies(rows: dict[str, Result]) -> dict[str, float]:
 
 def _seconds(rows: dict[str, Result]) -> float:
     return sum(row.seconds for row in rows.values())
-
-
-def safe_name(name: str) -> str:
-    """Return a model name as a folder name: letters, digits, dots, dashes and underscores only."""
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".-") or "model"

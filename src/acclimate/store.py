@@ -115,6 +115,11 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             raise
 
 
+def safe_name(name: str) -> str:
+    """Return a model name as a folder name: letters, digits, dots, dashes and underscores only."""
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".-") or "model"
+
+
 def _beside(path: Path) -> Path:
     """Return a name beside `path` that nobody else uses; files of `tempfile` only their owner can read."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")

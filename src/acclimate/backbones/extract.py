@@ -29,6 +29,7 @@ def extract(
     images: Images,
     *,
     indices: npt.NDArray[np.int64] | None = None,
+    hflip: bool = False,
     cache: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -41,6 +42,8 @@ def extract(
     ----------
     indices
         Images to extract; default all. Rows that were never extracted are zero in the returned array.
+    hflip
+        Features of the mirror images (left and right exchanged); they have a place of their own in the cache.
     batch
         Images a forward pass; 32 keeps the activations of a 224-pixel ResNet within a CPU's last-level cache.
     progress
@@ -52,18 +55,20 @@ def extract(
     """
     device = choose_device(device)
     chosen = choose_precision(precision, device)
-    store = _feature_store(backbone, images, chosen, cache)
+    store = _feature_store(backbone, images, chosen, cache, hflip)
     wanted = np.arange(len(images)) if indices is None else np.unique(indices)
     todo = wanted[~store.done[wanted]]
     if len(todo):
-        _fill(store, backbone, images, todo, device, chosen, batch, cache, progress)
+        _fill(store, backbone, images, todo, device, chosen, batch, cache, progress, hflip)
     return Features(store.array, images.labels)
 
 
-def _feature_store(backbone: Backbone, images: Images, precision: Precision, cache: Path | None) -> ArrayStore:
+def _feature_store(
+    backbone: Backbone, images: Images, precision: Precision, cache: Path | None, hflip: bool
+) -> ArrayStore:
     key = feature_key(
         weights=backbone.digest,
-        preprocessing=asdict(backbone.preprocess),
+        preprocessing=asdict(backbone.preprocess) | ({"hflip": True} if hflip else {}),
         fingerprint=images.fingerprint,
         pooling="default",
         precision=precision,
@@ -83,6 +88,7 @@ def _fill(
     batch: int,
     cache: Path | None,
     progress: Progress | None,
+    hflip: bool,
 ) -> None:
     module = folded(backbone.module).to(device)
     normalize = Normalize(backbone.preprocess.mean, backbone.preprocess.std)
@@ -90,6 +96,7 @@ def _fill(
     done = 0
     for chunk in decode_ahead(images, backbone.preprocess.geometry, pixels, batch, WORKERS, indices=todo):
         x = center(to_batch(pixels.array[chunk]).to(device), backbone.preprocess.size, normalize)
+        x = x.flip(-1) if hflip else x
         with torch.inference_mode(), autocast(precision, device):
             features = module(x).flatten(1).float()
         store.write(chunk, features.cpu().numpy())

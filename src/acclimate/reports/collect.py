@@ -113,6 +113,8 @@ def _walk(folder: Path, unreadable: list[str]) -> tuple[list[Doc], list[Run]]:
     for here, inside, files in os.walk(folder):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         at = Path(here)
+        if words(_document(at / "curve.json", folder, []), "command") == "curve":
+            inside[:] = [name for name in inside if name != "runs"]  # dozens of runs, each already a point of the curve
         if at.name == "rows":
             for name in sorted(files):
                 if name.endswith(".json") and (row := _document(at / name, folder, unreadable)):

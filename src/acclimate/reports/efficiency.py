@@ -1,4 +1,9 @@
-"""Label efficiency: what a model reaches with few labels, and whether another one reaches more."""
+"""Label efficiency: what a model reaches with few labels, and whether another one reaches more.
+
+A curve may hold several trainings, such as logistic regression on features and full finetuning. They are different
+numbers of the same models, so every function here but `trainings` and `verdicts` wants a curve with one of them, see
+`of_training`; points without a training are one training.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,7 @@ class Gain:
     labels: str
     metric: str
     estimate: Estimate
+    training: str = ""
 
     @property
     def verdict(self) -> str:
@@ -29,16 +35,47 @@ class Gain:
         return "better" if low > 0 else "worse"
 
 
+def trainings(curve: Doc) -> list[str]:
+    """Return the ways to train that a curve's points name; one empty name where they name none."""
+    return list(dict.fromkeys(words(point, "training") for point in parts(curve, "points")))
+
+
+def of_training(curve: Doc, training: str) -> Doc:
+    """Return the curve with the points of one way to train."""
+    return {**curve, "points": [point for point in parts(curve, "points") if words(point, "training") == training]}
+
+
+def training_words(training: str) -> str:
+    """Say a way to train in words."""
+    return {"head": "head only", "full": "full finetuning"}.get(training, training)
+
+
+def verdicts(curve: Doc) -> list[str]:
+    """Return what the curve's own program says of each model and training, one sentence each."""
+    return [
+        f"{words(said, 'model')} against {words(said, 'base')}, {training_words(words(said, 'training'))}: "
+        f"{words(said, 'words')}."
+        for said in parts(curve, "verdicts")
+    ]
+
+
 def models(curve: Doc) -> list[str]:
-    """Return the models of a curve, the base model first: the one that no name calls adapted."""
+    """Return the models of a curve, the base model first: the one so called, else one that no name calls adapted."""
     seen = list(dict.fromkeys(words(point, "model") for point in parts(curve, "points")))
+    if (base := words(curve, "base")) in seen:
+        return [base, *(name for name in seen if name != base)]
     return sorted(seen, key=lambda name: "adapt" in name.lower())
 
 
 def label_steps(curve: Doc) -> list[str]:
-    """Return the label counts from few to many: plain counts first, then shares such as ``100%``."""
-    seen = dict.fromkeys(words(point, "labels") for point in parts(curve, "points"))
-    return sorted(seen, key=_amount)
+    """Return the label counts from few to many, by the labels a class that points name.
+
+    Where they name none, plain counts come first, then shares such as ``100%``.
+    """
+    known = {words(point, "labels"): number(point.get("per_class")) for point in parts(curve, "points")}
+    if all(amount is not None for amount in known.values()):
+        return sorted(known, key=lambda labels: (known[labels] or 0.0, _amount(labels)))
+    return sorted(known, key=_amount)
 
 
 def _amount(labels: str) -> tuple[bool, float, str]:
@@ -62,7 +99,11 @@ def estimate(curve: Doc, model: str, labels: str, metric: str) -> Estimate | Non
 
 
 def gains(curve: Doc, metric: str) -> list[Gain]:
-    """Return every model's paired difference to the base model, one for each count of labels."""
+    """Return every model's paired difference to the base model, for each training and each count of labels."""
+    return [gain for name in trainings(curve) for gain in _gains(of_training(curve, name), metric, name)]
+
+
+def _gains(curve: Doc, metric: str, training: str) -> list[Gain]:
     known = models(curve)
     sign = 1.0 if METRICS.get(metric, ("", True))[1] else -1.0
     out = []
@@ -71,7 +112,7 @@ def gains(curve: Doc, metric: str) -> list[Gain]:
             base, other = at(curve, known[0], labels, metric), at(curve, model, labels, metric)
             differences = [sign * (other[seed] - base[seed]) for seed in base if seed in other]
             if differences:
-                out.append(Gain(model, known[0], labels, metric, mean_interval(differences)))
+                out.append(Gain(model, known[0], labels, metric, mean_interval(differences), training))
     return out
 
 
@@ -91,7 +132,8 @@ def sentence(gain: Gain) -> str:
     """Say one paired difference in words, in the metric's own direction."""
     label, higher = METRICS[gain.metric]
     change = signed(gain.estimate.mean if higher else -gain.estimate.mean)
-    said = f"With {amount(gain.labels)}, {gain.model} changes {label} by {change} against {gain.base}"
+    how = f", {training_words(gain.training)}" if gain.training else ""
+    said = f"With {amount(gain.labels)}{how}, {gain.model} changes {label} by {change} against {gain.base}"
     if not (interval := change_interval(gain)):
         return f"{said} (one seed, so no interval): no proof either way."
     return f"{said} (95% interval {interval} over {gain.estimate.n} seeds): {ENDINGS[gain.verdict]}."

@@ -15,6 +15,7 @@ METRICS = {
     "log_loss": ("log loss", False),
     "macro_f1": ("macro F1", True),
     "auc": ("AUC", True),
+    "auc_positive": ("AUC of positive against negative", True),
     "ece": ("calibration error", False),
 }
 
@@ -61,8 +62,9 @@ def boards(found: Found) -> list[Board]:
     """Return the ranking's own leaderboard, or else one per data set made from the result rows."""
     if parts(found.rank, "models"):
         return [ranked(found.rank)]
-    sets = dict.fromkeys(words(row, "dataset") for row in found.rows)
-    made = [from_rows([row for row in found.rows if words(row, "dataset") == name], name) for name in sets]
+    rows = [row for row in found.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
+    sets = dict.fromkeys(words(row, "dataset") for row in rows)
+    made = [from_rows([row for row in rows if words(row, "dataset") == name], name) for name in sets]
     return [board for board in made if len(board.entries) > 1]
 
 

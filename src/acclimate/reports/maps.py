@@ -13,7 +13,7 @@ from . import efficiency
 MAP_POINTS = 2000
 
 
-def label_efficiency(curve: Doc, metric: str, key: str) -> Chart:
+def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> Chart:
     """Draw a metric against the count of labels, one line per model, with intervals over seeds."""
     known, steps = efficiency.models(curve), efficiency.label_steps(curve)
     title, higher = METRICS[metric]
@@ -27,7 +27,7 @@ def label_efficiency(curve: Doc, metric: str, key: str) -> Chart:
     traces = [_efficiency_line(curve, model, i, len(known), metric) for i, model in enumerate(known)]
     return Chart(
         key=key,
-        title=f"{title[:1].upper()}{title[1:]} by labels",
+        title=f"{title[:1].upper()}{title[1:]} by labels{f', {training}' if training else ''}",
         caption=f"Means and 95% intervals over seeds; {'higher' if higher else 'lower'} is better. "
         "Lines are moved aside a little so that the bars do not cover each other.",
         figure=figure(traces, shape),

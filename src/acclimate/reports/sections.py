@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from acclimate.reports.blocks import Chart, Report, Section
-from acclimate.reports.collect import Doc, Found, Run, parts, words
+from acclimate.reports.blocks import Chart, Report, Section, Table
+from acclimate.reports.collect import Doc, Found, Run, names, parts, words
 from acclimate.reports.estimate import spearman
 from acclimate.reports.leaderboard import Board, boards
 
-from . import charts, efficiency, maps, plot, provenance, runs, summary, tables
+from . import charts, efficiency, maps, plot, proofs, provenance, runs, summary, tables
 
 SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
@@ -127,14 +127,32 @@ def label_efficiency(found: Found, told: bool) -> list[Section]:
     metrics = efficiency.metrics_of(curve)
     if not metrics:
         return []
-    made = [maps.label_efficiency(curve, m, f"labels-{m}") for m in ("accuracy", "log_loss") if m in metrics]
-    made = made or [maps.label_efficiency(curve, metrics[0], f"labels-{metrics[0]}")]
     legend = plot.swatches(efficiency.models(curve))
     said = [verdict] if told and (verdict := words(curve, "verdict")) and verdict not in found.findings else []
     said += summary.gains(found) if told else []
     said.append("Seeds draw other labels; differences are paired by seed, on the same images.")
-    grid = [tables.gains(curve)] if any(efficiency.gains(curve, metric) for metric in metrics) else []
-    return [Section("labels", "Label efficiency", said, made, grid, legend)]
+    said += [f"Note: {note}." for note in names(curve, "notes")]
+    return [Section("labels", "Label efficiency", said, _by_labels(curve, metrics), _curve_tables(curve), legend)]
+
+
+def _curve_tables(curve: Doc) -> list[Table]:
+    """Return the curve's own comparisons and points; of a curve that has none, differences over its seeds."""
+    if words(curve, "base"):
+        return [*([proofs.comparisons(curve)] if parts(curve, "comparisons") else []), proofs.points(curve)]
+    gained = any(efficiency.gains(curve, metric) for metric in efficiency.metrics_of(curve))
+    return [tables.gains(curve)] if gained else []
+
+
+def _by_labels(curve: Doc, metrics: list[str]) -> list[Chart]:
+    """Return the charts of accuracy and log loss, or of what there is, for each way to train."""
+    shown = [metric for metric in ("accuracy", "log_loss") if metric in metrics] or metrics[:1]
+    known = efficiency.trainings(curve)
+    made = []
+    for i, training in enumerate(known):
+        mine, said = efficiency.of_training(curve, training), efficiency.training_words(training)
+        tag = f"{i}-" if i else ""
+        made += [maps.label_efficiency(mine, m, f"labels-{tag}{m}", said if len(known) > 1 else "") for m in shown]
+    return made
 
 
 def feature_maps(document: Doc) -> list[Section]:

@@ -56,8 +56,8 @@ def _peers(board: Board, top: str, known: bool) -> list[str]:
 
 def gains(found: Found) -> list[str]:
     """Say what adapting changed, with the fewest labels and with the most."""
-    said: list[str] = []
-    known = _main_gains(found)
+    said = efficiency.verdicts(found.curve)
+    known = _main_gains(found) if not said else []
     for model in dict.fromkeys(gain.model for gain in known):
         mine = [gain for gain in known if gain.model == model]
         said += [efficiency.sentence(gain) for gain in dict.fromkeys((mine[0], mine[-1]))]
@@ -167,6 +167,11 @@ def _work(found: Found) -> str:
 
 def _gain_tile(found: Found) -> list[Tile]:
     """Return the change with the fewest labels: where adapting has most to give."""
+    for one in parts(found.curve, "comparisons")[:1]:
+        mean, low, high = (number(part(one, "accuracy").get(key)) for key in ("mean", "low", "high"))
+        note = f"{words(one, 'model')} with {efficiency.amount(words(one, 'labels'))}"
+        sure = f" ({span(low, high)})" if span(low, high) else " (one seed)"
+        return [Tile("Change in accuracy", signed(mean or 0.0), note + sure)]
     for gain in _main_gains(found)[:1]:
         label, higher = METRICS[gain.metric]
         change = signed(gain.estimate.mean if higher else -gain.estimate.mean)

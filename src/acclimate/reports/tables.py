@@ -180,7 +180,7 @@ def gains(curve: Doc) -> Table:
     said = {"better": "better", "worse": "worse", "same": "cannot tell"}
     rows = [
         [
-            Cell(gain.model, gain.model),
+            Cell(gain.model, gain.model, efficiency.training_words(gain.training)),
             Cell(gain.labels, gain.labels),
             Cell(METRICS[gain.metric][0], gain.metric),
             figure_cell(gain.estimate.mean),
@@ -208,6 +208,7 @@ def _gain_record(gain: efficiency.Gain) -> dict[str, Value]:
     return {
         "model": gain.model,
         "base": gain.base,
+        "training": gain.training,
         "labels": gain.labels,
         "metric": gain.metric,
         "gain": got.mean,
