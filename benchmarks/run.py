@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import adapt_vs_lightly
 import byol_step
 import extract
 import startup
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "startup": startup.run,
     "extract": extract.run,
     "byol_step": byol_step.run,
+    "adapt_vs_lightly": adapt_vs_lightly.run,
 }
 
 

@@ -32,6 +32,7 @@ KEYS = {
     "tune": {"run", "recipe", "stages", "val", "test"},
     "adapt": {"run", "method", "scope", "steps", "images_per_second", "monitors", "kept", "reason"},
     "rank": {"models", "best", "confidence_set", "seconds_spent"},
+    "curve": {"points", "verdict", "comparisons", "verdicts", "models", "labels", "notes"},
     "predict": {"run", "n", "skipped", "out"},
     "export": {"run", "format", "out"},
     "report": {"out"},
@@ -112,7 +113,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
     model, other = (_tiny_model(folder, name) for name in ("test_resnet", "test_efficientnet"))
     (folder / "short.toml").write_text(RECIPE, encoding="utf-8")
     data, recipe = str(digits_folder), str(folder / "short.toml")
-    run, adapted, ranking = (str(folder / name) for name in ("run", "adapted", "ranking"))
+    run, adapted, ranking, proof = (str(folder / name) for name in ("run", "adapted", "ranking", "proof"))
     commands = {
         "models": [],
         "check": [data],
@@ -121,6 +122,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
         "tune": [data, "--model", model, "--recipe", recipe, "--out", run],
         "adapt": [data, "--model", model, "--steps", "2", "--batch", "8", "--out", adapted],
         "rank": [data, "--models", f"{model},{other}", "--top", "1", "--final", recipe, "--out", ranking],
+        "curve": [data, "--models", f"{model},{other}", "--labels", "2,4", "--seeds", "2", "--out", proof],
         "predict": [run, data, "--out", str(folder / "p.csv")],
         "export": [run],
         "report": [run],
@@ -324,6 +326,7 @@ SAID = {
     "tune": "Next: acclimate predict",
     "adapt": "Neighbours in common with the start model",
     "rank": "A page of it: acclimate report",
+    "curve": "Points and rows",
     "predict": "Predictions of 108 images",
     "export": "Written for timm",
     "report": "Report:",
@@ -391,7 +394,7 @@ def test_wrong_usage_is_one_line_with_where_to_look(arguments: list[str], messag
     assert "--help'" in said
 
 
-@pytest.mark.parametrize("name", ["tune", "adapt", "rank"])
+@pytest.mark.parametrize("name", ["tune", "adapt", "rank", "curve"])
 def test_errors_with_json_leave_stdout_empty(name: str, world: World) -> None:
     arguments = ["no/such/folder", *world.commands[name][1:], "--json"]
     assert "no such file or folder: no/such/folder; expected a folder" in complaint(call(name, *arguments))

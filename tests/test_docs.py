@@ -49,6 +49,14 @@ def test_readme_commands(photos: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert namespace["model"].num_features == 96  # type: ignore[attr-defined]  # whatever timm made
 
 
+def test_readme_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in block("curve").splitlines():
+        assert main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+    assert "worth about" in capsys.readouterr().out
+    assert "Worth" in (tmp_path / "proof" / "report.html").read_text("utf-8")
+
+
 def test_readme_python(capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, object] = {}
     exec(block("python"), namespace)
@@ -90,6 +98,7 @@ def test_cli_page_is_not_stale() -> None:
         "score",
         "tune",
         "adapt",
+        "curve",
         "predict",
         "rank",
         "export",

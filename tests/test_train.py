@@ -142,10 +142,10 @@ def test_frozen_trunk_shortcut_equals_the_long_way(
     backbone: Backbone, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training the head on features computed once gives what running the network each step gives."""
-    from acclimate.train import run
+    from acclimate.train import build
 
     short = train(job(backbone, images, HEAD), tmp_path / "short", quiet=True)
-    monkeypatch.setattr(run, "can_cache_trunk", lambda network: False)
+    monkeypatch.setattr(build, "can_cache_trunk", lambda network: False)
     long = train(job(backbone, images, HEAD), tmp_path / "long", quiet=True)
     for name, tensor in short.network.state_dict().items():
         torch.testing.assert_close(tensor, long.network.state_dict()[name], rtol=1e-4, atol=1e-6)

@@ -121,6 +121,10 @@ def test_functions_return_what_the_commands_print(
             lambda: acclimate.rank(data, models=[model, "run"], top=1, final=recipe, out="ranking", options=quiet),
             [data, "--models", f"{model},run", "--top", "1", "--final", recipe, "--out", "ranking"],
         ),
+        "curve": (
+            lambda: acclimate.curve(data, models=[model, "run"], labels=["2"], seeds=2, out="proof", options=quiet),
+            [data, "--models", f"{model},run", "--labels", "2", "--seeds", "2", "--out", "proof"],
+        ),
         "predict": (lambda: acclimate.predict("run", data, out="p.csv"), ["run", data, "--out", "p.csv"]),
         "export": (lambda: acclimate.export("run"), ["run"]),
         "report": (lambda: acclimate.report("run"), ["run"]),

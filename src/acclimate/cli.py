@@ -154,7 +154,7 @@ def tune(
     data: Data,
     model: Model,
     recipe: Annotated[
-        str, typer.Option(help="linear, bn, bn-paper, finetune, staged, adapt, or a TOML file.")
+        str, typer.Option(help="linear, bn, bn-paper, finetune, staged, ssda, or a TOML file.")
     ] = "finetune",
     labels: Labels = None,
     out: Out = None,
@@ -177,11 +177,30 @@ def tune(
 def adapt(
     data: Data,
     model: Model,
-    method: Annotated[str, typer.Option(help="byol.")] = "byol",
-    scope: Annotated[str, typer.Option(help="all, norm, bias, last:K, re:PATTERN, or a sum of them.")] = "all",
-    steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 300,
-    batch: Annotated[int, typer.Option(help="Images a step.", min=2)] = 128,
-    lr: Annotated[float, typer.Option(help="Peak learning rate of the heads; the backbone has 0.3 of it.")] = 0.001,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="byol, simsiam, simclr, moco-v2, moco-v3, barlow, vicreg, swav, dino, mae, rotation or norm-stats."
+        ),
+    ] = "byol",
+    scope: Annotated[
+        str | None,
+        typer.Option(help="all (default), norm, bias, last:K, lora:R, re:PATTERN, or a sum such as lora:8+last:1."),
+    ] = None,
+    domain: Annotated[
+        str,
+        typer.Option(help="natural, microscopy, aerial, document or xray: flips and colours that make sense there."),
+    ] = "natural",
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; default: by the size of the pool.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step; default: by pool and device.", min=2)] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate of the heads; default: by the batch.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, as NAME=VALUE: head_steps=0, l2_sp=0.01, ema=0.99. Repeat it."),
+    ] = None,
+    ignore_labels: Annotated[
+        bool, typer.Option("--ignore-labels", help="Use no label, not even for the probe that watches the run.")
+    ] = False,
     out: Out = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -193,6 +212,7 @@ def adapt(
 ) -> None:
     """Continue a model on images without labels. Hands back the start model where that did harm."""
     from acclimate.verbs import adapt as verb
+    from acclimate.verbs.options import read_settings
 
     options = _options(seed, device, precision, cache, skip_bad, json)
     document = verb(
@@ -200,9 +220,12 @@ def adapt(
         model=model,
         method=method,
         scope=scope,
+        domain=domain,
         steps=steps,
         batch=batch,
         lr=lr,
+        settings=read_settings(setting or []),
+        ignore_labels=ignore_labels,
         out=out,
         dry_run=dry_run,
         options=options,
@@ -242,6 +265,44 @@ def rank(
         out=out,
         dry_run=dry_run,
         options=options,
+    )
+    _show(document, json)
+
+
+@app.command()
+def curve(
+    data: Data,
+    models: Annotated[str, typer.Option(help="Model names with commas between; the first is the base.")],
+    labels: Annotated[str, typer.Option(help="Budgets: images a class, or shares of all.")] = "1,5,10,25,100%",
+    seeds: Annotated[int, typer.Option(help="How often labels are drawn; intervals need 2 or more.", min=1)] = 5,
+    training: Annotated[str, typer.Option(help="head (on fixed features), full (the recipe), or head,full.")] = "head",
+    recipe: Annotated[str, typer.Option(help="The recipe of full: a name or a TOML file.")] = "staged",
+    negative: Annotated[str, typer.Option(help="Classes against which all others count as positive.")] = "",
+    tta: Annotated[str, typer.Option(help="hflip: average each test image and its mirror image; or none.")] = "hflip",
+    out: Out = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Measure models with few labels, and say how many times the labels each is worth against the first."""
+    from acclimate.verbs import curve as verb
+
+    document = verb(
+        data,
+        models=models,
+        labels=labels,
+        seeds=seeds,
+        training=training,
+        recipe=recipe,
+        negative=negative,
+        tta=tta,
+        out=out,
+        dry_run=dry_run,
+        options=_options(seed, device, precision, cache, skip_bad, json),
     )
     _show(document, json)
 

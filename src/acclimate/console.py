@@ -91,6 +91,59 @@ def _rank(console: Console, document: Document) -> None:
     )
 
 
+def _curve(console: Console, document: Document) -> None:
+    told = {(c["model"], c["training"], c["labels"]): c for c in document["comparisons"]}
+    loud = {model["model"]: model["model"] + _loud(model) for model in document["models"]}
+    groups: dict[tuple[str, str, str], list[Document]] = {}
+    for point in document["points"]:
+        groups.setdefault((point["model"], point["training"], point["labels"]), []).append(point)
+    rows = [
+        {
+            "model": loud[key[0]],
+            "training": key[1],
+            "labels": key[2],
+            **{name: _mean(points, name) for name in ("log_loss", "macro_f1", "auc", "auc_positive", "accuracy")},
+            "change": _changed(told[key]) if key in told else "",
+            "worth": told[key]["worth_words"] if key in told else "",
+        }
+        for key, points in groups.items()
+    ]
+    columns = {
+        "model": "model",
+        "training": "training",
+        "labels": "labels",
+        "log_loss": "log loss",
+        "macro_f1": "macro F1",
+        "auc": "AUC",
+        "auc_positive": "AUC pos/neg",
+        "accuracy": "accuracy",
+        "change": "log loss against the base",
+        "worth": "labels",
+    }
+    if all(row["auc_positive"] is None for row in rows):
+        del columns["auc_positive"]
+    _table(console, rows, columns)
+    for verdict in document["verdicts"]:
+        console.print(f"{escape(verdict['model'])}, {verdict['training']}: {escape(verdict['words'])}", highlight=False)
+    for note in document["notes"]:
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+    if document["verdict"]:
+        console.print(f"[bold]{escape(document['verdict'])}[/]", highlight=False)
+    out = escape(document["out"])
+    console.print(f"Points and rows: {out}. A page of it: acclimate report {out}")
+
+
+def _mean(points: list[Document], name: str) -> float | None:
+    values = [value for point in points if (value := point.get(name)) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _changed(comparison: Document) -> str:
+    loss = comparison["log_loss"]
+    interval = "" if loss["low"] is None else f" ({loss['low']:+.3f} to {loss['high']:+.3f})"
+    return f"{loss['mean']:+.3f}{interval}"
+
+
 def _interval(line: Document) -> str:
     return "-" if line["low"] is None else f"{line['low']:.3f} to {line['high']:.3f}"
 
@@ -236,6 +289,11 @@ def _dry(console: Console, document: Document) -> None:
                 "expected_seconds": "expected s",
             },
         )
+    if "fits" in document:
+        budgets = ", ".join(f"{line['labels']} ({line['images']:,} images)" for line in document["labels"])
+        console.print(f"{document['fits']:,} fits and {document['finetunings']:,} finetunings with {escape(budgets)}")
+    for note in document.get("notes", ()):
+        console.print(f"[yellow]note:[/] {escape(note)}")
     console.print(f"Expected: about {document['expected_seconds']:.0f} s on {document['device']}, decoding not counted")
 
 
@@ -248,6 +306,7 @@ def _demo(console: Console, document: Document) -> None:
 _PAINTERS = {
     "models": _models,
     "rank": _rank,
+    "curve": _curve,
     "tune": _tune,
     "adapt": _adapt,
     "score": _score,

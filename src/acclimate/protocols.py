@@ -65,12 +65,15 @@ class Setting:
             parts["test"] = self.split.test
         return {name: indices for name, indices in parts.items() if len(indices)}
 
-    def features(self, backbone: Backbone, indices: npt.NDArray[np.int64] | None = None) -> Features:
-        """Return features of some images, or of all, from the cache where they are there."""
+    def features(
+        self, backbone: Backbone, indices: npt.NDArray[np.int64] | None = None, *, hflip: bool = False
+    ) -> Features:
+        """Return features of some images or their mirror images, or of all, from the cache where they are there."""
         return extract(
             backbone,
             self.images,
             indices=indices,
+            hflip=hflip,
             cache=self.cache,
             device=self.device,
             precision=self.precision,

@@ -15,7 +15,7 @@ from acclimate.errors import RecipeError, ScopeError, unknown
 from acclimate.objectives import OBJECTIVES, Objective, Settings
 from acclimate.scope import parse_scope
 from acclimate.store import write_atomic
-from acclimate.views import AUGMENTS
+from acclimate.views import AUGMENTS, DOMAINS
 
 
 class Stage(BaseModel):
@@ -31,16 +31,24 @@ class Stage(BaseModel):
         Settings of the objective, checked against its own list.
     augment
         Augmentation of a supervised stage, a name in ``AUGMENTS``; an objective with views of its own ignores it.
+    domain
+        A name in ``DOMAINS``: which symmetries the images have and how much their colours may change. It applies to
+        every view, the objective's own ones included.
+    strength
+        Scales every view's crops and colours: 0 none, 1 as named, at most 2.
     epochs, steps
         Length; exactly one of the two.
-    batch
-        Images an optimizer step sees at once; ``accumulate`` such batches make one step.
+    batch, accumulate
+        Images a forward pass sees, and passes an optimizer step adds up (their mean gradient). Batch statistics,
+        negatives and centring are those of ``batch`` images; a moving target moves once an optimizer step.
+    head_steps
+        The first so many steps train the objective's heads alone; the backbone is frozen to the bit.
     lr
         Peak learning rate of what is new (classifier, heads).
     backbone_lr
         Factor on ``lr`` for the pretrained parameters, at least 0.
     optimizer
-        ``adamw`` or ``sgd`` (Nesterov momentum 0.9).
+        ``adamw``, ``sgd`` (Nesterov momentum 0.9) or ``lars`` (You et al. 2017; momentum 0.9).
     weight_decay
         Not applied to biases and to the scale and shift of normalisation layers.
     warmup
@@ -49,6 +57,8 @@ class Stage(BaseModel):
         Largest global gradient norm; 0 switches clipping off.
     bn_stats
         ``adapt`` lets batch norms that train move their running statistics; ``frozen`` never.
+    l2_sp, distill
+        Pull towards the weights, and towards the features, that the stage started from; see ``train.anchor``.
     patience
         Epochs without a better validation log loss before the stage ends early; 0 never ends early.
     """
@@ -59,17 +69,22 @@ class Stage(BaseModel):
     scope: str
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     augment: str = "light"
+    domain: str = "natural"
+    strength: float = Field(default=1.0, ge=0, le=2)
     epochs: int | None = Field(default=None, ge=1)
     steps: int | None = Field(default=None, ge=1)
     batch: int = Field(default=64, ge=1)
     accumulate: int = Field(default=1, ge=1)
+    head_steps: int = Field(default=0, ge=0)
     lr: float = Field(gt=0)
     backbone_lr: float = Field(default=1.0, ge=0)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
     weight_decay: float = Field(default=0.0, ge=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     clip: float = Field(default=1.0, ge=0)
     bn_stats: Literal["adapt", "frozen"] = "adapt"
+    l2_sp: float = Field(default=0.0, ge=0)
+    distill: float = Field(default=0.0, ge=0)
     patience: int = Field(default=0, ge=0)
 
     @field_validator("objective")
@@ -95,6 +110,13 @@ class Stage(BaseModel):
             raise ValueError(unknown("augmentation", name, AUGMENTS))
         return name
 
+    @field_validator("domain")
+    @classmethod
+    def _known_domain(cls, name: str) -> str:
+        if name not in DOMAINS:
+            raise ValueError(unknown("domain", name, DOMAINS))
+        return name
+
     @model_validator(mode="after")
     def _consistent(self) -> Stage:
         if (self.epochs is None) == (self.steps is None):
@@ -102,12 +124,22 @@ class Stage(BaseModel):
         self.settings()
         if not self.needs_labels and parse_scope(self.scope).head_only:
             raise ValueError(f"objective '{self.objective}' has no classifier to train; scope 'head' leaves it nothing")
+        if self.gradient_free != (self.scope == "stats"):
+            raise ValueError(
+                f"got objective '{self.objective}' with scope '{self.scope}'; 'stats' trains nothing and is the scope "
+                "of 'norm-stats', which moves nothing else"
+            )
         return self
 
     @property
     def needs_labels(self) -> bool:
         """Whether the stage uses the labelled training images; else it uses the unlabelled pool."""
         return bool(OBJECTIVES[self.objective][0].needs_labels)
+
+    @property
+    def gradient_free(self) -> bool:
+        """Whether the stage has no gradient and moves batch-norm statistics only."""
+        return bool(OBJECTIVES[self.objective][0].gradient_free)
 
     def settings(self) -> Settings:
         """Return the objective's settings, checked."""

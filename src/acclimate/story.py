@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from acclimate import adaptation, select
 from acclimate.backbones import Backbone, load_backbone
 from acclimate.catalogue import entries, zoo_names
 from acclimate.images import load_images, make_split
-from acclimate.metrics import log_losses, measure
+from acclimate.proof import measure_curve, plan_curve
 from acclimate.protocols import Setting, run_recipe
 from acclimate.recipe import Recipe, Stage
 from acclimate.results import Result, Results
-from acclimate.scores import SCORES
-from acclimate.stats import paired_over
 from acclimate.store import write_atomic
-from acclimate.verbs.common import fresh_folder, restrict, setting_for
+from acclimate.verbs.common import fresh_folder, setting_for
 from acclimate.verbs.light import report
 from acclimate.verbs.options import Options, document
 
@@ -42,7 +39,9 @@ ADAPTATION = Recipe(
             batch=128,
             lr=0.001,
             backbone_lr=0.3,
-            options={"strength": 0.6},
+            domain="document",
+            strength=0.6,
+            head_steps=10,
         ),
     ),
 )
@@ -113,45 +112,28 @@ def _tune(setting: Setting, backbone: Backbone, folder: Path) -> dict[str, Resul
 
 
 def _curve(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) -> dict[str, Any]:
-    """Logistic regression on features of both models, from growing labels, several draws of them, on the test part."""
-    models = {base.name: base, f"{base.name}+byol": adapted}
-    full = make_split(setting.images, seed=setting.seed)
-    points, losses = [], {}
-    for name, backbone in models.items():
-        x = np.asarray(setting.features(backbone).x)
-        for budget in BUDGETS:
-            drawn = [_point(setting, full, x, budget, seed) for seed in range(CURVE_SEEDS)]
-            points += [
-                {"model": name, "labels": budget, "seed": seed, **values} for seed, (values, _) in enumerate(drawn)
-            ]
-            losses[name, budget] = np.stack([loss for _, loss in drawn])
-    verdict = _verdict(losses, *models, seed=setting.seed)
-    curve = {"points": points, "verdict": verdict}
+    """Measure both models with growing numbers of labels, several draws of them, on the test part."""
+    full = dataclasses.replace(setting, split=make_split(setting.images, seed=setting.seed), labels=None)
+    plan = plan_curve(full, labels=[str(budget) for budget in BUDGETS], seeds=CURVE_SEEDS, tta="none")
+    models = (base, dataclasses.replace(adapted, name=f"{base.name}+byol"))
+    found = measure_curve(plan, models, None)
+    parts = ("base", "points", "comparisons", "verdicts")
+    curve = {**{key: found[key] for key in parts}, "verdict": _verdict(found["comparisons"])}
     write_atomic(folder / "curve.json", json.dumps(curve, indent=1))
     return curve
 
 
-def _point(
-    setting: Setting, full: Any, x: npt.NDArray[np.float32], budget: int, seed: int
-) -> tuple[dict[str, float], npt.NDArray[np.float64]]:
-    """Return the test metrics of one draw of labels, and each test image's log loss."""
-    y, n_classes = setting.images.labels, len(setting.images.classes)
-    split = restrict(setting.images, full, str(budget), seed)
-    val = split.val[: budget * n_classes]  # validation costs labels too: no more of them than for training
-    fitted = SCORES["logistic"](x[split.train], y[split.train], x[val], y[val], n_classes=n_classes, seed=seed)
-    p = fitted.predict_proba(x[split.test])
-    values = measure(p, y[split.test], n_classes=n_classes)
-    return {key: values[key] for key in ("log_loss", "macro_f1", "auc", "accuracy")}, log_losses(p, y[split.test])
-
-
-def _verdict(losses: dict[tuple[str, int], npt.NDArray[np.float64]], base: str, adapted: str, *, seed: int) -> str:
+def _verdict(comparisons: list[dict[str, Any]]) -> str:
     """One sentence a label budget: the paired change of the log loss, over draws of labels and test images."""
-    parts = []
-    for budget in BUDGETS:
-        change, low, high = paired_over(losses[adapted, budget] - losses[base, budget], seed=seed)
-        word = "better" if high < 0 else "worse" if low > 0 else f"no difference that {CURVE_SEEDS} draws can show"
-        parts.append(f"{budget} a class: {word} ({change:+.3f}, 90% interval {low:+.3f} to {high:+.3f})")
-    return f"Test log loss of {adapted} against {base}, head only, by labels. " + "; ".join(parts) + "."
+    models = f"{comparisons[0]['model']} against {comparisons[0]['base']}"
+    return f"Test log loss of {models}, head only, by labels. " + "; ".join(map(_changed, comparisons)) + "."
+
+
+def _changed(one: dict[str, Any]) -> str:
+    loss, said = one["log_loss"], one["said"]
+    word = f"no difference that {CURVE_SEEDS} draws can show" if said == "same" else said
+    interval = f"90% interval {loss['low']:+.3f} to {loss['high']:+.3f}"
+    return f"{one['labels']} a class: {word} ({loss['mean']:+.3f}, {interval})"
 
 
 def _maps(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) -> None:

@@ -1,7 +1,8 @@
-"""Adaptation without labels, and whether it helped: look before and after, and keep the better one."""
+"""Adaptation without labels: watch it, keep the best step, and hand back the start model when nothing beat it."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import time
@@ -10,34 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from torch import Tensor, nn
 
 from acclimate import __version__
+from acclimate.adaptation.guard import Guard
+from acclimate.adaptation.monitors import feature_std, neighbour_overlap, rankme
 from acclimate.backbones import Backbone, digest, load_backbone, save_weights
 from acclimate.errors import DataError
+from acclimate.images import clean_pool
 from acclimate.metrics import measure
 from acclimate.network import reset_classifier
 from acclimate.protocols import RUN, Setting, close_run, is_finished, job_of
 from acclimate.recipe import Recipe
 from acclimate.scores import SCORES
-from acclimate.train import train
+from acclimate.train import Job, Trained, train
 
-PROBED = 1000  # pool images the label-free monitors look at
-NEIGHBOURS = 10
-COLLAPSED = 0.1  # share of the start model's feature spread below which features count as collapsed
+ADAPTED = "adapted.safetensors"
+KEPT = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Look:
-    """A look at the features of one model.
+class State:
+    """The features of one model.
 
     Attributes
     ----------
-    feature_std
-        Standard deviation of unit-length features times sqrt(d): about 1 when they spread evenly, 0 when collapsed
-        (Chen and He 2021, section 4.1).
-    rankme
-        Effective rank exp(H(p)), p = singular values over their sum (Garrido et al. 2023, eq. 3), in [1, min(n, d)].
+    feature_std, rankme
+        Of pool images; see ``adaptation.monitors``.
     knn_accuracy, knn_log_loss
         Of a kNN classifier on held-out labelled images; None without labels.
     """
@@ -55,9 +55,9 @@ class Adapted:
     Attributes
     ----------
     kept
-        What ``weights.safetensors`` holds: the adapted model, or the start model where adaptation did harm.
+        What ``weights.safetensors`` holds: the best step, or the start model where no step was better.
     adapted
-        The adapted model, kept or not.
+        What ``adapted.safetensors`` holds: the model as it stood at the end, kept or not.
     document
         What ``run.json`` holds.
     """
@@ -68,33 +68,133 @@ class Adapted:
 
 
 def adapt(setting: Setting, backbone: Backbone, recipe: Recipe, folder: Path) -> Adapted:
-    """Run an unsupervised recipe on the pool, look at the features before and after, and keep the better model.
+    """Run an unsupervised recipe on the pool under a guard, and keep its best step.
 
-    The start model comes back when the features collapsed, or a kNN probe on held-out labelled images became worse.
+    The pool loses its near-duplicates of validation and test images first. The start model comes back when the
+    features collapsed, or when at no look the kNN probe on held-out labelled images was above the start model's.
 
     Raises
     ------
     DataError
-        When the pool has fewer than two images.
+        When the pool has fewer than two images, or they are all equal.
     """
     if len(setting.split.pool) < 2:
         raise DataError(f"got {len(setting.split.pool)} images to adapt to; expected at least 2 outside val and test")
+    clean = clean_pool(setting.images, setting.split, cache=setting.cache)
+    setting = dataclasses.replace(setting, split=clean.split)
     job = job_of(setting, backbone, recipe)
     if is_finished(folder, job.identity()):
         return _finished(backbone, folder)
     started = time.perf_counter()
-    before, start_features = _look(setting, backbone)
-    trained = train(job, folder, quiet=setting.quiet, progress=setting.progress)
-    adapted = _adapted(backbone, trained.network, folder)
-    after, end_features = _look(setting, adapted)
-    overlap = neighbour_overlap(start_features, end_features)
-    kept, reason = verdict(before, after)
-    chosen = adapted if kept == "adapted" else backbone
-    save_weights(folder / "adapted.safetensors", adapted.module, adapted.card())
-    save_weights(folder / "weights.safetensors", chosen.module, chosen.card())
+    guard = Guard(setting, backbone, steps=_watched_steps(job))
+    trained = train(job, folder, quiet=setting.quiet, progress=setting.progress, watch=guard)
+    ended = _backbone(backbone, _with(trained.network, trained.last), folder)
+    best = _backbone(backbone, trained.network, folder)
+    kept, reason = _verdict(setting, guard, trained, ended)
+    chosen = best if kept == "adapted" else backbone
+    save_weights(folder / ADAPTED, ended.module, ended.card())
+    save_weights(folder / KEPT, chosen.module, chosen.card())
     recipe.save(folder / "recipe.toml")
-    report = trained.reports[-1]
+    shown = best if kept == "adapted" else ended
+    monitors = _monitors(setting, guard, backbone, shown)
     document = {
+        **_facts(setting, backbone, recipe, trained, job, folder),
+        "images": dict(clean.document),
+        "monitors": monitors,
+        "looks": _looks(folder),
+        "kept": kept,
+        "reason": f"{reason}{_change(monitors)}",
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    close_run(folder, document)
+    return Adapted(chosen, ended, document)
+
+
+def _finished(backbone: Backbone, folder: Path) -> Adapted:
+    """Return what an earlier, finished run left."""
+    document = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    kept, ended = (dataclasses.replace(load_backbone(folder / file), name=str(folder)) for file in (KEPT, ADAPTED))
+    return Adapted(kept if document["kept"] == "adapted" else backbone, ended, document)
+
+
+def _watched_steps(job: Job) -> int:
+    """Return the steps of the longest stage without labels: what the guard's patience is a share of."""
+    per_epoch = [max(1, len(job.split.pool) // (s.batch * s.accumulate)) for s in job.recipe.stages]
+    stages = zip(job.recipe.stages, per_epoch, strict=True)
+    return max(s.steps or (s.epochs or 0) * epoch for s, epoch in stages if not s.needs_labels)
+
+
+def _with(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    other = copy.deepcopy(network)
+    other.load_state_dict(state)
+    return other
+
+
+def _backbone(start: Backbone, network: nn.Module, folder: Path) -> Backbone:
+    reset_classifier(network, 0)
+    module = network.eval()
+    key = digest(start.architecture, start.arguments, module)
+    return dataclasses.replace(start, name=str(folder), module=module, digest=key)
+
+
+def _verdict(setting: Setting, guard: Guard, trained: Trained, ended: Backbone) -> tuple[str, str]:
+    """Return which model is kept, ``adapted`` or ``start``, and why."""
+    seen = guard.see(np.asarray(setting.features(ended, guard.images).x[guard.images]))
+    last = guard.judge(seen, trained.reports[-1].steps)
+    step = max(report.best_step or 0 for report in trained.reports)
+    if not step:
+        return "start", last.stop or "at no step did the kNN probe beat the start model"
+    stopped = f"{last.stop}; " if last.stop else ""
+    if not len(seen.agreement):
+        return "adapted", f"{stopped}there are no labels to probe with, and nothing had collapsed at step {step}"
+    return "adapted", f"{stopped}best at step {step}"
+
+
+def _change(monitors: dict[str, Any]) -> str:
+    before, after = monitors["start"], monitors["adapted"]
+    if before["knn_accuracy"] is None:
+        return ""
+    return (
+        f"; kNN on held-out images: accuracy {before['knn_accuracy']:.3f} -> {after['knn_accuracy']:.3f}, "
+        f"log loss {before['knn_log_loss']:.3f} -> {after['knn_log_loss']:.3f}"
+    )
+
+
+def _monitors(setting: Setting, guard: Guard, start: Backbone, shown: Backbone) -> dict[str, Any]:
+    before, after = (_state(setting, guard, model) for model in (start, shown))
+    first, second = (np.asarray(setting.features(model, guard.pool).x[guard.pool]) for model in (start, shown))
+    return {
+        "start": dataclasses.asdict(before),
+        "adapted": dataclasses.asdict(after),
+        "neighbour_overlap": neighbour_overlap(first, second),
+    }
+
+
+def _state(setting: Setting, guard: Guard, model: Backbone) -> State:
+    split = setting.split
+    probe = bool(len(split.train) and len(split.val))
+    x = setting.features(model, np.concatenate([guard.pool, split.train, split.val]) if probe else guard.pool).x
+    scores: dict[str, float] = {}
+    if probe:
+        y, n = setting.images.labels, len(setting.images.classes)
+        train, val = (np.asarray(x[part]) for part in (split.train, split.val))
+        fitted = SCORES["knn"](train, y[split.train], val, y[split.val], n_classes=n, seed=setting.seed)
+        scores = measure(fitted.predict_proba(val), y[split.val], n_classes=n)
+    pool = np.asarray(x[guard.pool])
+    return State(feature_std(pool), rankme(pool), scores.get("accuracy"), scores.get("log_loss"))
+
+
+def _looks(folder: Path) -> list[dict[str, Any]]:
+    """Return the guard's looks, in order, as the journal has them."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    keys = ("stage", "step", "feature_std", "rankme", "neighbour_overlap", "knn_agreement", "knn_gain")
+    return [{key: line[key] for key in keys if key in line} for line in lines if "rankme" in line]
+
+
+def _facts(
+    setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, job: Job, folder: Path
+) -> dict[str, Any]:
+    return {
         "command": "adapt",
         "version": __version__,
         "identity": job.identity(),
@@ -110,95 +210,6 @@ def adapt(setting: Setting, backbone: Backbone, recipe: Recipe, folder: Path) ->
         "method": recipe.stages[0].objective,
         "scope": recipe.stages[0].scope,
         "stages": [dataclasses.asdict(r) for r in trained.reports],
-        "images": {"pool": len(setting.split.pool)},
         "steps": sum(r.steps for r in trained.reports),
-        "images_per_second": report.images_per_second,
-        "monitors": {
-            "start": dataclasses.asdict(before),
-            "adapted": dataclasses.asdict(after),
-            "neighbour_overlap": overlap,
-        },
-        "kept": kept,
-        "reason": reason,
-        "seconds": round(time.perf_counter() - started, 3),
+        "images_per_second": trained.reports[-1].images_per_second,
     }
-    close_run(folder, document)
-    return Adapted(chosen, adapted, document)
-
-
-def _finished(backbone: Backbone, folder: Path) -> Adapted:
-    """Return what an earlier, finished run left."""
-    document = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    adapted = dataclasses.replace(load_backbone(folder / "adapted.safetensors"), name=str(folder))
-    return Adapted(adapted if document["kept"] == "adapted" else backbone, adapted, document)
-
-
-def _adapted(backbone: Backbone, network: Any, folder: Path) -> Backbone:
-    reset_classifier(network, 0)
-    module = network.eval()
-    key = digest(backbone.architecture, backbone.arguments, module)
-    return dataclasses.replace(backbone, name=str(folder), module=module, digest=key)
-
-
-def _look(setting: Setting, backbone: Backbone) -> tuple[Look, npt.NDArray[np.float32]]:
-    split, rng = setting.split, np.random.default_rng(setting.seed)
-    probed = np.sort(rng.permutation(split.pool)[:PROBED])
-    probe = bool(len(split.train) and len(split.val))
-    needed = np.concatenate([probed, split.train, split.val]) if probe else probed
-    features = setting.features(backbone, needed)
-    x = np.asarray(features.x[probed])
-    scores = _probe(setting, features.x, features.y) if probe else {}
-    look = Look(feature_std(x), rankme(x), scores.get("accuracy"), scores.get("log_loss"))
-    return look, x
-
-
-def _probe(setting: Setting, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> dict[str, float]:
-    split, n_classes = setting.split, len(setting.images.classes)
-    fitted = SCORES["knn"](
-        x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed
-    )
-    return measure(fitted.predict_proba(x[split.val]), y[split.val], n_classes=n_classes)
-
-
-def feature_std(x: npt.NDArray[np.float32]) -> float:
-    """Return the mean per-dimension standard deviation of unit-length features ``(n, d)``, times sqrt(d)."""
-    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    return float(unit.std(0).mean() * np.sqrt(x.shape[1]))
-
-
-def rankme(x: npt.NDArray[np.float32]) -> float:
-    """Return RankMe of features ``(n, d)``: exp of the entropy of the singular values' shares, uncentred."""
-    values = np.linalg.svd(x.astype(np.float64), compute_uv=False)
-    shares = values / max(values.sum(), 1e-12) + 1e-7
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def neighbour_overlap(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], k: int = NEIGHBOURS) -> float:
-    """Return the mean share of each image's k nearest neighbours (cosine) that two models have in common, in [0, 1]."""
-    k = min(k, len(a) - 1)
-    ours, theirs = _neighbours(a, k), _neighbours(b, k)
-    shared = [len(np.intersect1d(p, q)) for p, q in zip(ours, theirs, strict=True)]
-    return float(np.mean(shared) / k)
-
-
-def _neighbours(x: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    similarity = unit @ unit.T
-    np.fill_diagonal(similarity, -np.inf)
-    return np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-
-
-def verdict(before: Look, after: Look) -> tuple[str, str]:
-    """Return which model is kept, ``adapted`` or ``start``, and why in one sentence."""
-    if after.feature_std < COLLAPSED * before.feature_std:
-        return (
-            "start",
-            f"features collapsed: their spread fell from {before.feature_std:.3f} to {after.feature_std:.3f}",
-        )
-    if before.knn_log_loss is None or after.knn_log_loss is None:
-        return "adapted", "there are no labels to probe with, and the features did not collapse"
-    accuracy = f"accuracy {before.knn_accuracy:.3f} -> {after.knn_accuracy:.3f}"
-    change = f"kNN on held-out images: {accuracy}, log loss {before.knn_log_loss:.3f} -> {after.knn_log_loss:.3f}"
-    if (after.knn_accuracy, -after.knn_log_loss) < (before.knn_accuracy, -before.knn_log_loss):
-        return "start", f"adaptation did not help; {change}"
-    return "adapted", change

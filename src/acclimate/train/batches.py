@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -97,12 +97,30 @@ def logits(
     module: nn.Module, batches: Batches, images: Indices, *, precision: Precision, device: str
 ) -> npt.NDArray[np.float32]:
     """Return the logits ``(m, C)`` of some images in evaluation; leaves every module's mode as it was."""
+    return _evaluated(module, module, batches, images, precision, device)
+
+
+def embed(
+    network: nn.Module, batches: Batches, images: Indices, *, precision: Precision, device: str
+) -> npt.NDArray[np.float32]:
+    """Return pooled features ``(m, d)`` of some images in evaluation; leaves every module's mode as it was."""
+    return _evaluated(lambda x: pooled(network, x), network, batches, images, precision, device)
+
+
+def _evaluated(
+    function: Callable[[Tensor], Tensor],
+    module: nn.Module,
+    batches: Batches,
+    images: Indices,
+    precision: Precision,
+    device: str,
+) -> npt.NDArray[np.float32]:
     modes = {m: m.training for m in module.modules()}
     module.eval()
     parts = []
     with torch.inference_mode(), autocast(precision, device):
         for chunk in _chunks(images):
-            parts.append(module(batches.plain(chunk)).float().cpu())
+            parts.append(function(batches.plain(chunk)).float().cpu())
     for m, mode in modes.items():
         m.training = mode
     out: npt.NDArray[np.float32] = torch.cat(parts).numpy()

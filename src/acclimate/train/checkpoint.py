@@ -21,17 +21,18 @@ FILE = "checkpoint.pt"
 
 @dataclass
 class Best:
-    """The best validation so far in a stage.
+    """The best evaluation so far in a stage.
 
     Attributes
     ----------
-    log_loss, step
-        Of the best evaluation; infinity and 0 before the first.
+    value, step
+        Of the best evaluation, smaller is better: validation log loss, or what a watch says; infinity and 0 before the
+        first.
     state
         The network's state there; None where no evaluation has been made.
     """
 
-    log_loss: float = float("inf")
+    value: float = float("inf")
     step: int = 0
     state: dict[str, Tensor] | None = None
 
@@ -54,6 +55,8 @@ class Position:
         Reports of the stages that are done.
     network, extra, optimizer
         State dicts; empty before the first step of a run.
+    last
+        The network at the end of a stage that was watched, before its best step came back.
     """
 
     identity: str
@@ -67,6 +70,7 @@ class Position:
     extra: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
+    last: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save_position(folder: Path, position: Position) -> None:

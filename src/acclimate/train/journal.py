@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -68,6 +69,7 @@ class Meter:
         self.images, self.waited = 0, 0.0
         self.started = self._last = time.perf_counter()
         self._last_images, self._last_waited = 0, 0.0
+        self._shown = ""
 
     @property
     def seconds(self) -> float:
@@ -80,12 +82,13 @@ class Meter:
         self.waited += waited
         self._bar.update(self._task, advance=1)
 
-    def reading(self) -> dict[str, Value]:
-        """Return images/s and the share of time waiting for data since the last reading, and show them."""
+    def reading(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return images/s and the share of time waiting for data since the last reading; show them and ``values``."""
         now = time.perf_counter()
         span = max(now - self._last, 1e-9)
         speed = (self.images - self._last_images) / span
         share = (self.waited - self._last_waited) / span
         self._last, self._last_images, self._last_waited = now, self.images, self.waited
-        self._bar.update(self._task, status=f"{speed:.0f} images/s, {share:.0%} data")
+        self._shown = ", ".join(f"{name} {value}" for name, value in values.items()) or self._shown
+        self._bar.update(self._task, status=f"{speed:.0f} images/s, {share:.0%} data  {self._shown}")
         return {"images_per_second": round(speed, 2), "data_wait": round(share, 4)}

@@ -12,10 +12,11 @@ from acclimate.recipe import Stage
 from acclimate.scope import is_norm
 
 
-def build_optimizer(network: nn.Module, extra: nn.ModuleDict, stage: Stage) -> torch.optim.Optimizer:
-    """Return AdamW or SGD over everything that requires a gradient, in groups that carry their ``scale`` of the rate.
+def build_optimizer(network: nn.Module, extra: nn.ModuleDict, stage: Stage) -> torch.optim.Optimizer | None:
+    """Return the optimizer of all that requires a gradient, in groups that carry their ``scale`` of the rate.
 
-    Weight decay spares biases and normalisation layers, as He et al. 2019 (section 3.1) recommend.
+    Weight decay spares biases and normalisation layers, as He et al. 2019 (section 3.1) recommend. None where nothing
+    requires a gradient.
     """
     head = classifier_names(network)
     new = [p for name, p in network.named_parameters() if name in head] + list(extra.parameters())
@@ -30,6 +31,13 @@ def build_optimizer(network: nn.Module, extra: nn.ModuleDict, stage: Stage) -> t
             decay = stage.weight_decay if decays else 0.0
             if chosen:
                 groups.append({"params": chosen, "scale": scale, "weight_decay": decay})
+    if not groups:
+        return None
+    if stage.optimizer == "lars":
+        from lightly.utils.lars import LARS
+
+        lars: torch.optim.Optimizer = LARS(groups, lr=stage.lr, momentum=0.9)
+        return lars
     fused = next(network.parameters()).device.type in ("cpu", "cuda")
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=stage.lr, momentum=0.9, nesterov=True, fused=fused)
@@ -44,7 +52,7 @@ def _without_decay(module: nn.Module) -> set[int]:
     return found
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer | None, rate: float) -> None:
     """Set the learning rate of every group to ``rate`` times its own scale."""
-    for group in optimizer.param_groups:
+    for group in optimizer.param_groups if optimizer else ():
         group["lr"] = rate * group["scale"]

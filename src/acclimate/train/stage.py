@@ -22,14 +22,17 @@ from acclimate.errors import Interrupted, TrainingError
 from acclimate.objectives import Objective
 from acclimate.recipe import Stage
 from acclimate.schedule import batch_indices, learning_rate, step_seed, steps_per_epoch
-from acclimate.scope import set_mode
-from acclimate.train.batches import Batches, Indices, logits
+from acclimate.scope import parse_scope, set_mode
+from acclimate.train.anchor import Anchor
+from acclimate.train.batches import Batches, Indices, embed, logits
 from acclimate.train.checkpoint import Best, Position, save_position
 from acclimate.train.journal import Journal, Meter
 from acclimate.train.optimizer import set_rate
+from acclimate.train.watch import Watch
 
 CHECK_EVERY = 10  # steps between looks at the loss on an accelerator, where each look waits for the device
 EVALUATIONS = 50  # at most, on validation, in one stage
+LOOKS = 10  # of a watch, after the one at the start
 LOG_POINTS = 60  # lines in metrics.jsonl for each stage, beside those of the evaluations
 
 
@@ -54,6 +57,8 @@ class StageRun:
         Training images, and every image's label.
     val
         Labelled images held out for the choice of the best step; may be empty.
+    anchor, watch
+        What pulls towards the start, and who looks on; None where nobody does.
     """
 
     stage: Stage
@@ -62,7 +67,7 @@ class StageRun:
     network: nn.Module
     objective: Objective
     extra: nn.ModuleDict
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None
     batches: Batches
     images: Indices
     labels: Tensor
@@ -72,6 +77,13 @@ class StageRun:
     seed: int
     folder: Path
     checkpoint_seconds: float
+    anchor: Anchor | None = None
+    watch: Watch | None = None
+
+    def __post_init__(self) -> None:
+        self._learning = [p for p in self.network.parameters() if p.requires_grad]
+        self._warming = False
+        self._stopped = ""
 
     @property
     def per_epoch(self) -> int:
@@ -89,7 +101,11 @@ class StageRun:
         meter = journal.stage(title, steps=self.steps, done=position.step)
         before = position.seconds, position.images
         saved = time.perf_counter()
-        set_mode(self.network, bn_stats=self.stage.bn_stats)
+        self._set_mode()
+        if not position.step:
+            self._log_start(position, meter, journal)
+        elif self.watch is not None and self._is_evaluated(position.step):
+            self._look(position.step)  # a run that was killed after a look learns again whether it had to stop
         with _stop_on_interrupt() as stop:
             while position.step < self.steps and not self._exhausted(position):
                 done = self.do_step(position.step)
@@ -105,15 +121,20 @@ class StageRun:
                         f"stopped at step {position.step} of {self.steps} of stage {self.index + 1}; nothing is "
                         f"lost. Give the same command again to go on (run folder: '{self.folder}')"
                     )
+        if self.watch is not None:
+            position.last = {name: tensor.cpu().clone() for name, tensor in self.network.state_dict().items()}
         if position.best.state is not None:
             self.network.load_state_dict(position.best.state)
         return position
+
+    def _set_mode(self) -> None:
+        set_mode(self.network, bn_stats=self.stage.bn_stats, statistics=parse_scope(self.stage.scope).statistics)
 
     def save(self, position: Position, journal: Journal) -> None:
         """Write a checkpoint of this very moment."""
         position.network = self.network.state_dict()
         position.extra = self.extra.state_dict()
-        position.optimizer = self.optimizer.state_dict()
+        position.optimizer = self.optimizer.state_dict() if self.optimizer else {}
         position.journal = journal.position
         save_position(self.folder, position)
 
@@ -121,13 +142,14 @@ class StageRun:
         """Put network, heads and optimizer where the checkpoint left them."""
         self.network.load_state_dict(position.network)
         self.extra.load_state_dict(position.extra)
-        self.optimizer.load_state_dict(position.optimizer)
+        if self.optimizer:
+            self.optimizer.load_state_dict(position.optimizer)
 
     def do_step(self, step: int) -> Done:
         """Do optimizer step number ``step`` (0-based) and say what it took."""
         stage = self.stage
-        rate = learning_rate(step, self.steps, base=stage.lr, warmup=math.ceil(stage.warmup * self.steps))
-        set_rate(self.optimizer, rate)
+        self._warm_heads(step < stage.head_steps)
+        set_rate(self.optimizer, self._rate(step))
         losses, seen, waited = [], 0, 0.0
         for part in range(stage.accumulate):
             began = time.perf_counter()
@@ -139,15 +161,33 @@ class StageRun:
             losses.append(self._backward(views, chosen, seed))
             seen += len(chosen)
         loss = self._checked(torch.stack(losses).sum(), step)
-        if stage.clip:
-            self.fabric.clip_gradients(self._trained(), self.optimizer, max_norm=stage.clip, error_if_nonfinite=False)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        if self.optimizer:
+            self._update(self.optimizer)
         self.objective.after_step((step + 1) / self.steps)
         return Done(loss, seen, waited)
 
-    def _trained(self) -> nn.ModuleList:
-        return nn.ModuleList([self.network, self.extra])
+    def _rate(self, step: int) -> float:
+        """Return the full rate while the heads warm up, then the schedule over what is left."""
+        if step < self.stage.head_steps:
+            return self.stage.lr
+        left, step = self.steps - self.stage.head_steps, step - self.stage.head_steps
+        return learning_rate(step, left, base=self.stage.lr, warmup=math.ceil(self.stage.warmup * left))
+
+    def _warm_heads(self, warming: bool) -> None:
+        """Freeze the backbone, or let go of it: a random head's first gradients would wreck what it learned before."""
+        if warming == self._warming:
+            return
+        for parameter in self._learning:
+            parameter.requires_grad_(not warming)
+        self._set_mode()
+        self._warming = warming
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.stage.clip:
+            trained = nn.ModuleList([self.network, self.extra])
+            self.fabric.clip_gradients(trained, optimizer, max_norm=self.stage.clip, error_if_nonfinite=False)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     def _backward(self, views: list[Tensor], chosen: Indices, seed: int) -> Tensor:
         """Add one batch's gradients. Dropout draws from torch's global generator: it is lent a seed, then restored."""
@@ -156,8 +196,12 @@ class StageRun:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             with self.fabric.autocast():
-                loss = self.objective.loss(views, labels) / self.stage.accumulate
-        self.fabric.backward(loss)
+                loss = self.objective.loss(views, labels)
+                if self.anchor is not None and not self._warming:
+                    loss = loss + self.anchor.penalty(views[0])
+                loss = loss / self.stage.accumulate
+        if not self.objective.gradient_free:
+            self.fabric.backward(loss)
         return loss.detach()
 
     def _checked(self, loss: Tensor, step: int) -> float | None:
@@ -165,7 +209,7 @@ class StageRun:
             return None
         value = float(loss)
         if not math.isfinite(value):
-            rate = self.optimizer.param_groups[0]["lr"]
+            rate = self._rate(step)
             raise TrainingError(
                 f"the loss is {value} at step {step} of stage {self.index + 1} ({self.stage.objective}), learning rate "
                 f"{rate:.2g}; expected a finite number. Lower 'lr' of that stage, or set 'clip'"
@@ -180,32 +224,60 @@ class StageRun:
             "step": step,
             "epoch": round(step / self.per_epoch, 4),
             "loss": loss,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self._rate(step - 1),
         }
-        evaluates = self.stage.needs_labels and len(self.val) and self._is_evaluated(step)
-        if evaluates:
-            line |= self._evaluate(position)
+        evaluates = self._is_evaluated(step) and (len(self.val) or self.watch is not None)
+        values = self._evaluate(position) if evaluates else {}
         if evaluates or step % max(1, self.steps // LOG_POINTS) == 0:
-            journal.write(line | meter.reading())
+            journal.write(line | values | meter.reading(values))
+
+    def _log_start(self, position: Position, meter: Meter, journal: Journal) -> None:
+        """Look before the first step, where somebody watches: what comes later is held against it."""
+        if self.watch is not None:
+            line: dict[str, float | int | str | None] = {"stage": self.index, "step": 0, "epoch": 0.0, "loss": None}
+            values = self._evaluate(position)
+            journal.write(line | {"lr": self._rate(0)} | values | meter.reading(values))
 
     def _is_evaluated(self, step: int) -> bool:
         """At the end of each epoch, but at most ``EVALUATIONS`` times: an epoch of few labels is a step or two."""
-        every = max(self.per_epoch, math.ceil(self.steps / EVALUATIONS))
+        if self.watch is not None:
+            every = math.ceil(self.steps / LOOKS)
+        else:
+            every = max(self.per_epoch, math.ceil(self.steps / EVALUATIONS))
         return step % every == 0 or step == self.steps
 
     def _evaluate(self, position: Position) -> dict[str, float | int | str | None]:
-        device = self.fabric.device.type
-        scores = logits(self.module, self.batches, self.val, precision=self.precision, device=device)
+        """Measure the network as it stands and keep it if it is the best so far."""
+        values, value = self._look(position.step) if self.watch is not None else self._validate()
+        if value < position.best.value:
+            state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+            position.best = Best(value, position.step, state)
+        return values
+
+    def _look(self, step: int) -> tuple[dict[str, float | int | str | None], float]:
+        assert self.watch is not None
+        look = self.watch.look(
+            lambda images: embed(self.network, self.batches, images, precision=self.precision, device=self.device), step
+        )
+        self._stopped = look.stop
+        return {**look.values}, look.value
+
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return self.fabric.device.type
+
+    def _validate(self) -> tuple[dict[str, float | int | str | None], float]:
+        scores = logits(self.module, self.batches, self.val, precision=self.precision, device=self.device)
         truth = self.labels[torch.from_numpy(self.val)]
         log_loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(scores).double(), truth))
         accuracy = float(np.mean(scores.argmax(1) == truth.numpy()))
-        if log_loss < position.best.log_loss:
-            state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-            position.best = Best(log_loss, position.step, state)
-        return {"val_log_loss": log_loss, "val_accuracy": accuracy}
+        return {"val_log_loss": log_loss, "val_accuracy": accuracy}, log_loss
 
     def _exhausted(self, position: Position) -> bool:
-        """Whether validation has not improved for ``patience`` epochs."""
+        """Whether a watch has stopped the stage, or validation has not improved for ``patience`` epochs."""
+        if self._stopped:
+            return True
         if not self.stage.patience or position.best.state is None:
             return False
         waited = position.step - position.best.step

@@ -12,6 +12,7 @@ _HOMES = {
     "Options": "options",
     "adapt": "runs",
     "check": "light",
+    "curve": "prove",
     "embed": "data",
     "export": "runs",
     "models": "light",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acclimate import __version__
+from acclimate.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,27 @@ class Options:
     cache: Path | None = None
     skip_bad: bool = False
     quiet: bool = False
+
+
+def read_settings(pairs: Sequence[str]) -> dict[str, bool | int | float | str]:
+    """Read settings written as ``NAME=VALUE``; numbers, ``true`` and ``false`` are what they say, the rest is text.
+
+    Raises
+    ------
+    InputError
+        For a pair without ``=``.
+    """
+    out: dict[str, bool | int | float | str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"got --set '{pair}'; expected NAME=VALUE, such as head_steps=0")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        out[name.strip()] = value if isinstance(value, bool | int | float | str) else text
+    return out
 
 
 def document(command: str, options: Options, seconds: float, device: str) -> dict[str, Any]:

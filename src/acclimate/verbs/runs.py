@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from acclimate import adaptation
+from acclimate.automatic import Choice, choose, situation
 from acclimate.backbones import Backbone, choose_device, load_backbone
 from acclimate.classifier import Classifier, export_onnx, export_timm, predictions_csv
-from acclimate.errors import InputError, ScopeError, unknown
+from acclimate.errors import InputError, unknown
 from acclimate.images import require_classes
-from acclimate.objectives import OBJECTIVES
 from acclimate.protocols import RUN, Setting, job_of, run_recipe
-from acclimate.recipe import Recipe, load_recipe, parse_recipe
-from acclimate.scope import parse_scope
+from acclimate.recipe import Recipe, load_recipe
 from acclimate.select import safe_name
 from acclimate.store import write_atomic
 from acclimate.train import plan
@@ -41,7 +43,7 @@ def tune(
     Parameters
     ----------
     recipe
-        A name (``linear, bn, bn-paper, finetune, staged, adapt``) or a TOML file.
+        A name (``linear, bn, bn-paper, finetune, staged, ssda``) or a TOML file.
     labels
         Keep only so many labels: images a class (``10``) or a share (``25%``).
     dry_run
@@ -79,46 +81,75 @@ def adapt(
     *,
     model: str,
     method: str = "byol",
-    scope: str = "all",
-    steps: int = 300,
-    batch: int = 128,
-    lr: float = 0.001,
+    scope: str | None = None,
+    domain: str = "natural",
+    steps: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    settings: Mapping[str, bool | int | float | str] | None = None,
+    ignore_labels: bool = False,
     out: str | Path | None = None,
     dry_run: bool = False,
     options: Options | None = None,
 ) -> dict[str, Any]:
     """Continue a pretrained model on images without labels; leave a run folder with the weights that are kept.
 
-    The pool is every training image and every unlabelled one, never validation or test.
+    The pool is every training image and every unlabelled one, never validation or test, and without their
+    near-duplicates. What is left open is chosen by ``acclimate.automatic``; the document says what and why.
+
+    Parameters
+    ----------
+    method
+        A name in ``OBJECTIVES`` that needs no labels.
+    scope
+        What trains; default ``all``, for ``norm-stats`` ``stats``.
+    domain
+        ``natural, microscopy, aerial, document, xray``: symmetries of the images and how much colours may change.
+    settings
+        Other settings of the stage (``head_steps``, ``l2_sp``, ``strength``) or of the method (``ema``).
+    ignore_labels
+        Leave labels alone: no kNN probe, so that only a collapse can bring the start model back.
     """
     started, options = time.perf_counter(), options or Options()
-    stage = {
-        "objective": method,
-        "scope": scope,
-        "steps": steps,
-        "batch": batch,
-        "lr": lr,
-        "backbone_lr": 0.3,
-        "weight_decay": 1e-4,
-    }
-    methods = [name for name, (objective, _) in OBJECTIVES.items() if not objective.needs_labels]
-    if method not in methods:
-        raise InputError(unknown("method", method, methods))
-    if parse_scope(scope).head_only:
-        raise ScopeError(f"got scope '{scope}', the classifier alone, which adaptation does not have; expected 'all'")
-    recipe = parse_recipe({"name": f"adapt-{method}", "stages": [stage]}, where="of 'adapt'")
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
     setting = setting_for(images, options)
+    if ignore_labels:
+        none = setting.split.train[:0]
+        setting = dataclasses.replace(setting, split=dataclasses.replace(setting.split, train=none, val=none))
+    given = {name: value for name, value in (("steps", steps), ("batch", batch), ("lr", lr)) if value is not None}
+    module, size = backbone.module, backbone.preprocess.size
+    seen = situation(module, size, pool=len(setting.split.pool), device=choose_device(options.device))
+    choice = choose(method, seen, scope=scope, domain=domain, given={**given, **(settings or {})})
+    choices = {name: {"value": _value(choice, name), "why": why} for name, why in choice.reasons.items()}
     if dry_run:
-        return _dry("adapt", started, options, setting, backbone, recipe)
-    plan(job_of(setting, backbone, recipe))
+        return {**_dry("adapt", started, options, setting, backbone, choice.recipe), "choices": choices}
+    plan(job_of(setting, backbone, choice.recipe))
+    _say(choices, setting, options)
     folder = fresh_folder(
-        Path(out) if out else None, f"runs/{safe_name(f'{images.name}-{backbone.name}-{recipe.name}')}"
+        Path(out) if out else None, f"runs/{safe_name(f'{images.name}-{backbone.name}-{choice.recipe.name}')}"
     )
-    written = adaptation.adapt(setting, backbone, recipe, folder).document
+    written = adaptation.adapt(setting, backbone, choice.recipe, folder).document
     head = document("adapt", options, time.perf_counter() - started, written["device"])
-    return {**written, **head, "images": counts(images, setting.split)}
+    return {**written, **head, "images": {**counts(images, setting.split), **written["images"]}, "choices": choices}
+
+
+def _value(choice: Choice, name: str) -> Any:
+    stage = choice.recipe.stages[0]
+    return stage.options.get(name, getattr(stage, name, None))
+
+
+def _say(choices: Mapping[str, Mapping[str, Any]], setting: Setting, options: Options) -> None:
+    """Print the choices on stderr before the work begins, and what labels are used for."""
+    if options.quiet:
+        return
+    lines = [f"  {name} = {choice['value']}  ({choice['why']})" for name, choice in choices.items()]
+    labelled = len(setting.split.train)
+    if labelled:
+        lines.append(
+            f"{labelled} labels serve a kNN probe that watches the run, and nothing else; --ignore-labels: none"
+        )
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _dry(

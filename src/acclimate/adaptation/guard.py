@@ -1,0 +1,147 @@
+"""The guard of an adaptation: it looks on, stops what goes wrong, and says which step was the best.
+
+A look compares the features of the moment with those of the start model, on the same images: spread and rank, which
+fall when features collapse, neighbours in common, and with labels a kNN probe. The labelled images are halved as the
+split halves them, into training and validation part, and each half is asked against the other: every labelled image is
+a held-out one, and groups that the split keeps together never vouch for each other.
+
+The guard keeps nothing from look to look, so that a resumed run sees what an unbroken one sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acclimate.adaptation.monitors import (
+    NEIGHBOURS,
+    Features,
+    Labels,
+    agreement,
+    feature_std,
+    neighbour_overlap,
+    rankme,
+)
+from acclimate.backbones import Backbone
+from acclimate.protocols import Setting
+from acclimate.train import Embed, Look
+
+POOLED = 512  # pool images that the label-free monitors look at
+LABELLED = 512  # images of each labelled part that the probe looks at
+COLLAPSED = 0.1  # share of the start model's spread or rank below which features count as collapsed
+FALLEN = 3.0  # standard errors below the start model at which a falling probe ends the run
+PATIENCE = 0.3  # share of the steps before which a fall may be a transient
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the guard's images look like under one model; ``agreement`` is empty without labels."""
+
+    feature_std: float
+    rankme: float
+    agreement: Features
+    pool: Features
+
+
+class Guard:
+    """Looks on for one adaptation.
+
+    Parameters
+    ----------
+    backbone
+        The start model, which everything is held against.
+    steps
+        Of the stage that is watched.
+    """
+
+    def __init__(self, setting: Setting, backbone: Backbone, *, steps: int) -> None:
+        split, rng = setting.split, np.random.default_rng(setting.seed)
+        self.steps, self.labels = steps, setting.images.labels
+        self.pool = _some(split.pool, POOLED, rng)
+        labelled = len(split.train) and len(split.val)
+        none = split.train[:0]
+        self.parts = [_some(part, LABELLED, rng) if labelled else none for part in (split.train, split.val)]
+        self.images = np.unique(np.concatenate([self.pool, *self.parts]))
+        self.start = self.see(np.asarray(setting.features(backbone, self.images).x[self.images]))
+
+    def look(self, embed: Embed, step: int) -> Look:
+        """Look at the network of this moment."""
+        return self.judge(self.see(embed(self.images)), step)
+
+    def see(self, x: Features) -> Seen:
+        """Return the monitors of features ``(m, d)`` of the guard's images."""
+        at = {int(image): row for row, image in enumerate(self.images)}
+        pool, train, val = (x[[at[int(i)] for i in part]] for part in (self.pool, *self.parts))
+        asked = self._probe(train, val) if len(train) else x[:0, 0]
+        return Seen(feature_std(pool), rankme(pool), asked, pool)
+
+    def _probe(self, train: Features, val: Features) -> Features:
+        y_train, y_val = (self.labels[part] for part in self.parts)
+        return np.concatenate(
+            [
+                agreement(train, y_train, val, y_val, _neighbourhood(y_train)),
+                agreement(val, y_val, train, y_train, _neighbourhood(y_val)),
+            ]
+        )
+
+    def judge(self, now: Seen, step: int) -> Look:
+        """Return the look at a model: smaller values are better, 0 is the start model's.
+
+        Without labels nothing tells which of two models is better, so the later one is taken, unless it collapsed.
+        """
+        gain, error = self.gain(now)
+        values: dict[str, float | None] = {
+            "feature_std": round(now.feature_std, 4),
+            "rankme": round(now.rankme, 2),
+            "neighbour_overlap": round(neighbour_overlap(self.start.pool, now.pool), 4),
+        }
+        if len(now.agreement):
+            values |= {"knn_agreement": round(float(self._balanced(now.agreement)), 4), "knn_gain": round(gain, 4)}
+        if lost := self.collapse(now):
+            return Look(values, float("inf"), lost)
+        fell = len(now.agreement) and gain < -FALLEN * error and step >= PATIENCE * self.steps
+        stop = f"the kNN probe fell by {-gain:.3f} below the start model, {FALLEN:.0f} standard errors" if fell else ""
+        return Look(values, -gain if len(now.agreement) else -float(step), stop)
+
+    def collapse(self, now: Seen) -> str:
+        """Return in words whether features collapsed; empty: they did not."""
+        for name, before, after in (
+            ("spread", self.start.feature_std, now.feature_std),
+            ("effective rank", self.start.rankme, now.rankme),
+        ):
+            if after < COLLAPSED * before:
+                return f"features collapsed: their {name} fell from {before:.3f} to {after:.3f}"
+        return ""
+
+    def gain(self, now: Seen) -> tuple[float, float]:
+        """Return how much more the neighbours agree than under the start model, and its standard error.
+
+        Both count every class equally, and are paired over images; 0, 0 without labels.
+        """
+        if not len(now.agreement):
+            return 0.0, 0.0
+        change = now.agreement - self.start.agreement
+        weights = self._weights()
+        mean = float((weights * change).sum())
+        return mean, float(np.sqrt((weights**2 * (change - mean) ** 2).sum()))
+
+    def _balanced(self, values: Features) -> float:
+        return float((self._weights() * values).sum())
+
+    def _weights(self) -> Features:
+        """Return one weight for each asked image; those of a class sum to 1 / C."""
+        asked = np.concatenate([self.labels[self.parts[1]], self.labels[self.parts[0]]])
+        counts = np.bincount(asked)
+        weights: Features = (1 / (counts[asked] * np.count_nonzero(counts))).astype(np.float32)
+        return weights
+
+
+def _some(indices: Labels, most: int, rng: np.random.Generator) -> Labels:
+    return np.sort(rng.permutation(indices)[:most])
+
+
+def _neighbourhood(labels: Labels) -> int:
+    """Return k for a bank: no more neighbours than a usual class has there, else a perfect model could not agree."""
+    counts = np.bincount(labels)
+    return int(np.clip(np.median(counts[counts > 0]), 1, NEIGHBOURS))

@@ -1,0 +1,72 @@
+"""What can be seen of features without training on them: spread, rank, neighbours, and a kNN probe where labels are."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Features = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+NEIGHBOURS = 10
+
+
+def feature_std(x: Features) -> float:
+    """Return the mean per-dimension standard deviation of unit-length features ``(n, d)``, times sqrt(d).
+
+    About 1 when they spread evenly over the sphere, 0 when they collapsed to a point (Chen and He 2021, section 4.1).
+    """
+    return float(unit(x).std(0).mean() * np.sqrt(x.shape[1]))
+
+
+def rankme(x: Features) -> float:
+    """Return RankMe of features ``(n, d)``: exp of the entropy of the singular values' shares, in [1, min(n, d)].
+
+    Source: Garrido et al. 2023, equation 3; uncentred.
+    """
+    values = np.linalg.svd(x.astype(np.float64), compute_uv=False)
+    shares = values / max(values.sum(), 1e-12) + 1e-7
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def neighbour_overlap(a: Features, b: Features, k: int = NEIGHBOURS) -> float:
+    """Return the mean share of each image's k nearest neighbours (cosine) that two models have in common, in [0, 1]."""
+    k = min(k, len(a) - 1)
+    ours, theirs = _neighbours(a, k), _neighbours(b, k)
+    shared = [len(np.intersect1d(p, q)) for p, q in zip(ours, theirs, strict=True)]
+    return float(np.mean(shared) / k)
+
+
+def _neighbours(x: Features, k: int) -> Labels:
+    similarity = unit(x) @ unit(x).T
+    np.fill_diagonal(similarity, -np.inf)
+    return np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+
+
+def agreement(bank: Features, bank_labels: Labels, x: Features, labels: Labels, k: int = NEIGHBOURS) -> Features:
+    """Return, for each image, the share of its k nearest neighbours in the bank (cosine) that have its label.
+
+    What kNN accuracy thresholds, kept as a number for each image: paired over images it shows smaller changes than
+    accuracy does, and unlike a log loss it does not depend on a temperature.
+
+    Parameters
+    ----------
+    bank, bank_labels
+        ``(m, d)`` and ``(m,)``.
+    x, labels
+        ``(n, d)`` and ``(n,)``; none of these images is in the bank.
+
+    Returns
+    -------
+    ``(n,)``, in [0, 1].
+    """
+    k = min(k, len(bank))
+    nearest = np.argpartition(-(unit(x) @ unit(bank).T), k - 1, axis=1)[:, :k]  # (n, k)
+    share: Features = (bank_labels[nearest] == labels[:, None]).mean(1, dtype=np.float32)
+    return share
+
+
+def unit(x: Features) -> Features:
+    """Return features of length 1."""
+    out: Features = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return out

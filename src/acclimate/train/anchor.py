@@ -1,0 +1,54 @@
+"""The anchor of a stage: pulls towards the network that it started from, so that continuing forgets less.
+
+``l2_sp``    (alpha / 2) ||w - w0||^2 over the pretrained parameters that train (L2-SP; Li, Grandvalet and Davoine 2018,
+             arXiv 1802.01483, equation 3); heads and a new classifier are free.
+``distill``  the mean of 1 - cos(f(x), f0(x)) between pooled features of the first view, both networks in evaluation
+             mode: the features that will be used, not those of the training mode. One forward pass of each more.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acclimate.network import classifier_names, pooled
+
+
+class Anchor:
+    """The start network, frozen, and the distance to it.
+
+    Attributes
+    ----------
+    start
+        Belongs into the checkpoint: a later stage starts from weights that stand nowhere else.
+    """
+
+    def __init__(self, network: nn.Module, *, l2_sp: float, distill: float) -> None:
+        self.network, self.l2_sp, self.distill = network, l2_sp, distill
+        self.start = copy.deepcopy(network).requires_grad_(False).eval()
+        head = classifier_names(network)
+        both = zip(network.named_parameters(), self.start.parameters(), strict=True)
+        self.pairs = [(p, p0) for (name, p), p0 in both if name not in head]
+
+    def penalty(self, view: Tensor) -> Tensor:
+        """Return what is added to a batch's loss; ``view`` is its first view ``(b, 3, h, w)``."""
+        total = torch.zeros((), device=view.device)
+        if self.l2_sp:
+            distances = [(p - p0).square().sum() for p, p0 in self.pairs if p.requires_grad]
+            total = total + 0.5 * self.l2_sp * torch.stack(distances).sum() if distances else total
+        if self.distill:
+            total = total + self.distill * self._forgotten(view)
+        return total
+
+    def _forgotten(self, view: Tensor) -> Tensor:
+        modes = {module: module.training for module in self.network.modules()}
+        self.network.eval()
+        ours = pooled(self.network, view).float()
+        for module, training in modes.items():
+            module.training = training
+        with torch.no_grad():
+            theirs = pooled(self.start, view).float()
+        return (1 - F.cosine_similarity(ours, theirs)).mean()

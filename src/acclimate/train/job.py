@@ -1,0 +1,113 @@
+"""What decides the result of a recipe, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from acclimate.backbones import Backbone, Precision, choose_device, choose_precision
+from acclimate.images import Images, Split
+from acclimate.recipe import Recipe
+from acclimate.store import digest
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides the result of a recipe.
+
+    Attributes
+    ----------
+    split
+        Training, validation and pool indices; the test part is never read in training.
+    """
+
+    backbone: Backbone
+    recipe: Recipe
+    images: Images
+    split: Split
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    cache: Path | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the classifier; 0 where the recipe ends without one."""
+        return len(self.images.classes) if self.recipe.supervised else 0
+
+    def resolved(self) -> tuple[str, Precision]:
+        """Return device and precision as they will be used."""
+        device = choose_device(self.device)
+        return device, choose_precision(self.precision, device)
+
+    def identity(self) -> str:
+        """Return a digest of all that decides the resulting weights, for safe resuming."""
+        parts = (self.split.train, self.split.val, self.split.pool)
+        split = [hash_indices(part) for part in parts]
+        return digest(
+            self.backbone.digest,
+            asdict(self.backbone.preprocess),
+            self.recipe.model_dump(),
+            self.images.fingerprint,
+            split,
+            self.seed,
+            self.resolved(),
+        )
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What one stage was and did.
+
+    Attributes
+    ----------
+    epochs, steps
+        As they were done, not as they were planned.
+    best_step
+        The step whose network the stage ended with; None where nothing was measured on the way.
+    """
+
+    objective: str
+    scope: str
+    trainable: int
+    total: int
+    epochs: float
+    steps: int
+    images: int
+    seconds: float
+    images_per_second: float
+    best_step: int | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of a recipe.
+
+    Attributes
+    ----------
+    network
+        On the CPU, in eval mode; with a classifier unless the recipe has no supervised stage.
+    reports
+        One for each stage.
+    last
+        State of the network at the end of the last watched stage, whichever of its steps was the best; else empty.
+    """
+
+    network: nn.Module
+    reports: tuple[StageReport, ...]
+    device: str
+    precision: Precision
+    last: dict[str, torch.Tensor]
+
+
+def hash_indices(indices: npt.NDArray[np.int64]) -> str:
+    """Return a digest of an index array."""
+    return digest(indices.tolist())
