@@ -1,6 +1,6 @@
 """Does adaptation help, where, and can it harm? Zoo models x real domains x methods, with the guard and without.
 
-    python studies/adaptation.py --data FOLDER --out DIR          run what is missing, then write docs/adaptation.md
+    python studies/adaptation.py --data FOLDER --out DIR          run what is missing, then fill docs/adaptation.md
     python studies/adaptation.py --data FOLDER --out DIR --only eurosat --model zoo:resnet-byol
 
 FOLDER holds the domains below. Every finished run and row in DIR is kept, so that the same command goes on where it was
@@ -30,7 +30,8 @@ from acclimate.proof import measure_curve, plan_curve
 from acclimate.protocols import Setting
 from acclimate.store import safe_name, write_atomic
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "adaptation-results.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "adaptation.md"
+MARKS = ("<!-- results: begin -->", "<!-- results: end -->")
 MODELS = ("zoo:resnet-supervised", "zoo:resnet-byol", "zoo:convnext-byol")
 LABELS, SEEDS = ("5", "20"), 5
 
@@ -135,7 +136,9 @@ def _write_page(out: Path) -> None:
     """Write the page from every result that is there."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
     rows = [row for result in found for row in _rows(result)]
-    write_atomic(PAGE, _page(found, rows))
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    write_atomic(PAGE, f"{before}{MARKS[0]}\n{_page(found, rows)}{MARKS[1]}{after}")
     print(f"{PAGE}: {len(rows)} rows", file=sys.stderr)
 
 
@@ -158,9 +161,7 @@ def _page(found: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
     measured = [row for row in rows if "cannot" not in row]
     worst = {state: _worst(measured, state) for state in ("ended", "kept")}
     lines = [
-        "# Adaptation on real domains: what came out",
-        "",
-        "Written by `python studies/adaptation.py --data FOLDER --out DIR`; do not edit.",
+        "Written by `python studies/adaptation.py --data FOLDER --out DIR`; do not edit between the marks.",
         "",
         "Change of test accuracy against the start model, in points: logistic regression on features, from 5 and 20",
         "labels a class, five draws, 90 % intervals over draws and test images. *Ended* is the last step, *kept* what",

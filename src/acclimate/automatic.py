@@ -23,7 +23,8 @@ Family = Literal["batch-norm", "transformer", "other"]
 Value = bool | int | float | str
 
 SEEN, AT = 230_400, 2_400  # images seen (1,800 steps of 128) at a pool of so many images; grows with its square root
-LEAST, MOST = 20_000, 5_000_000
+LEAST, MOST = 6_400, 5_000_000
+MOST_PASSES = 200
 CPU_FLOPS = 3e14  # what a CPU gets through in one to three hours
 CPU_LEAST_STEPS = 100
 PASSES = 8  # a forward pass costs 1, a backward pass 2: two views through the network, and through its target
@@ -188,6 +189,7 @@ def _few(scope: str | None) -> bool:
 def _steps(seen: Situation, at_once: int, *, few: bool) -> tuple[int, str]:
     """Images seen grow with the root of the pool: fewer passes over more images. Few parameters settle sooner."""
     images = min(MOST, max(LEAST, SEEN * math.sqrt(seen.pool / AT) * (1 / 3 if few else 1)))
+    images = min(images, max(LEAST, MOST_PASSES * seen.pool))
     steps = max(1, round(images / at_once))
     affordable = max(CPU_LEAST_STEPS, round(CPU_FLOPS / (PASSES * max(seen.flops, 1.0) * at_once)))
     if seen.device == "cpu" and affordable < steps:

@@ -194,7 +194,7 @@ def adapt(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; default: by the size of the pool.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step; default: by pool and device.", min=2)] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of the heads; default: by the batch.")] = None,
-    setting: Annotated[
+    settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, as NAME=VALUE: head_steps=0, l2_sp=0.01, ema=0.99. Repeat it."),
     ] = None,
@@ -224,7 +224,7 @@ def adapt(
         steps=steps,
         batch=batch,
         lr=lr,
-        settings=read_settings(setting or []),
+        settings=read_settings(settings or []),
         ignore_labels=ignore_labels,
         out=out,
         dry_run=dry_run,

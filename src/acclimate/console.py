@@ -192,22 +192,26 @@ def _tune(console: Console, document: Document) -> None:
 def _adapt(console: Console, document: Document) -> None:
     console.print(f"[bold]{escape(document['model'])}[/]{_loud(document)} adapted with {escape(document['method'])}")
     _stages(console, document)
-    monitors = document["monitors"]
-    _table(
-        console,
-        [{"look": look, **monitors[look]} for look in ("start", "adapted")],
-        {
-            "look": "",
-            "feature_std": "feature std",
-            "rankme": "RankMe",
-            "knn_accuracy": "kNN accuracy",
-            "knn_log_loss": "kNN log loss",
-        },
-    )
-    console.print(f"Neighbours in common with the start model: {monitors['neighbour_overlap']:.0%}")
-    console.print(f"Kept: [bold]{document['kept']}[/]. {escape(document['reason'])}")
+    console.print(f"Kept: [bold]{document['kept']}[/]. {escape(document['reason'])}", highlight=False)
+    console.print(f"{_monitors(document['monitors'])}. {_pool(document['images'])}", highlight=False)
     run = escape(document["run"])
     console.print(f"Run: {run}. Next: acclimate tune DATA --model {run}")
+
+
+def _monitors(monitors: Document) -> str:
+    before, after = monitors["start"], monitors["adapted"]
+    changes = [
+        f"{title} {before[name]:.{digits}f} -> {after[name]:.{digits}f}"
+        for name, title, digits in (("feature_std", "feature std", 3), ("rankme", "RankMe", 1))
+    ]
+    text = f"{', '.join(changes)}, {monitors['neighbour_overlap']:.0%} of neighbours in common with the start model"
+    return text[:1].upper() + text[1:]
+
+
+def _pool(images: Document) -> str:
+    dropped = images["dropped_twins"]
+    twins = f"{dropped:,} near-duplicate{'' if dropped == 1 else 's'} of held-out images dropped"
+    return f"Pool: {images['pool']:,} images, {twins}"
 
 
 def _score(console: Console, document: Document) -> None:

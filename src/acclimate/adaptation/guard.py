@@ -66,11 +66,15 @@ class Guard:
         self.start = self.see(np.asarray(setting.features(backbone, self.images).x[self.images]))
 
     def look(self, embed: Embed, step: int) -> Look:
-        """Look at the network of this moment."""
-        return self.judge(self.see(embed(self.images)), step)
+        """Look at the network of this moment; features that are not finite are left for the loop to complain of."""
+        x = embed(self.images)
+        if not np.isfinite(x).all():
+            return Look({"feature_std": None, "rankme": None}, float("inf"))
+        return self.judge(self.see(x), step)
 
     def see(self, x: Features) -> Seen:
-        """Return the monitors of features ``(m, d)`` of the guard's images."""
+        """Return the monitors of features ``(m, d)`` of the guard's images; what is not finite counts as zero."""
+        x = np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
         at = {int(image): row for row, image in enumerate(self.images)}
         pool, train, val = (x[[at[int(i)] for i in part]] for part in (self.pool, *self.parts))
         asked = self._probe(train, val) if len(train) else x[:0, 0]

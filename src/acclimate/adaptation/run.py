@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,23 @@ class Adapted:
     document: dict[str, Any]
 
 
-def adapt(setting: Setting, backbone: Backbone, recipe: Recipe, folder: Path) -> Adapted:
+def adapt(
+    setting: Setting,
+    backbone: Backbone,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    choices: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Adapted:
     """Run an unsupervised recipe on the pool under a guard, and keep its best step.
 
     The pool loses its near-duplicates of validation and test images first. The start model comes back when the
     features collapsed, or when at no look the kNN probe on held-out labelled images was above the start model's.
+
+    Parameters
+    ----------
+    choices
+        What was chosen automatically and why, for ``run.json``.
 
     Raises
     ------
@@ -102,6 +115,7 @@ def adapt(setting: Setting, backbone: Backbone, recipe: Recipe, folder: Path) ->
         "images": dict(clean.document),
         "monitors": monitors,
         "looks": _looks(folder),
+        "choices": dict(choices or {}),
         "kept": kept,
         "reason": f"{reason}{_change(monitors)}",
         "seconds": round(time.perf_counter() - started, 3),

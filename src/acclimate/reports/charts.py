@@ -107,10 +107,10 @@ def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
     )
 
 
-def learning(curves: list[Curve], order: list[str], title: str, caption: str, key: str) -> Chart:
+def learning(curves: list[Curve], order: list[str], title: str, caption: str, key: str, steps: str = "step") -> Chart:
     """Draw one line per run over its steps; diamonds mark where a stage begins."""
     traces = [_line(curve, order.index(curve.run)) for curve in curves]
-    return Chart(key, title, caption, figure(traces, layout("step", "")), height=320)
+    return Chart(key, title, caption, figure(traces, layout(steps, "")), height=320)
 
 
 def _line(curve: Curve, i: int) -> Figure:
@@ -132,7 +132,7 @@ def _line(curve: Curve, i: int) -> Figure:
         },
         "hoverinfo": "text",
         "hovertext": [
-            f"{plotly(curve.run)}<br>step {step:,.0f}: {fixed(value, 4)}"
+            f"{plotly(curve.run)}{plotly(curve.note)}<br>step {step:,.0f}: {fixed(value, 4)}"
             + (f"<br>{plotly(curve.marks[step])}" if step in curve.marks else "")
             for step, value in zip(curve.steps, curve.values, strict=True)
         ],

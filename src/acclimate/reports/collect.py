@@ -29,13 +29,25 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything a folder holds that a report can show. Empty parts are empty, never made up."""
+    """Everything a folder holds that a report can show. Empty parts are empty, never made up.
+
+    Attributes
+    ----------
+    curve
+        The folder's own, else the only one below it.
+    tuned
+        The finetuning runs behind that curve. They are not in ``runs``: each is already a point of the curve.
+    elsewhere
+        Folders below with a curve that is not shown, since there are several.
+    """
 
     title: str
     rows: list[Doc] = field(default_factory=list)
     rank: Doc = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     curve: Doc = field(default_factory=dict)
+    tuned: list[Run] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
     map: Doc = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -82,13 +94,16 @@ def collect(folder: Path) -> Found:
         raise DataError(f"cannot report on '{folder}': no such folder; expected a folder that a command wrote")
     unreadable: list[str] = []
     documents = {name: _document(folder / name, folder, unreadable) for name in DOCUMENTS}
-    rows, runs = _walk(folder, unreadable)
+    rows, runs, curves = _walk(folder, unreadable)
+    shown = folder if documents["curve.json"] or len(curves) != 1 else curves[0]
     found = Found(
         title=visible(folder.resolve().name) or "report",
         rows=rows,
         rank=documents["rank.json"],
         runs=runs,
-        curve=documents["curve.json"],
+        curve=_document(shown / "curve.json", folder, []),
+        tuned=_tuned(shown, folder, unreadable),
+        elsewhere=[visible(at.relative_to(folder).as_posix()) for at in curves if at not in (shown, folder)],
         map=documents["map.json"],
         findings=names(documents["findings.json"], "sentences"),
         unreadable=unreadable,
@@ -98,7 +113,7 @@ def collect(folder: Path) -> Found:
 
 
 def _refuse_nothing(found: Found, folder: Path) -> None:
-    if any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings)):
+    if any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings, found.elsewhere)):
         return
     broken = f"; could not read {', '.join(found.unreadable[:5])}" if found.unreadable else ""
     raise DataError(
@@ -107,23 +122,39 @@ def _refuse_nothing(found: Found, folder: Path) -> None:
     )
 
 
-def _walk(folder: Path, unreadable: list[str]) -> tuple[list[Doc], list[Run]]:
+def _walk(folder: Path, unreadable: list[str]) -> tuple[list[Doc], list[Run], list[Path]]:
+    """Return the result rows, the runs, and the folders that `curve` wrote."""
     rows: dict[str, Doc] = {}
     runs: list[Run] = []
+    curves: list[Path] = []
     for here, inside, files in os.walk(folder):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         at = Path(here)
         if words(_document(at / "curve.json", folder, []), "command") == "curve":
             inside[:] = [name for name in inside if name != "runs"]  # dozens of runs, each already a point of the curve
+            curves.append(at)
         if at.name == "rows":
             for name in sorted(files):
                 if name.endswith(".json") and (row := _document(at / name, folder, unreadable)):
                     rows.setdefault(json.dumps(row, sort_keys=True), row)  # merged folders repeat rows
-        elif "run.json" in files and (document := _document(at / "run.json", folder, unreadable)):
-            place = at.relative_to(folder).as_posix()
-            name = visible(folder.resolve().name if place == "." else place)
-            runs.append(Run(name, document, list(_log(at / "metrics.jsonl", folder, unreadable))))
-    return list(rows.values()), runs
+        elif "run.json" in files:
+            runs += _run(at, folder, unreadable)
+    return list(rows.values()), runs, curves
+
+
+def _run(at: Path, folder: Path, unreadable: list[str]) -> Iterator[Run]:
+    if document := _document(at / "run.json", folder, unreadable):
+        place = at.relative_to(folder).as_posix()
+        name = visible(folder.resolve().name if place == "." else place)
+        yield Run(name, document, list(_log(at / "metrics.jsonl", folder, unreadable)))
+
+
+def _tuned(curve: Path, folder: Path, unreadable: list[str]) -> list[Run]:
+    """Return the runs that `curve` left beside its document."""
+    if words(_document(curve / "curve.json", folder, []), "command") != "curve":
+        return []
+    places = sorted(path.parent for path in (curve / "runs").glob("*/run.json"))
+    return [run for at in places for run in _run(at, folder, unreadable)]
 
 
 def _document(path: Path, folder: Path, unreadable: list[str]) -> Doc:

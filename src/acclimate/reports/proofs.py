@@ -5,11 +5,14 @@ from __future__ import annotations
 from acclimate.reports.blocks import Cell, Column, Table, Value
 from acclimate.reports.collect import Doc, part, parts, words
 from acclimate.reports.estimate import mean_interval
-from acclimate.reports.leaderboard import METRICS, group
+from acclimate.reports.leaderboard import METRICS, group, random_start
+from acclimate.reports.tables import RANDOM
 from acclimate.reports.text import fixed, number, signed, span
 
 from . import efficiency
 
+COMPARED = ("log_loss", "macro_f1", "auc", "auc_positive", "accuracy")
+TITLES = {"macro_f1": "Macro F1", "auc": "AUC", "auc_positive": "AUC pos/neg"}
 SAID = {"better": "better", "worse": "worse", "same": "cannot tell", "unknown": "one seed"}
 
 
@@ -62,6 +65,70 @@ def _record(one: Doc) -> dict[str, Value]:
     for metric in ("log_loss", "accuracy"):
         out |= {f"{metric}_{key}": number(part(one, metric).get(key)) for key in ("mean", "low", "high")}
     return out | {key: number(one.get(key)) for key in ("worth", "worth_low", "worth_high")}
+
+
+def side_by_side(curve: Doc) -> Table:
+    """Return every model and training at the largest budget, each metric without and with the mirror image."""
+    metrics = [key for key in COMPARED if key in efficiency.metrics_of(curve)]
+    largest, known = efficiency.label_steps(curve)[-1], efficiency.models(curve)
+    here = [point for point in parts(curve, "points") if words(point, "labels") == largest]
+    groups = group(here, ("training", "model"))
+    order = sorted(groups, key=lambda key: (key[0] != "head", known.index(key[1])))
+    mirrored = any(part(point, "plain") for point in here)
+    hint = "mean over seeds, below it half the width of its 95% interval"
+    columns = [Column("Model")]
+    for metric in metrics:
+        title = TITLES.get(metric, METRICS[metric][0].capitalize())
+        columns.append(Column(title, True, hint))
+        if mirrored:
+            columns.append(
+                Column(f"{title}, TTA", True, f"{METRICS[metric][0]} averaged with the mirror image: {hint}")
+            )
+    rows = [_beside(key, groups[key], metrics, mirrored, key[1] == known[0], curve) for key in order]
+    records = [_averages(key, groups[key], metrics, mirrored) for key in order]
+    caption = f"All models with {efficiency.amount(largest)}, on the test part"
+    caption += ", without and with test-time augmentation (TTA)" if mirrored else ""
+    return Table("models-table", caption, columns, rows, records)
+
+
+def _beside(
+    key: tuple[str, ...], found: list[Doc], metrics: list[str], mirrored: bool, base: bool, curve: Doc
+) -> list[Cell]:
+    how = ", ".join(filter(None, (efficiency.training_words(key[0]), "base" if base else "")))
+    cells = [Cell(key[1], key[1], how, (RANDOM,) if key[1] in _random(curve) else ())]
+    for metric in metrics:
+        cells += [_half_width(values) for values in _views(found, metric, mirrored)]
+    return cells
+
+
+def _random(curve: Doc) -> set[str]:
+    return {words(model, "model") for model in parts(curve, "models") if random_start(model)}
+
+
+def _views(found: list[Doc], metric: str, mirrored: bool) -> list[list[float]]:
+    """Return a metric's values over seeds: without the mirror image, and with it where it was asked for."""
+    shown = [value for point in found if (value := number(point.get(metric))) is not None]
+    if not mirrored:
+        return [shown]
+    return [[value for point in found if (value := number(part(point, "plain").get(metric))) is not None], shown]
+
+
+def _half_width(values: list[float]) -> Cell:
+    if not values:
+        return Cell("–")
+    got = mean_interval(values)
+    return Cell(fixed(got.mean), got.mean, "" if got.high is None else f"±{fixed(got.high - got.mean)}")
+
+
+def _averages(key: tuple[str, ...], found: list[Doc], metrics: list[str], mirrored: bool) -> dict[str, Value]:
+    out: dict[str, Value] = {"model": key[1], "training": key[0], "labels": words(found[0], "labels")}
+    for metric in metrics:
+        views = _views(found, metric, mirrored)
+        for name, values in zip(("plain", "tta") if mirrored else ("plain",), views, strict=True):
+            got = mean_interval(values) if values else None
+            ends = (got.mean, got.low, got.high) if got else (None, None, None)
+            out |= dict(zip((f"{name} {metric}{end}" for end in ("", " low", " high")), ends, strict=True))
+    return out | {"seeds": len(found)}
 
 
 def points(curve: Doc) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from acclimate.reports.collect import Doc, Found, Run, part, parts, words
 from acclimate.reports.estimate import wilson
@@ -11,17 +11,26 @@ from acclimate.reports.text import number, percent
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a learning-curve chart; ``marks`` names the steps at which later stages begin."""
+    """One line of a learning-curve chart; ``marks`` names the steps at which later stages begin.
+
+    ``run`` is what the legend calls it; ``note`` tells apart several lines of one name.
+    """
 
     run: str
     steps: list[float]
     values: list[float]
-    marks: dict[float, str]
+    marks: dict[float, str] = field(default_factory=dict)
+    note: str = ""
 
 
 def finetuned(found: Found) -> list[Run]:
     """Return the runs that end in a classifier: those with validation or test numbers."""
-    return [run for run in found.runs if part(run.document, "val") or part(run.document, "test")]
+    return finetuned_of(found.runs)
+
+
+def finetuned_of(runs: list[Run]) -> list[Run]:
+    """Return those of the runs that end in a classifier."""
+    return [run for run in runs if part(run.document, "val") or part(run.document, "test")]
 
 
 def adapted(found: Found) -> list[Run]:
@@ -35,10 +44,17 @@ def recipe(run: Run) -> str:
     return given or words(run.document, "method") or run.name
 
 
-def labels_of(runs: list[Run]) -> dict[str, str]:
-    """Return a short name for each run: its recipe, and what else tells it apart."""
+def labels_of(runs: list[Run], with_model: bool = False) -> dict[str, str]:
+    """Return a short name for each run: its recipe, and what else tells it apart.
+
+    With ``with_model`` the model is part of every name as soon as there are two: where no column says it.
+    """
     tried: list[list[str]] = [[recipe(run) for run in runs]]
-    for extra in ("model", "labels"):
+    extras = ["model", "labels"]
+    if with_model and len({words(run.document, "model") for run in runs}) > 1:
+        tried = [[_with(recipe(run), words(run.document, "model")) for run in runs]]
+        extras = ["labels"]
+    for extra in extras:
         tried.append([_with(name, words(r.document, extra)) for name, r in zip(tried[-1], runs, strict=True)])
     names: dict[str, str] = {}
     for i, run in enumerate(runs):
@@ -99,11 +115,11 @@ def _stage_of(point: Doc) -> int:
     return int(number(point.get("stage")) or 0)
 
 
-def placed(run: Run) -> list[tuple[float, Doc]]:
-    """Return the log points with steps counted over the whole run."""
+def placed(points: list[Doc]) -> list[tuple[float, Doc]]:
+    """Return log points or looks with steps counted over the whole run."""
     out: list[tuple[float, Doc]] = []
     offset, last, stage = 0.0, 0.0, 0  # each stage counts its steps from zero
-    for point in run.log:
+    for point in points:
         step = number(point.get("step"))
         if step is None:
             continue
@@ -114,18 +130,33 @@ def placed(run: Run) -> list[tuple[float, Doc]]:
     return out
 
 
-def curves(runs: list[Run], key: str, objective: str | None = None) -> list[Curve]:
-    """Return one learning curve per run for one key of the log, of the stages with that objective."""
-    names = labels_of(runs)
+def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | None = None) -> list[Curve]:
+    """Return one learning curve per run for one key of the log, of the stages with that objective.
+
+    ``names`` holds what the legend calls each run, see `labels_of`.
+    """
     made = [_curve(run, names[run.name], key, objective) for run in runs]
     return [curve for curve in made if curve.steps]
+
+
+def final_curve(run: Run, name: str, key: str, note: str = "") -> Curve:
+    """Return the learning curve of a run's last stage alone, its steps counted from that stage's start."""
+    last = max(0, len(parts(run.document, "stages")) - 1)
+    known = [
+        (step, value)
+        for point in run.log
+        if _stage_of(point) == last
+        and (step := number(point.get("step"))) is not None
+        and (value := number(point.get(key))) is not None
+    ]
+    return _thin(Curve(name, [step for step, _ in known], [value for _, value in known], note=note))
 
 
 def _curve(run: Run, name: str, key: str, objective: str | None) -> Curve:
     stages = parts(run.document, "stages")
     steps, values, marks = [], [], {}
     seen: set[int] = set()
-    for step, point in placed(run):
+    for step, point in placed(run.log):
         at = _stage_of(point)
         stage = stages[at] if 0 <= at < len(stages) else {}
         value = number(point.get(key))
@@ -146,7 +177,7 @@ def _thin(curve: Curve, limit: int = 600) -> Curve:
         return curve
     last = len(curve.steps) - 1
     keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
-    return Curve(curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks)
+    return Curve(curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note)
 
 
 def objectives(runs: list[Run]) -> list[str]:

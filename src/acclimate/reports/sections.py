@@ -7,10 +7,16 @@ from acclimate.reports.collect import Doc, Found, Run, names, parts, words
 from acclimate.reports.estimate import spearman
 from acclimate.reports.leaderboard import Board, boards
 
-from . import charts, efficiency, maps, plot, proofs, provenance, runs, summary, tables
+from . import adaptations, charts, efficiency, maps, monitors, plot, proofs, provenance, runs, summary, tables
 
 SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
+MONITORED = (
+    " Feature spread and RankMe fall when features collapse; neighbours in common say how far the model has moved; "
+    "kNN agreement, where there are labels, is the share of an image's nearest neighbours that have its class."
+)
+BEST = "A run keeps its step with the lowest log loss."
+DRAWN = 24  # runs of adaptation with a chart
 VALIDATION = (
     ("val_accuracy", "Validation accuracy", "Higher"),
     ("val_log_loss", "Validation log loss", "Lower"),
@@ -92,20 +98,30 @@ def recipes(found: Found, told: bool) -> list[Section]:
 
 
 def adaptation(found: Found) -> list[Section]:
-    """Return the adaptation runs and what they kept."""
+    """Return the adaptation runs: what their monitors saw, what they kept, and what they ran with."""
     known = runs.adapted(found)
-    note = "Adaptation looks at images without labels; monitors decide whether its weights are kept."
-    return [Section("adaptation", "Adaptation", [note], tables=[tables.adaptations(known)])] if known else []
+    if not known:
+        return []
+    made = [chart for i, run in enumerate(known) if (chart := monitors.chart(run, f"monitors-{i}"))]
+    said = ["Adaptation looks at images without labels; monitors decide whether its weights are kept."]
+    if made:
+        said[0] += MONITORED
+    if len(made) > DRAWN:
+        said.append(f"The first {DRAWN} of {len(made)} runs are drawn; the table has all of them.")
+    shown = [adaptations.outcomes(known), *adaptations.settings(known)]
+    return [Section("adaptation", "Adaptation", said, made[:DRAWN], shown)]
 
 
 def learning(found: Found) -> list[Section]:
     """Return the learning curves: one loss chart per objective, then what validation said."""
     known = [run for run in found.runs if run.log]
-    order = list(runs.labels_of(known).values())
-    made = [chart for i, name in enumerate(runs.objectives(known)) for chart in _loss(known, order, name, i)]
+    names = runs.labels_of(known, with_model=True)
+    order = list(names.values())
+    made = [chart for i, name in enumerate(runs.objectives(known)) for chart in _loss(known, names, name, i)]
     for key, title, better in VALIDATION:
-        if curves := runs.curves(known, key):
+        if curves := runs.curves(known, names, key):
             made.append(charts.learning(curves, order, title, f"{better} is better.", f"curve-{key}"))
+    made += _final_stage(known, names)
     if not made:
         return []
     note = (
@@ -115,10 +131,25 @@ def learning(found: Found) -> list[Section]:
     return [Section("learning", "Learning curves", [note], made, legend=plot.swatches(order, lines=True))]
 
 
-def _loss(known: list[Run], order: list[str], objective: str, i: int) -> list[Chart]:
-    curves = runs.curves(known, "loss", objective)
+def _loss(known: list[Run], names: dict[str, str], objective: str, i: int) -> list[Chart]:
+    curves = runs.curves(known, names, "loss", objective)
     title = f"Training loss, {objective}" if objective else "Training loss"
+    order = list(names.values())
     return [charts.learning(curves, order, title, "Lower is better.", f"curve-loss-{i}")] if curves else []
+
+
+def _final_stage(known: list[Run], names: dict[str, str]) -> list[Chart]:
+    """Return what validation said of the last stages alone; nothing where that would be the same charts again."""
+    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned_of(known)):
+        return []
+    made = []
+    for key, title, better in VALIDATION:
+        curves = [curve for run in known if (curve := runs.final_curve(run, names[run.name], key)).steps]
+        if len(curves) > 1:
+            said = f"The last stage of each run, its steps counted from that stage's start. {better} is better. {BEST}"
+            heading, tag = f"{title}, final stage", f"final-{key}"
+            made.append(charts.learning(curves, list(names.values()), heading, said, tag, "step of the final stage"))
+    return made
 
 
 def label_efficiency(found: Found, told: bool) -> list[Section]:
@@ -132,13 +163,32 @@ def label_efficiency(found: Found, told: bool) -> list[Section]:
     said += summary.gains(found) if told else []
     said.append("Seeds draw other labels; differences are paired by seed, on the same images.")
     said += [f"Note: {note}." for note in names(curve, "notes")]
-    return [Section("labels", "Label efficiency", said, _by_labels(curve, metrics), _curve_tables(curve), legend)]
+    drawn = [*_by_labels(curve, metrics), *_finetuned(found)]
+    return [Section("labels", "Label efficiency", said, drawn, _curve_tables(curve), legend)]
+
+
+def _finetuned(found: Found) -> list[Chart]:
+    """Return the validation curves of the finetuning runs behind a curve, at its largest budget, final stage alone."""
+    order, largest = efficiency.models(found.curve), efficiency.label_steps(found.curve)[-1]
+    known = [r for r in found.tuned if words(r.document, "labels") == largest and words(r.document, "model") in order]
+    made = []
+    for key, title, better in VALIDATION:
+        drawn = [
+            runs.final_curve(run, words(run.document, "model"), key, f", seed {words(run.document, 'seed')}")
+            for run in known
+        ]
+        if drawn := [curve for curve in drawn if curve.steps]:
+            said = f"Full finetuning with {efficiency.amount(largest)}; one line a seed. {better} is better. {BEST}"
+            heading = f"{title}, final stage"
+            made.append(charts.learning(drawn, order, heading, said, f"labels-final-{key}", "step of the final stage"))
+    return made
 
 
 def _curve_tables(curve: Doc) -> list[Table]:
     """Return the curve's own comparisons and points; of a curve that has none, differences over its seeds."""
     if words(curve, "base"):
-        return [*([proofs.comparisons(curve)] if parts(curve, "comparisons") else []), proofs.points(curve)]
+        compared = [proofs.comparisons(curve)] if parts(curve, "comparisons") else []
+        return [*compared, proofs.side_by_side(curve), proofs.points(curve)]
     gained = any(efficiency.gains(curve, metric) for metric in efficiency.metrics_of(curve))
     return [tables.gains(curve)] if gained else []
 

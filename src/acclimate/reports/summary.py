@@ -137,6 +137,11 @@ def warnings(found: Found) -> list[str]:
     if names:
         verb = "is" if len(names) == 1 else "are"
         said.append(f"{joined(names)} {verb} randomly initialised: no pretrained weights stand behind these numbers.")
+    if found.elsewhere:
+        said.append(
+            f"Left out: the label-efficiency curves in {joined(found.elsewhere)}. One page shows one curve; "
+            "make a report of each of these folders."
+        )
     if found.unreadable:
         said.append(f"Left out, because they could not be read: {joined(found.unreadable)}.")
     return said

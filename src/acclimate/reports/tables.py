@@ -129,51 +129,6 @@ def _recipe_record(run: Run, label: str, shown: list[tuple[str, str]]) -> dict[s
     }
 
 
-def adaptations(found: list[Run]) -> Table:
-    """Return the runs of adaptation without labels: what they changed, what each one kept, and why."""
-    columns = [
-        *(Column(title) for title in ("Run", "Model", "Method", "Kept")),
-        Column("Feature spread", True, "about 1 when features use all directions, 0 when collapsed"),
-        Column("RankMe", True, "effective rank of the features"),
-        Column("Time", True),
-        Column("Reason"),
-    ]
-    return Table(
-        key="adapt-table",
-        caption="Adaptation without labels, before and after",
-        columns=columns,
-        rows=[_adapt_row(run) for run in found],
-        records=[_adapt_record(run) for run in found],
-    )
-
-
-def _adapt_row(run: Run) -> list[Cell]:
-    document = run.document
-    model, method = words(document, "model", "–"), words(document, "method") or runs.recipe(run)
-    kept, reason = words(document, "kept"), words(document, "reason")
-    return [
-        Cell(run.name, run.name),
-        Cell(model, model, badges=(RANDOM,) if random_start(document) else ()),
-        Cell(method, method, note=runs.fractions(run)),
-        Cell(kept, kept),
-        _before_after(document, "feature_std", 3),
-        _before_after(document, "rankme", 1),
-        Cell(duration(runs.seconds(run)), runs.seconds(run)),
-        Cell(reason, reason),
-    ]
-
-
-def _before_after(document: Doc, key: str, digits: int) -> Cell:
-    monitors = part(document, "monitors")
-    start, end = (number(part(monitors, side).get(key)) for side in ("start", "adapted"))
-    return Cell("–" if start is None and end is None else f"{fixed(start, digits)} → {fixed(end, digits)}", end)
-
-
-def _adapt_record(run: Run) -> dict[str, Value]:
-    keys = ("model", "method", "scope", "kept", "reason", "steps", "images_per_second", "seconds", "monitors")
-    return {"run": run.name, **flat({key: run.document[key] for key in keys if key in run.document})}
-
-
 def gains(curve: Doc) -> Table:
     """Return every paired difference between the base model and another one, for all metrics."""
     found = [gain for metric in efficiency.metrics_of(curve) for gain in efficiency.gains(curve, metric)]

@@ -11,7 +11,7 @@ from acclimate.backbones import autocast
 from acclimate.network import pooled
 from acclimate.recipe import Stage
 from acclimate.schedule import steps_per_epoch
-from acclimate.scope import freeze, parse_scope, select, set_mode
+from acclimate.scope import freeze, merge, parse_scope, prepare, select, set_mode
 from acclimate.train import Job
 
 TIMED_BATCH = 8
@@ -23,12 +23,15 @@ def forecast(job: Job) -> list[float]:
     network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
     out = []
     for stage in job.recipe.stages:
-        freeze(network, select(network, parse_scope(stage.scope)))
-        set_mode(network, bn_stats=stage.bn_stats)
+        scope = parse_scope(stage.scope)
+        prepare(network, scope)
+        freeze(network, select(network, scope))
+        set_mode(network, bn_stats=stage.bn_stats, statistics=scope.statistics)
         x = torch.randn(TIMED_BATCH, 3, *job.backbone.preprocess.size, device=device)
         with autocast(precision, device):
             per_image = _seconds_per_image(network, x.to(memory_format=torch.channels_last), stage)
         out.append(round(per_image * _images(job, stage), 1))
+        merge(network)
     return out
 
 

@@ -125,13 +125,14 @@ def adapt(
     if dry_run:
         return {**_dry("adapt", started, options, setting, backbone, choice.recipe), "choices": choices}
     plan(job_of(setting, backbone, choice.recipe))
-    _say(choices, setting, options)
     folder = fresh_folder(
         Path(out) if out else None, f"runs/{safe_name(f'{images.name}-{backbone.name}-{choice.recipe.name}')}"
     )
-    written = adaptation.adapt(setting, backbone, choice.recipe, folder).document
+    if not (folder / RUN).is_file():
+        _say(choices, setting, options)
+    written = adaptation.adapt(setting, backbone, choice.recipe, folder, choices=choices).document
     head = document("adapt", options, time.perf_counter() - started, written["device"])
-    return {**written, **head, "images": {**counts(images, setting.split), **written["images"]}, "choices": choices}
+    return {**written, **head, "images": {**counts(images, setting.split), **written["images"]}}
 
 
 def _value(choice: Choice, name: str) -> Any:
