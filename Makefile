@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := src tests benchmarks zoo
+CODE := src tests benchmarks zoo studies
 
 .PHONY: demo test check bench format clean
 

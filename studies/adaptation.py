@@ -66,7 +66,8 @@ def main() -> int:
         images, split = _data(arguments.data, DOMAINS[name], arguments.cache)
         for model in arguments.model or MODELS:
             lines += _study(name, images, split, model, arguments)
-            write_atomic(arguments.out / f"{name}-{safe_name(model)}.json", json.dumps(lines[-1], indent=1))
+            cell = _cell(name, model, arguments.size)
+            write_atomic(arguments.out / f"{cell}.json", json.dumps(lines[-1], indent=1))
     _write_page(arguments.out)
     return 0
 
@@ -79,8 +80,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", choices=list(DOMAINS), help="some domains")
     parser.add_argument("--model", nargs="*", help=f"some models; default {', '.join(MODELS)}")
     parser.add_argument("--method", nargs="*", choices=list(METHODS), help="some ways of adapting")
-    parser.add_argument("--steps", type=int, default=None, help="fewer steps than the automatic ones")
+    parser.add_argument("--steps", type=int, default=None, help="steps of BYOL in the place of the automatic ones")
+    parser.add_argument("--size", type=int, default=None, help="side of the input in pixels; default the model's own")
     return parser.parse_args()
+
+
+def _cell(name: str, model: str, size: int | None) -> str:
+    return safe_name(f"{name}-{model}" + (f"-{size}px" if size else ""))
 
 
 def _data(folder: Path, domain: Domain, cache: Path | None) -> tuple[Images, Split]:
@@ -97,8 +103,8 @@ def _data(folder: Path, domain: Domain, cache: Path | None) -> tuple[Images, Spl
 
 def _study(name: str, images: Images, split: Split, model: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Adapt one model to one domain in every way, and measure start, end and what the guard kept."""
-    folder = arguments.out / f"{name}-{safe_name(model)}"
-    start = load_backbone(model)
+    folder = arguments.out / _cell(name, model, arguments.size)
+    start = load_backbone(model, image_size=arguments.size)
     setting = Setting(images, split, cache=arguments.cache, quiet=True)
     plan = plan_curve(setting, labels=LABELS, seeds=SEEDS, tta="none")
     watched = dataclasses.replace(setting, split=plan.budgets[-1].draw(images, split, 0))
@@ -116,7 +122,7 @@ def _study(name: str, images: Images, split: Split, model: str, arguments: argpa
             models.append(dataclasses.replace(kept, name=f"{title}, kept"))
     curve = measure_curve(plan, models, folder)
     print(f"{name} {model}: {curve['verdict']}", file=sys.stderr, flush=True)
-    return [{"domain": name, "model": model, "runs": runs, "curve": curve}]
+    return [{"domain": name, "model": model, "size": start.preprocess.size[0], "runs": runs, "curve": curve}]
 
 
 def _adapt(
@@ -124,7 +130,7 @@ def _adapt(
 ) -> dict[str, Any]:
     size, pool = start.preprocess.size, len(setting.split.pool)
     seen = situation(start.module, size, pool=pool, device=choose_device("auto"))
-    given = {"steps": steps} if steps and method != "norm-stats" else {}
+    given = {"steps": steps // 3 if scope == "norm" else steps} if steps and method != "norm-stats" else {}
     choice = choose(method, seen, scope=scope, domain=DOMAINS[name].preset, given=given)
     print(f"{folder}: {choice.recipe.stages[0]}", file=sys.stderr, flush=True)
     outcome = adapt(setting, start, choice.recipe, folder)
@@ -146,7 +152,7 @@ def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     changes = {(c["model"], c["labels"]): c["accuracy"] for c in result["curve"]["comparisons"]}
     rows = []
     for title, run in result["runs"].items():
-        row: dict[str, Any] = {"domain": result["domain"], "model": result["model"], "method": title}
+        row: dict[str, Any] = {key: result[key] for key in ("domain", "model", "size")} | {"method": title}
         if "cannot" in run:
             rows.append({**row, "cannot": run["cannot"]})
             continue
@@ -167,23 +173,23 @@ def _page(found: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
         "labels a class, five draws, 90 % intervals over draws and test images. *Ended* is the last step, *kept* what",
         "the guard handed back (the best of its looks, or the start model: then the change is 0).",
         "",
-        "| domain | model | method | steps | ended, 5 | ended, 20 | kept, 5 | kept, 20 | guard |",
-        "|---|---|---|--:|--:|--:|--:|--:|---|",
+        "| domain | model | pixels | method | steps | ended, 5 | ended, 20 | kept, 5 | kept, 20 | guard |",
+        "|---|---|--:|---|--:|--:|--:|--:|--:|---|",
         *(_line(row) for row in rows),
         "",
         f"Worst change of a mean: {worst['ended']} as it ended, {worst['kept']} as the guard kept it.",
         "",
         "Start models, accuracy from 5 and 20 labels a class:",
         "",
-        "| domain | model | 5 | 20 |",
-        "|---|---|--:|--:|",
+        "| domain | model | pixels | 5 | 20 |",
+        "|---|---|--:|--:|--:|",
         *(_start(result) for result in found),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _line(row: dict[str, Any]) -> str:
-    head = f"| {row['domain']} | {row['model']} | {row['method']} |"
+    head = f"| {row['domain']} | {row['model']} | {row['size']} | {row['method']} |"
     if "cannot" in row:
         return f"{head} | | | | | cannot: {row['cannot'].partition(';')[0]} |"
     cells = " | ".join(_change(row, state, labels) for state in ("ended", "kept") for labels in LABELS)
@@ -205,7 +211,8 @@ def _worst(rows: list[dict[str, Any]], state: str) -> str:
 def _start(result: dict[str, Any]) -> str:
     points = [p for p in result["curve"]["points"] if p["model"] == result["model"]]
     means = [float(np.mean([p["accuracy"] for p in points if p["labels"] == labels])) for labels in LABELS]
-    return f"| {result['domain']} | {result['model']} | {' | '.join(f'{100 * mean:.1f}' for mean in means)} |"
+    head = f"| {result['domain']} | {result['model']} | {result['size']} |"
+    return f"{head} {' | '.join(f'{100 * mean:.1f}' for mean in means)} |"
 
 
 if __name__ == "__main__":
