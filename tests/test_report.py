@@ -96,7 +96,16 @@ def write_rank(folder: Path, models: list[dict[str, Any]]) -> None:
     write(folder / "rank.json", document)
 
 
-def write_run(folder: Path, recipe: str, accuracy: float, stages: list[tuple[str, str, float]], n: int = 400) -> None:
+def write_run(
+    folder: Path,
+    recipe: str,
+    accuracy: float,
+    stages: list[tuple[str, str, float]],
+    n: int = 400,
+    model: str = "zoo:leaf-byol",
+    labels: str = "10",
+    seed: int = 0,
+) -> None:
     rng = random.Random(recipe)
     steps = 60
     document = {
@@ -104,12 +113,13 @@ def write_run(folder: Path, recipe: str, accuracy: float, stages: list[tuple[str
         "version": "0.1.0",
         "run": str(folder),
         "recipe": recipe,
-        "model": "zoo:leaf-byol",
+        "model": model,
         "random_start": False,
         "data": "eurosat",
         "fingerprint": "ab12cd34",
         "images": {"train": 100, "val": n, "test": n},
-        "labels": "10",
+        "labels": labels,
+        "seed": seed,
         "classes": ["forest", "river"],
         "stages": [
             {
@@ -141,14 +151,35 @@ def write_run(folder: Path, recipe: str, accuracy: float, stages: list[tuple[str
     (folder / "metrics.jsonl").write_text("\n".join(lines) + '\n{"stage": 0, "st')  # killed while writing
 
 
-def write_adapt(folder: Path, kept: str = "adapted") -> None:
-    looks = {"feature_std": 0.91, "rankme": 60.2, "knn_accuracy": 0.78, "knn_log_loss": 0.7}
+def look(step: int, moved: float, stage: int = 0) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "step": step,
+        "feature_std": 0.91 - 0.1 * moved,
+        "rankme": 60.0 * (1 + moved),
+        "neighbour_overlap": 1 - 0.4 * moved,
+        "knn_agreement": 0.5 + 0.1 * moved,
+        "knn_gain": 0.1 * moved,
+    }
+
+
+LOOKS = [look(6 * i, moved) for i, moved in enumerate((0, 0, 0.2, 0.5, 0.8, 1.0, 0.9, 0.9, 0.8, 0.7, 0.5))]
+
+
+def write_adapt(folder: Path, kept: str = "adapted", looks: list[dict[str, Any]] | None = None, why: str = "") -> None:
+    """Write a run of adaptation: without looks as it was before there were any, with looks as it is now."""
+    seen = {"feature_std": 0.91, "rankme": 60.2, "knn_accuracy": 0.78, "knn_log_loss": 0.7}
     write_run(folder, "adapt", 0.5, [("byol", "all", 1.0)])
     document = json.loads((folder / "run.json").read_text())
-    del document["val"], document["test"], document["labels"]
+    del document["val"], document["test"], document["labels"], document["images"]
     document |= {"command": "adapt", "method": "byol", "scope": "all", "kept": kept}
-    document["reason"] = "kNN on held-out images: accuracy 0.780 -> 0.801, log loss 0.700 -> 0.662"
-    document["monitors"] = {"start": looks, "adapted": looks | {"rankme": 71.0}, "neighbour_overlap": 0.6}
+    document["reason"] = f"{why}kNN on held-out images: accuracy 0.780 -> 0.801, log loss 0.700 -> 0.662"
+    document["monitors"] = {"start": seen, "adapted": seen | {"rankme": 71.0}, "neighbour_overlap": 0.6}
+    if looks:
+        document["looks"] = looks
+        document["stages"][0]["best_step"] = 30 if kept == "adapted" else 0
+        document["images"] = {"pool": 4120, "dropped_twins": 3}
+        document["choices"] = {f"batch{why}": {"value": 128, "why": f"a quarter of the pool{why}"}}
     write(folder / "run.json", document)
 
 
@@ -205,7 +236,7 @@ def write_all(folder: Path, hostile: bool = False) -> Path:
     write_run(folder / "finetune", FORMULA if hostile else "finetune", 0.853, [("supervised", "all", 1.0)])
     staged = [("supervised", "head", 0.0035), ("supervised", "all", 1.0)]
     write_run(folder / "staged", "staged", 0.868, staged)
-    write_adapt(folder / "adapted")
+    write_adapt(folder / "adapted", looks=LOOKS, why=SCRIPT if hostile else "")
     points = curve_points(0.03, adapted=SCRIPT + " adapted" if hostile else "adapted")
     write(folder / "curve.json", {"points": points, "verdict": "Adaptation helped with few labels."})
     write_map(folder, list(HOSTILE) if hostile else ["forest", "river", "highway", "pasture", "sea lake"])
@@ -319,7 +350,7 @@ def test_every_chart_and_table_has_its_place_and_its_data(demo: tuple[Path, str]
     made, parsed = built(demo[0]), Page(demo[1])
     charts = {chart.key for section in made.sections for chart in section.charts}
     tables = {table.key for section in made.sections for table in section.tables}
-    assert len(charts) == 11
+    assert len(charts) == 14
     assert (
         set(parsed.data["charts"]) == charts == {a["id"] for a in parsed.attributes("div") if a.get("class") == "plot"}
     )
@@ -407,6 +438,11 @@ def test_documents_of_the_wrong_shape_break_nothing(tmp_path: Path, value: Any) 
         "monitors",
         "images",
         "final",
+        "looks",
+        "choices",
+        "verdicts",
+        "comparisons",
+        "base",
     )
     document = dict.fromkeys(
         (*fields, "confidence_set", "verdict", "data", "kept", "recipe", "seconds", "labels"), value
@@ -423,6 +459,15 @@ def test_documents_of_the_wrong_shape_break_nothing(tmp_path: Path, value: Any) 
         "proxies": value,
     }
     write(tmp_path / "b" / "run.json", {"stages": [deeper], "val": deeper})
+    looks = [{"stage": value, "step": value, "rankme": value, "feature_std": value}] * 2
+    stages = [{"best_step": value, "steps": value}]
+    odd = {"kept": "adapted", "looks": looks, "stages": stages, "images": {"pool": value, "dropped_twins": value}}
+    write(tmp_path / "c" / "run.json", odd | {"choices": {"lr": {"value": value, "why": value}}})
+    compared = [deeper | {"training": value, "plain": value}]
+    write(
+        tmp_path / "d" / "curve.json", {"command": "curve", "base": value, "points": compared, "comparisons": [deeper]}
+    )
+    write(tmp_path / "d" / "runs" / "r" / "run.json", {"model": value, "labels": value, "stages": value})
     (tmp_path / "b" / "metrics.jsonl").write_text(json.dumps({"stage": value, "step": value, "loss": value}))
     write(tmp_path / "rank.json", {"models": [deeper | {"rank": value, "final": value, "in_set": value}]})
     write(tmp_path / "curve.json", {"points": [deeper | {"labels": value}]})
@@ -558,6 +603,8 @@ def test_learning_curves_join_stages_and_mark_them(demo: tuple[Path, str]) -> No
         "Training loss, supervised",
         "Validation accuracy",
         "Validation log loss",
+        "Validation accuracy, final stage",
+        "Validation log loss, final stage",
     ]
     staged = charts["Training loss, supervised"][-1]
     assert staged["x"] == [*range(5, 125, 5)]

@@ -42,7 +42,7 @@ class Stage(BaseModel):
         Images a forward pass sees, and passes an optimizer step adds up (their mean gradient). Batch statistics,
         negatives and centring are those of ``batch`` images; a moving target moves once an optimizer step.
     head_steps
-        The first so many steps train the objective's heads alone; the backbone is frozen to the bit.
+        The first so many steps train the classifier and the objective's heads alone; the backbone is frozen to the bit.
     lr
         Peak learning rate of what is new (classifier, heads).
     backbone_lr

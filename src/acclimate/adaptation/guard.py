@@ -30,6 +30,7 @@ from acclimate.train import Embed, Look
 POOLED = 512  # pool images that the label-free monitors look at
 LABELLED = 512  # images of each labelled part that the probe looks at
 COLLAPSED = 0.1  # share of the start model's spread or rank below which features count as collapsed
+SURE = 1.0  # standard errors by which a step has to beat the start model
 FALLEN = 3.0  # standard errors below the start model at which a falling probe ends the run
 PATIENCE = 0.3  # share of the steps before which a fall may be a transient
 
@@ -92,7 +93,8 @@ class Guard:
     def judge(self, now: Seen, step: int) -> Look:
         """Return the look at a model: smaller values are better, 0 is the start model's.
 
-        Without labels nothing tells which of two models is better, so the later one is taken, unless it collapsed.
+        A gain within its standard error counts as none: the best of several looks would else be one by luck. Without
+        labels nothing tells which of two models is better, so the later one is taken, unless it collapsed.
         """
         gain, error = self.gain(now)
         values: dict[str, float | None] = {
@@ -104,9 +106,11 @@ class Guard:
             values |= {"knn_agreement": round(float(self._balanced(now.agreement)), 4), "knn_gain": round(gain, 4)}
         if lost := self.collapse(now):
             return Look(values, float("inf"), lost)
-        fell = len(now.agreement) and gain < -FALLEN * error and step >= PATIENCE * self.steps
+        if not len(now.agreement):
+            return Look(values, -float(step))
+        fell = gain < -FALLEN * error and step >= PATIENCE * self.steps
         stop = f"the kNN probe fell by {-gain:.3f} below the start model, {FALLEN:.0f} standard errors" if fell else ""
-        return Look(values, -gain if len(now.agreement) else -float(step), stop)
+        return Look(values, -gain if gain > SURE * error else max(0.0, -gain), stop)
 
     def collapse(self, now: Seen) -> str:
         """Return in words whether features collapsed; empty: they did not."""

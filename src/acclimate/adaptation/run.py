@@ -157,7 +157,7 @@ def _verdict(setting: Setting, guard: Guard, trained: Trained, ended: Backbone) 
     last = guard.judge(seen, trained.reports[-1].steps)
     step = max(report.best_step or 0 for report in trained.reports)
     if not step:
-        return "start", last.stop or "at no step did the kNN probe beat the start model"
+        return "start", last.stop or "at no look did the kNN probe beat the start model by more than its standard error"
     stopped = f"{last.stop}; " if last.stop else ""
     if not len(seen.agreement):
         return "adapted", f"{stopped}there are no labels to probe with, and nothing had collapsed at step {step}"

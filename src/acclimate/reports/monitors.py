@@ -151,8 +151,8 @@ def _shape(known: list[Line], kept: float | None) -> Figure:
         shape[f"yaxis{_name(i)}"] = axis() | drawn | {"anchor": "x"}
         shape["annotations"].append(_heading(line, top))
         shape["shapes"].append(_dashes(line.drawn[0], f"y{_name(i)}"))
-    if kept is not None:
-        shape["shapes"].append(_upright(kept))
+        if kept is not None:
+            shape["shapes"].append(_upright(kept, f"y{_name(i)} domain"))  # per panel: not through the headings
     return shape
 
 
@@ -190,11 +190,11 @@ def _dashes(value: float, axis_name: str) -> Figure:
     }
 
 
-def _upright(step: float) -> Figure:
+def _upright(step: float, panel: str) -> Figure:
     return {
         "type": "line",
         "xref": "x",
-        "yref": "paper",
+        "yref": panel,
         "x0": step,
         "x1": step,
         "y0": 0,

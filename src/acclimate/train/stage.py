@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from acclimate.backbones import Precision
 from acclimate.errors import Interrupted, TrainingError
+from acclimate.network import classifier_names
 from acclimate.objectives import Objective
 from acclimate.recipe import Stage
 from acclimate.schedule import batch_indices, learning_rate, step_seed, steps_per_epoch
@@ -81,7 +82,8 @@ class StageRun:
     watch: Watch | None = None
 
     def __post_init__(self) -> None:
-        self._learning = [p for p in self.network.parameters() if p.requires_grad]
+        head = classifier_names(self.network)
+        self._learning = [p for name, p in self.network.named_parameters() if p.requires_grad and name not in head]
         self._warming = False
         self._stopped = ""
 
@@ -232,8 +234,8 @@ class StageRun:
             journal.write(line | values | meter.reading(values))
 
     def _log_start(self, position: Position, meter: Meter, journal: Journal) -> None:
-        """Look before the first step, where somebody watches: what comes later is held against it."""
-        if self.watch is not None:
+        """Look before the first step: what comes later is held against it, a new classifier's zeros excepted."""
+        if self.watch is not None or (len(self.val) and self.index):
             line: dict[str, float | int | str | None] = {"stage": self.index, "step": 0, "epoch": 0.0, "loss": None}
             values = self._evaluate(position)
             journal.write(line | {"lr": self._rate(0)} | values | meter.reading(values))
