@@ -264,10 +264,21 @@ def test_unknown_families_formats_and_folders(here: Path, model: str) -> None:
 
 
 def test_a_learning_rate_that_breaks_the_run_is_no_bad_input(digits_folder: Path, model: str, here: Path) -> None:
-    code, out, err = call("adapt", digits_folder, "--model", model, "--lr", "1e30", "--steps", "5", "--batch", "8")
-    assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith("acclimate: the loss is nan at step ")
+    wild = SHORT.replace("0.01", '1e38\noptimizer = "sgd"\nclip = 0').replace("steps = 2", "steps = 9")
+    Path("wild.toml").write_text(f'name = "wild"\n{wild}', encoding="utf-8")
+    code, out, err = call("tune", digits_folder, "--model", model, "--recipe", "wild.toml")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "the loss is inf at step " in err or "the loss is nan at step " in err
     assert "Lower 'lr' of that stage, or set 'clip'" in err
+
+
+def test_an_adaptation_that_breaks_hands_back_the_start_model(digits_folder: Path, model: str, here: Path) -> None:
+    arguments = ("--lr", "1e30", "--steps", "5", "--batch", "8", "--set", "head_steps=0", "--out", "run", "--json")
+    code, out, err = call("adapt", digits_folder, "--model", model, *arguments)
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["kept"] == "start"
+    assert any(told in document["reason"] for told in ("the loss was nan at step", "features are not finite"))
 
 
 # adaptation ---------------------------------------------------------------------------------------------------------
@@ -324,6 +335,11 @@ def test_labels_that_are_not_wanted(digits_folder: Path, model: str, here: Path)
         ("heads_step=3", "did you mean 'head_steps'"),
         ("strength=9", "strength"),
         ("ema=2", "ema"),
+        ("steps=0", "steps: Input should be greater than or equal to 1"),
+        ("batch=abc", "batch: Input should be a valid integer"),
+        ("batch=true", "batch: expected a number or a word, got True"),
+        ("lr=Infinity", "lr: Input should be a finite number"),
+        ("head_steps=9999999", "leaves nothing of"),
     ],
 )
 def test_a_setting_that_cannot_be(setting: str, said: str, digits_folder: Path, model: str, here: Path) -> None:

@@ -17,6 +17,8 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
             "resnet50.a1_in1k",
             "resnet50.tv_in1k",
             "efficientnet_b0.ra_in1k",
+            "efficientnet_b3.ra2_in1k",
+            "efficientnet_b4.ra2_in1k",
             "mobilenetv3_large_100.ra_in1k",
         ),
     ),
@@ -25,8 +27,11 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             "resnetv2_101x1_bit.goog_in21k",
             "vit_small_patch16_224.augreg_in21k",
-            "tf_efficientnet_b3.ns_jft_in1k",
         ),
+    ),
+    "noisy-student": (
+        "ImageNet-1k labels and 300M images without labels",
+        ("tf_efficientnet_b3.ns_jft_in1k", "tf_efficientnet_b4.ns_jft_in1k"),
     ),
     "self-distilled": (
         "DINO family, without labels",
@@ -35,15 +40,30 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
             "vit_base_patch16_224.dino",
             "vit_small_patch14_dinov2.lvd142m",
             "vit_base_patch14_dinov2.lvd142m",
+            "vit_base_patch14_reg4_dinov2.lvd142m",
+            "vit_small_patch16_dinov3.lvd1689m",
+            "vit_base_patch16_dinov3.lvd1689m",
+            "convnext_tiny.dinov3_lvd1689m",
         ),
     ),
     "masked": (
         "masked autoencoding, without labels",
-        ("vit_base_patch16_224.mae", "convnextv2_tiny.fcmae", "hiera_tiny_224.mae"),
+        (
+            "vit_base_patch16_224.mae",
+            "convnextv2_tiny.fcmae",
+            "convnextv2_base.fcmae",
+            "hiera_tiny_224.mae",
+            "hiera_base_224.mae",
+        ),
     ),
     "language-image": (
         "contrastive on image-text pairs",
-        ("vit_base_patch16_clip_224.openai", "vit_base_patch16_siglip_224.webli"),
+        (
+            "vit_base_patch16_clip_224.openai",
+            "vit_base_patch16_clip_224.laion2b",
+            "vit_base_patch16_siglip_224.webli",
+            "vit_base_patch16_siglip_224.v2_webli",
+        ),
     ),
 }
 

@@ -6,17 +6,19 @@ The rules are few and stated beside the numbers. What they rest on stands in doc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from acclimate.errors import RecipeError, unknown
 from acclimate.objectives import OBJECTIVES
 from acclimate.recipe import Recipe, Stage, parse_recipe
+from acclimate.schedule import steps_per_epoch
 from acclimate.scope import parse_scope
 
 Family = Literal["batch-norm", "transformer", "other"]
@@ -25,8 +27,10 @@ Value = bool | int | float | str
 SEEN, AT = 230_400, 2_400  # images seen (1,800 steps of 128) at a pool of so many images; grows with its square root
 LEAST, MOST = 6_400, 5_000_000
 MOST_PASSES = 200
-CPU_FLOPS = 3e14  # what a CPU gets through in one to three hours
-CPU_LEAST_STEPS = 100
+CPU_FLOPS = 3e14  # what a CPU gets through in hours
+CPU_LEAST_STEPS, CPU_BATCH = 100, 32
+SMALL = 2_000_000  # parameters up to which the full rate for the backbone was measured to be good
+MEMORY_SHARE = 0.6  # of what is free, for the activations of two views
 PASSES = 8  # a forward pass costs 1, a backward pass 2: two views through the network, and through its target
 
 
@@ -46,6 +50,12 @@ class Situation:
         Floating-point operations of one forward pass of one image.
     device
         ``cpu``, ``cuda`` or ``mps``.
+    parameters
+        Of the backbone.
+    image_bytes
+        Of activations that one image's backward pass needs, in float32.
+    memory
+        Bytes that are free on the device; infinity where nobody knows.
     """
 
     pool: int
@@ -53,6 +63,9 @@ class Situation:
     family: Family
     flops: float
     device: str
+    parameters: int = 0
+    image_bytes: float = 0.0
+    memory: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -70,17 +83,59 @@ class Choice:
 
 
 def situation(module: nn.Module, size: tuple[int, int], *, pool: int, device: str) -> Situation:
-    """Look at a backbone in evaluation mode; runs one black image."""
-    modules = list(module.modules())
-    family: Family = "other"
-    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules):
-        family = "batch-norm"
-    elif hasattr(module, "patch_embed") and any(type(m).__name__.startswith("Attention") for m in modules):
-        family = "transformer"
+    """Look at a backbone in evaluation mode; runs a black image twice."""
     image = torch.zeros(1, 3, *size, device=next(module.parameters()).device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         module(image)
-    return Situation(pool, max(size), family, float(counter.get_total_flops()), device)
+    return Situation(
+        pool,
+        max(size),
+        family_of(module),
+        float(counter.get_total_flops()),
+        device,
+        sum(p.numel() for p in module.parameters()),
+        _saved_bytes(module, image),
+        _free_memory(device),
+    )
+
+
+def family_of(module: nn.Module) -> Family:
+    """Return the kind of a network: by attention and where most weights are, then by its norms."""
+    modules = list(module.modules())
+    linear = sum(p.numel() for m in modules if isinstance(m, nn.Linear) for p in m.parameters(recurse=False))
+    convolved = sum(p.numel() for m in modules if isinstance(m, nn.Conv2d) for p in m.parameters(recurse=False))
+    if linear > convolved and any("Attention" in type(m).__name__ for m in modules):
+        return "transformer"
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules):
+        return "batch-norm"
+    return "other"
+
+
+def _saved_bytes(module: nn.Module, image: Tensor) -> float:
+    """Return the bytes that autograd keeps of one image, weights not counted."""
+    weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    seen: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = module(image)  # held, so that no storage is used twice
+    del out
+    return float(sum(seen.values()))
+
+
+def _free_memory(device: str) -> float:
+    """Return what is free, down to a power of two: the choice should not hang on what else runs."""
+    if device == "cuda":
+        return float(_power_of_two(torch.cuda.mem_get_info()[0]))
+    try:
+        return float(_power_of_two(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    except (AttributeError, ValueError, OSError):  # Windows and macOS do not say
+        return math.inf
 
 
 def choose(
@@ -110,42 +165,58 @@ def choose(
     for name in given:
         if name not in options and name not in fields:
             raise RecipeError(unknown(f"setting of '{method}'", name, [*options, *sorted(fields)]))
+    scope = scope or ("stats" if OBJECTIVES[method][0].gradient_free else "all")
+    stage: dict[str, Any] = {"objective": method, "domain": domain, "scope": scope}
+    _check(stage, given, options)
     rules = _statistics_rules(seen) if OBJECTIVES[method][0].gradient_free else _rules(method, seen, scope, given)
-    if "steps" in given or "epochs" in given:
-        rules.pop("steps", None), rules.pop("epochs", None)
+    if "epochs" in given:
+        rules.pop("steps", None)
+    if "steps" in given:
+        rules.pop("epochs", None)
     values = {name: value for name, (value, _) in rules.items() if name in fields or name in options} | dict(given)
-    stage: dict[str, Any] = {"objective": method, "domain": domain}
-    stage["scope"] = scope or ("stats" if OBJECTIVES[method][0].gradient_free else "all")
-    stage |= {name: value for name, value in values.items() if name in fields}
-    stage["options"] = {name: value for name, value in values.items() if name in options}
-    recipe = parse_recipe({"name": f"adapt-{method}", "stages": [stage]}, where=f"of 'adapt --method {method}'")
+    recipe = _recipe(stage, values, options)
     reasons = {name: "given" if name in given else rules[name][1] for name in values}
     return Choice(recipe, reasons)
 
 
+def _recipe(stage: Mapping[str, Any], values: Mapping[str, Value], options: Container[str]) -> Recipe:
+    own = {name: value for name, value in values.items() if name in options}
+    rest = {name: value for name, value in values.items() if name not in options}
+    name = f"adapt-{stage['objective']}"
+    return parse_recipe({"name": name, "stages": [{**stage, **rest, "options": own}]}, where=f"'{name}'")
+
+
+def _check(stage: Mapping[str, Any], given: Mapping[str, Value], options: Container[str]) -> None:
+    """Refuse what was given before any rule counts on it."""
+    usual: dict[str, Value] = {"lr": 1.0} if "epochs" in given else {"lr": 1.0, "steps": MOST}
+    for name, value in given.items():
+        if isinstance(value, bool) and name in Stage.model_fields:
+            raise RecipeError(f"{name}: expected a number or a word, got {value}")
+    _recipe(stage, usual | dict(given), options)
+
+
 def _statistics_rules(seen: Situation) -> dict[str, tuple[Value, str]]:
-    batch = min(128, _power_of_two(seen.pool))
+    batches = math.ceil(seen.pool / 128)
     return {
-        "batch": (batch, "statistics are averaged over batches; larger ones change little"),
+        "batch": (seen.pool // batches, f"{batches} equal batches, so that nearly every image of {seen.pool} is seen"),
         "epochs": (1, "one pass over the pool measures its statistics"),
         "lr": (1.0, "not used: nothing is trained"),
     }
 
 
-def _rules(method: str, seen: Situation, scope: str | None, given: Mapping[str, Value]) -> dict[str, tuple[Value, str]]:
-    usual = 256 if seen.device == "cuda" else 128
-    batch = int(given.get("batch", min(usual, max(16, _power_of_two(seen.pool // 4)), _power_of_two(seen.pool))))
-    at_once = batch * int(given.get("accumulate", 1))
+def _rules(method: str, seen: Situation, scope: str, given: Mapping[str, Value]) -> dict[str, tuple[Value, str]]:
+    batch, accumulate, batch_why = _batch(seen, given)
+    at_once = batch * accumulate
     steps, why = _steps(seen, at_once, few=_few(scope))
-    steps = int(given.get("steps", steps))
-    lr = round(1e-3 * math.sqrt(at_once / 128), 6)
+    steps = int(given.get("steps", int(given.get("epochs", 0)) * steps_per_epoch(seen.pool, at_once) or steps))
     share, share_why = _backbone_rate(seen, scope)
     ema = round(1 - min(0.1, max(0.004, 18 / steps)), 4)
     prototypes = 2 ** min(12, max(7, round(math.log2(max(seen.pool, 1))) - 3))
     return {
-        "batch": (batch, f"{usual} on {seen.device}, at most a quarter of a pool of {seen.pool}"),
+        "batch": (batch, batch_why),
+        "accumulate": (accumulate, f"{at_once} images a step"),
         "steps": (steps, why),
-        "lr": (lr, "0.001 at 128 images a step, by the square root of their number (AdamW)"),
+        "lr": (round(1e-3 * math.sqrt(at_once / 128), 6), "0.001 at 128 images a step, by the root of their number"),
         "backbone_lr": (share, share_why),
         "weight_decay": (1e-4, "fixed"),
         "head_steps": (min(60, steps // 10), "the heads learn first, at most 60 steps or a tenth"),
@@ -155,6 +226,23 @@ def _rules(method: str, seen: Situation, scope: str | None, given: Mapping[str, 
         **_queue(method, seen),
         "prototypes": (prototypes, f"about an eighth of a pool of {seen.pool}, between 128 and 4,096"),
     }
+
+
+def _batch(seen: Situation, given: Mapping[str, Value]) -> tuple[int, int, str]:
+    """Return images a pass, passes a step, and why: what fits the memory, the pool, and a CPU's patience."""
+    usual, why = (256, "256 on a GPU") if seen.device == "cuda" else (128, f"128 on {seen.device}")
+    if seen.device == "cpu" and PASSES * seen.flops * CPU_LEAST_STEPS * usual > CPU_FLOPS:
+        usual, why = CPU_BATCH, f"{CPU_BATCH}, since a CPU can do few images: rather more steps"
+    wanted = min(usual, max(16, _power_of_two(seen.pool // 4)), _power_of_two(seen.pool))
+    if wanted < usual:
+        why = f"at most a quarter of a pool of {seen.pool}"
+    batch = wanted
+    while batch > 8 and 2 * batch * seen.image_bytes > MEMORY_SHARE * seen.memory:
+        batch //= 2
+    if batch < wanted:
+        why = f"two views of {batch} images fit into {seen.memory / 2**30:.1f} GiB"
+    batch = int(given.get("batch", batch))
+    return batch, int(given.get("accumulate", 1 if "batch" in given else max(1, wanted // batch))), why
 
 
 def _queue(method: str, seen: Situation) -> dict[str, tuple[Value, str]]:
@@ -169,21 +257,20 @@ def _head_norm(batch: int) -> tuple[Value, str]:
     return "batch", "as in the paper; layer norm below 32 images"
 
 
-def _backbone_rate(seen: Situation, scope: str | None) -> tuple[Value, str]:
+def _backbone_rate(seen: Situation, scope: str) -> tuple[Value, str]:
     """Return the share of the heads' rate that pretrained weights get."""
     if _few(scope):
         return 1.0, f"scope '{scope}' moves few parameters, which bear the full rate"
-    shares: dict[Family, tuple[float, str]] = {
-        "batch-norm": (1.0, "batch norms keep the scale of what is learned: the full rate"),
-        "transformer": (0.1, "transformers forget at rates that new heads need"),
-        "other": (0.3, "without batch norms large steps upset what was learned"),
-    }
-    return shares[seen.family]
+    if seen.family == "batch-norm" and seen.parameters <= SMALL:
+        return 1.0, "a small network with batch norm: the full rate was best where it was tried"
+    if seen.family == "transformer":
+        return 0.1, "transformers forget at rates that new heads need"
+    return 0.3, "large steps upset what was learned; not measured on a network of this kind"
 
 
-def _few(scope: str | None) -> bool:
+def _few(scope: str) -> bool:
     """Return whether a scope moves a small share of the parameters: scales, shifts and adapters."""
-    return scope is not None and {name for name, _ in parse_scope(scope).terms} <= {"norm", "bias", "lora"}
+    return {name for name, _ in parse_scope(scope).terms} <= {"norm", "bias", "lora"}
 
 
 def _steps(seen: Situation, at_once: int, *, few: bool) -> tuple[int, str]:
@@ -193,7 +280,8 @@ def _steps(seen: Situation, at_once: int, *, few: bool) -> tuple[int, str]:
     steps = max(1, round(images / at_once))
     affordable = max(CPU_LEAST_STEPS, round(CPU_FLOPS / (PASSES * max(seen.flops, 1.0) * at_once)))
     if seen.device == "cpu" and affordable < steps:
-        return affordable, f"as many as a CPU does in hours; {steps} would be better, on a GPU"
+        share = f"{affordable / steps:.0%} of the {steps} that this pool is worth"
+        return affordable, f"what a CPU does in hours, {share}: expect little; take a GPU, norm-stats or smaller images"
     return steps, f"{images / seen.pool:.0f} passes over a pool of {seen.pool}"
 
 

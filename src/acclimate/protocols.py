@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from acclimate.backbones import Backbone, choose_device, choose_precision, extra
 from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.features import Features
-from acclimate.images import Images, Split, require_classes
+from acclimate.images import Images, Split, clean_pool, require_classes
 from acclimate.metrics import measure
 from acclimate.recipe import Recipe, load_recipe, recipe_names
 from acclimate.results import Predictions, Result, Results, plain, row_key, versions
@@ -155,6 +155,8 @@ def run_recipe(
 ) -> Result:
     """Train a recipe in ``folder``, leave the finished classifier there and return its row.
 
+    A stage without labels sees the pool without its near-duplicates of validation and test images.
+
     Parameters
     ----------
     results
@@ -174,6 +176,8 @@ def run_recipe(
             f"recipe '{recipe.name}' ends without a classifier; expected a supervised last stage, or 'acclimate adapt'"
         )
     require_classes(setting.images, setting.split)
+    if not all(stage.needs_labels for stage in recipe.stages):
+        setting = replace(setting, split=clean_pool(setting.images, setting.split, cache=setting.cache).split)
     job = job_of(setting, backbone, recipe)
     settings = {**recipe.model_dump(mode="json"), "parts": list(setting.evaluated())}
     key = setting.key(backbone, recipe.name, settings)

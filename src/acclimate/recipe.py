@@ -63,7 +63,7 @@ class Stage(BaseModel):
         Epochs without a better validation log loss before the stage ends early; 0 never ends early.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     objective: str = "supervised"
     scope: str
@@ -121,6 +121,8 @@ class Stage(BaseModel):
     def _consistent(self) -> Stage:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a stage needs exactly one of 'epochs' and 'steps'")
+        if self.steps is not None and self.head_steps >= self.steps:
+            raise ValueError(f"head_steps {self.head_steps} leaves nothing of {self.steps} steps for the backbone")
         self.settings()
         if not self.needs_labels and parse_scope(self.scope).head_only:
             raise ValueError(f"objective '{self.objective}' has no classifier to train; scope 'head' leaves it nothing")

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from acclimate import __version__
-from acclimate.adaptation.guard import Guard
+from acclimate.adaptation.guard import FEW, Guard
 from acclimate.adaptation.monitors import feature_std, neighbour_overlap, rankme
 from acclimate.backbones import Backbone, digest, load_backbone, save_weights
 from acclimate.errors import DataError
@@ -24,7 +24,9 @@ from acclimate.metrics import measure
 from acclimate.network import reset_classifier
 from acclimate.protocols import RUN, Setting, close_run, is_finished, job_of
 from acclimate.recipe import Recipe
+from acclimate.schedule import steps_per_epoch
 from acclimate.scores import SCORES
+from acclimate.store import digest as digest_of
 from acclimate.train import Job, Trained, train
 
 ADAPTED = "adapted.safetensors"
@@ -74,15 +76,18 @@ def adapt(
     recipe: Recipe,
     folder: Path,
     *,
+    probe: bool = True,
     choices: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Adapted:
     """Run an unsupervised recipe on the pool under a guard, and keep its best step.
 
     The pool loses its near-duplicates of validation and test images first. The start model comes back when the
-    features collapsed, or when at no look the kNN probe on held-out labelled images was above the start model's.
+    features collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's.
 
     Parameters
     ----------
+    probe
+        Whether labels may be used for that probe.
     choices
         What was chosen automatically and why, for ``run.json``.
 
@@ -96,13 +101,14 @@ def adapt(
     clean = clean_pool(setting.images, setting.split, cache=setting.cache)
     setting = dataclasses.replace(setting, split=clean.split)
     job = job_of(setting, backbone, recipe)
-    if is_finished(folder, job.identity()):
+    identity = digest_of(job.identity(), probe, Guard.rules())
+    if is_finished(folder, identity):
         return _finished(backbone, folder)
     started = time.perf_counter()
-    guard = Guard(setting, backbone, steps=_watched_steps(job))
+    guard = Guard(setting, backbone, steps=_watched_steps(job), probe=probe)
     trained = train(job, folder, quiet=setting.quiet, progress=setting.progress, watch=guard)
-    ended = _backbone(backbone, _with(trained.network, trained.last), folder)
     best = _backbone(backbone, trained.network, folder)
+    ended = _sound(setting, guard, _backbone(backbone, _with(trained.network, trained.last), folder), best)
     kept, reason = _verdict(setting, guard, trained, ended)
     chosen = best if kept == "adapted" else backbone
     save_weights(folder / ADAPTED, ended.module, ended.card())
@@ -111,7 +117,8 @@ def adapt(
     shown = best if kept == "adapted" else ended
     monitors = _monitors(setting, guard, backbone, shown)
     document = {
-        **_facts(setting, backbone, recipe, trained, job, folder),
+        **_facts(setting, backbone, recipe, trained, folder),
+        "identity": identity,
         "images": dict(clean.document),
         "monitors": monitors,
         "looks": _looks(folder),
@@ -133,7 +140,7 @@ def _finished(backbone: Backbone, folder: Path) -> Adapted:
 
 def _watched_steps(job: Job) -> int:
     """Return the steps of the longest stage without labels: what the guard's patience is a share of."""
-    per_epoch = [max(1, len(job.split.pool) // (s.batch * s.accumulate)) for s in job.recipe.stages]
+    per_epoch = [steps_per_epoch(len(job.split.pool), s.batch * s.accumulate) for s in job.recipe.stages]
     stages = zip(job.recipe.stages, per_epoch, strict=True)
     return max(s.steps or (s.epochs or 0) * epoch for s, epoch in stages if not s.needs_labels)
 
@@ -142,6 +149,15 @@ def _with(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
     other = copy.deepcopy(network)
     other.load_state_dict(state)
     return other
+
+
+def _sound(setting: Setting, guard: Guard, ended: Backbone, best: Backbone) -> Backbone:
+    """Return the model of the last step, or the best one where the last one's features are not finite."""
+    try:
+        setting.features(ended, guard.images)
+    except DataError:
+        return best
+    return ended
 
 
 def _backbone(start: Backbone, network: nn.Module, folder: Path) -> Backbone:
@@ -154,14 +170,19 @@ def _backbone(start: Backbone, network: nn.Module, folder: Path) -> Backbone:
 def _verdict(setting: Setting, guard: Guard, trained: Trained, ended: Backbone) -> tuple[str, str]:
     """Return which model is kept, ``adapted`` or ``start``, and why."""
     seen = guard.see(np.asarray(setting.features(ended, guard.images).x[guard.images]))
-    last = guard.judge(seen, trained.reports[-1].steps)
-    step = max(report.best_step or 0 for report in trained.reports)
-    if not step:
-        return "start", last.stop or "at no look did the kNN probe beat the start model by more than its standard error"
-    stopped = f"{last.stop}; " if last.stop else ""
-    if not len(seen.agreement):
-        return "adapted", f"{stopped}there are no labels to probe with, and nothing had collapsed at step {step}"
-    return "adapted", f"{stopped}best at step {step}"
+    stop = next((report.stopped for report in trained.reports if report.stopped), "") or guard.collapse(seen)
+    steps = [report.best_step for report in trained.reports if report.best_step]
+    gain, error = guard.gain(seen)
+    if not steps:
+        return "start", stop or (
+            f"at no look was the kNN probe surely above the start model's: at the end {gain:+.3f}, error {error:.3f}; "
+            f"the last step is in {ADAPTED}"
+        )
+    stopped = f"{stop}; " if stop else ""
+    if not guard.probes:
+        labels = f"too few labels to probe with (below {FEW})" if guard.few else "there are no labels to probe with"
+        return "adapted", f"{stopped}{labels}, and nothing had collapsed at step {steps[-1]}"
+    return "adapted", f"{stopped}best at step {steps[-1]}"
 
 
 def _change(monitors: dict[str, Any]) -> str:
@@ -169,7 +190,8 @@ def _change(monitors: dict[str, Any]) -> str:
     if before["knn_accuracy"] is None:
         return ""
     return (
-        f"; kNN on held-out images: accuracy {before['knn_accuracy']:.3f} -> {after['knn_accuracy']:.3f}, "
+        f"; kNN on validation images, which chose the step: accuracy {before['knn_accuracy']:.3f} -> "
+        f"{after['knn_accuracy']:.3f}, "
         f"log loss {before['knn_log_loss']:.3f} -> {after['knn_log_loss']:.3f}"
     )
 
@@ -185,8 +207,7 @@ def _monitors(setting: Setting, guard: Guard, start: Backbone, shown: Backbone) 
 
 
 def _state(setting: Setting, guard: Guard, model: Backbone) -> State:
-    split = setting.split
-    probe = bool(len(split.train) and len(split.val))
+    split, probe = setting.split, guard.probes
     x = setting.features(model, np.concatenate([guard.pool, split.train, split.val]) if probe else guard.pool).x
     scores: dict[str, float] = {}
     if probe:
@@ -205,13 +226,10 @@ def _looks(folder: Path) -> list[dict[str, Any]]:
     return [{key: line[key] for key in keys if key in line} for line in lines if "rankme" in line]
 
 
-def _facts(
-    setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, job: Job, folder: Path
-) -> dict[str, Any]:
+def _facts(setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, folder: Path) -> dict[str, Any]:
     return {
         "command": "adapt",
         "version": __version__,
-        "identity": job.identity(),
         "seed": setting.seed,
         "device": trained.device,
         "precision": trained.precision,

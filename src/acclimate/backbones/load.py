@@ -1,10 +1,11 @@
-"""From what the user wrote to a Backbone: an embedded model, a timm name, a local file, a run or a random start."""
+"""From what the user wrote to a Backbone: an embedded model, timm's, a paper's, a file, a run or a random start."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import resources
@@ -16,11 +17,13 @@ import torch
 from timm.models import PretrainedCfg
 from torch import nn
 
+from acclimate.backbones.download import fetch
 from acclimate.backbones.hub import hub_answers, local_cache_only, network_errors
 from acclimate.backbones.model import Backbone, Headed, Preprocess, create, digest, unknown_architecture
-from acclimate.backbones.weights import SUFFIXES, load_strictly, read_weights
-from acclimate.catalogue import zoo_weights
+from acclimate.backbones.weights import SUFFIXES, fit_positions, load_strictly, read_layout, read_weights
+from acclimate.catalogue import PaperModel, paper_model, zoo_weights
 from acclimate.errors import ModelError, unknown
+from acclimate.store import cache_root
 
 
 def load_backbone(model: str | Path | Backbone, *, image_size: int | None = None) -> Backbone:
@@ -30,8 +33,9 @@ def load_backbone(model: str | Path | Backbone, *, image_size: int | None = None
     ----------
     model
         ``zoo:NAME`` (embedded), ``timm:NAME`` or a bare timm name (pretrained weights from the hub or its local cache),
-        ``random:ARCH`` (random start), a run's folder, a folder with ``config.json`` and weights as the hub has them, a
-        weights file that says what it is, or ``ARCH@FILE`` for one that does not. A Backbone is returned as it is.
+        ``paper:NAME`` (a model of a paper, from its authors' file, downloaded once) or ``paper:NAME@FILE``,
+        ``random:ARCH`` (random start), a run's folder, a folder with ``config.json`` and weights as the hub has them,
+        a weights file that says what it is, or ``ARCH@FILE`` for one that does not. A Backbone is returned as it is.
     image_size
         Side of the square input, in pixels; default: what the weights were trained with.
 
@@ -47,7 +51,9 @@ def load_backbone(model: str | Path | Backbone, *, image_size: int | None = None
     if kind in _KINDS:
         return _KINDS[kind](text, rest, image_size)
     if not text.strip():
-        raise ModelError("got an empty model name; expected zoo:NAME, a timm name, a run's folder or a weights file")
+        raise ModelError(
+            "got an empty model name; expected zoo:NAME, paper:NAME, a timm name, a run's folder or a weights file"
+        )
     if Path(text).exists():
         return _from_path(text, Path(text), image_size)
     architecture, at, file = text.partition("@")
@@ -215,9 +221,61 @@ def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int |
     module = create(architecture, arguments)
     spare = set(card.get("classifier", ()))
     kept = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items() if key not in spare}
+    if image_size is not None:
+        kept = fit_positions(module, kept)
     load_strictly(module, kept, architecture=architecture, where=str(path))
     preprocess = _preprocess(card, module, image_size)
     return _finish(name, architecture, arguments, module, preprocess, bool(card.get("random_start", False)))
+
+
+def _from_paper(name: str, rest: str, image_size: int | None) -> Backbone:
+    short, at, file = rest.partition("@")
+    model = paper_model(short)
+    path = Path(file) if at else paper_weights(model)
+    if not path.is_file():
+        raise ModelError(f"weights file '{path}' does not exist; give '{name.partition('@')[0]}' to get it")
+    return from_paper(model, path, name=name, image_size=image_size)
+
+
+def paper_weights(model: PaperModel) -> Path:
+    """Return the file of a paper's model in the cache, downloaded if it is not there.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be downloaded; the text says where to put it by hand.
+    """
+    folder = cache_root() / "weights"
+    if model.url:
+        suffix = Path(urllib.parse.urlsplit(model.url).path).suffix
+        target = folder / f"{model.name}{suffix}"
+        return fetch(model.url, target, checksum=model.checksum, instead=f"paper:{model.name}@FILE")
+    there = next((file for s in SUFFIXES if (file := folder / f"{model.name}{s}").is_file()), None)
+    if there is None:
+        raise ModelError(
+            f"the weights of 'paper:{model.name}' cannot be downloaded by a program: get them {model.by_hand}, and put "
+            f"them at '{folder / model.name}.pth' or give 'paper:{model.name}@FILE'"
+        )
+    return there
+
+
+def from_paper(model: PaperModel, path: Path, *, name: str, image_size: int | None = None) -> Backbone:
+    """Return the backbone in an authors' file; every tensor of it is filled, and none is left over.
+
+    Raises
+    ------
+    ModelError
+        When the file is not laid out as the catalogue says, or its tensors do not fit the architecture.
+    """
+    arguments = {**model.arguments, **_sized(model.architecture, image_size)}
+    module = create(model.architecture, arguments)
+    tensors = {key: t.float() if t.is_floating_point() else t for key, t in read_layout(path, model.layout).items()}
+    if image_size is not None:
+        tensors = fit_positions(module, tensors)
+    load_strictly(module, tensors, architecture=model.architecture, where=str(path), classifier=False)
+    config = {**model.preprocess, "input_size": (3, model.preprocess["size"], model.preprocess["size"])}
+    preprocess = Preprocess.from_config(config, _square(image_size))
+    return _finish(name, model.architecture, arguments, module, preprocess, random=False)
 
 
 def _preprocess(card: Mapping[str, Any], module: nn.Module, image_size: int | None) -> Preprocess:
@@ -233,4 +291,4 @@ def _preprocess(card: Mapping[str, Any], module: nn.Module, image_size: int | No
     return Preprocess(**(stored if size is None else {**stored, "size": size, "crop_pct": 1.0}))
 
 
-_KINDS = {"zoo": _from_zoo, "timm": _from_hub, "random": _from_random}
+_KINDS = {"zoo": _from_zoo, "timm": _from_hub, "paper": _from_paper, "random": _from_random}

@@ -1,7 +1,8 @@
 """The catalogue: pretrained models as data. One TOML table a model, no code.
 
-``timm.toml`` lists good starting points among timm's models; every file in the package's ``zoo/`` folder is the card of
-an embedded model. Any other timm name works too: the catalogue is a short list to begin with, not a gate.
+``timm.toml`` lists good starting points among timm's models, ``papers.toml`` the models that the papers compare, from
+their authors' own files; every file in the package's ``zoo/`` folder is the card of an embedded model. Any other timm
+name works too: the catalogue is a short list to begin with, not a gate.
 """
 
 from __future__ import annotations
@@ -12,7 +13,19 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from acclimate.catalogue.papers import Layout, PaperModel, paper_model, paper_models
 from acclimate.errors import ModelError, unknown
+
+__all__ = [
+    "Entry",
+    "Layout",
+    "PaperModel",
+    "entries",
+    "paper_model",
+    "paper_models",
+    "zoo_names",
+    "zoo_weights",
+]
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class Entry:
     Attributes
     ----------
     name
-        What a command takes: ``zoo:NAME`` or ``timm:NAME``.
+        What a command takes: ``zoo:NAME``, ``timm:NAME`` or ``paper:NAME``.
     family
         ``zoo`` for the embedded ones, else how the model was pretrained.
     source
@@ -32,7 +45,9 @@ class Entry:
     parameters
         Number of parameters of the backbone, without a classifier.
     licence
-        Licence of the weights.
+        Licence of the weights, or of the code they come with; ``not stated`` where their source has none.
+    weights
+        Where the weights are: ``embedded``, ``timm`` (its hub), ``download`` (the authors' file) or ``by hand``.
     """
 
     name: str
@@ -41,13 +56,14 @@ class Entry:
     architecture: str
     parameters: int
     licence: str
+    weights: str
 
 
 def _read(file: Traversable) -> dict[str, dict[str, str | int]]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def _entry(name: str, table: dict[str, str | int], family: str) -> Entry:
+def _entry(name: str, table: dict[str, str | int], family: str, weights: str) -> Entry:
     return Entry(
         name=name,
         family=str(table.get("family", family)),
@@ -55,17 +71,34 @@ def _entry(name: str, table: dict[str, str | int], family: str) -> Entry:
         architecture=str(table["architecture"]),
         parameters=int(table["parameters"]),
         licence=str(table["licence"]),
+        weights=weights,
+    )
+
+
+def _paper_entry(model: PaperModel) -> Entry:
+    return Entry(
+        name=f"paper:{model.name}",
+        family=model.family,
+        source=model.source,
+        architecture=model.architecture,
+        parameters=model.parameters,
+        licence=model.licence,
+        weights="download" if model.url else "by hand",
     )
 
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """Return every entry: the embedded models first, then timm's, each by name."""
+    """Return every entry: the embedded models first, then timm's, then the papers', each by name."""
     package = resources.files("acclimate")
     cards = sorted((f for f in package.joinpath("zoo").iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    zoo = [_entry(f"zoo:{card.name.removesuffix('.toml')}", dict(_read(card)["model"]), "zoo") for card in cards]
+    zoo = [
+        _entry(f"zoo:{card.name.removesuffix('.toml')}", dict(_read(card)["model"]), "zoo", "embedded")
+        for card in cards
+    ]
     listed = _read(package.joinpath("catalogue", "timm.toml"))
-    return tuple(zoo) + tuple(_entry(f"timm:{name}", table, "timm") for name, table in sorted(listed.items()))
+    timm = [_entry(f"timm:{name}", table, "timm", "timm") for name, table in sorted(listed.items())]
+    return (*zoo, *timm, *map(_paper_entry, paper_models()))
 
 
 def zoo_names() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,19 +69,56 @@ class _Part:
 
 def load_torchvision(name: str, cache: Path | None = None) -> Images:
     """Read a data set of ``torchvision.datasets`` by the name of its class, downloading it where it can."""
+    kind, root = _torchvision_class(name), _torchvision_root(cache)
+    sets = [(split, _open_torchvision(kind, options, root)) for split, options in _choices(kind)]
+    if len(sets) > 1 and sets[0][1] is None:  # such as OxfordIIITPet, whose train part has this name only
+        sets[0] = ("train", _open_torchvision(kind, {"split": "trainval"}, root))
+    parts = [_torchvision_part(split, data) for split, data in sets if data is not None]
+    if not parts:
+        raise DataError(f"torchvision:{name} has no split train, val or test; use a folder or a manifest")
+    classes = next((list(map(str, data.classes)) for _, data in sets if hasattr(data, "classes")), None)
+    return _joined(f"torchvision-{name}", parts, classes)
+
+
+def download_torchvision(name: str, calls: Sequence[Mapping[str, str]], folder: str, cache: Path | None = None) -> Path:
+    """Have a class of ``torchvision.datasets`` fetch and unpack its files, and return the folder that it leaves.
+
+    Parameters
+    ----------
+    name
+        The class.
+    calls
+        Arguments of each call that is needed until everything is there.
+    folder
+        Where the files then lie, below torchvision's root; once all calls have gone well nothing is asked for again.
+    cache
+        As in `load_images`.
+    """
+    root = _torchvision_root(cache)
+    done = root / f".{folder.replace('/', '-')}.complete"
+    if not done.is_file():
+        kind = _torchvision_class(name)
+        for options in calls:
+            if _open_torchvision(kind, dict(options), root) is None:
+                raise DataError(f"torchvision:{name} of this version cannot be downloaded with {dict(options)}")
+        if not (root / folder).is_dir():
+            raise DataError(f"torchvision:{name} left nothing in {root / folder}; expected its files there")
+        done.touch()
+    return root / folder
+
+
+def _torchvision_class(name: str) -> type:
     try:
         module = importlib.import_module("torchvision.datasets")
     except ImportError as error:
         raise DataError(f"torchvision:{name} needs torchvision: pip install torchvision") from error
     if not isinstance(kind := getattr(module, name, None), type):
         raise DataError(unknown("torchvision data set", name, getattr(module, "__all__", ())))
-    root = (cache_root() if cache is None else cache) / "torchvision"
-    sets = [(split, _open_torchvision(kind, options, root)) for split, options in _choices(kind)]
-    parts = [_torchvision_part(split, data) for split, data in sets if data is not None]
-    if not parts:
-        raise DataError(f"torchvision:{name} has no split train, val or test; use a folder or a manifest")
-    classes = next((list(map(str, data.classes)) for _, data in sets if hasattr(data, "classes")), None)
-    return _joined(f"torchvision-{name}", parts, classes)
+    return kind
+
+
+def _torchvision_root(cache: Path | None) -> Path:
+    return (cache_root() if cache is None else cache) / "torchvision"
 
 
 def _choices(kind: type) -> list[tuple[str, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from acclimate.errors import DataError, unknown
 from acclimate.images.arrays import load_digits, load_npz
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
+from acclimate.images.datasets import load_dataset
 from acclimate.images.folders import list_folder
 from acclimate.images.hubs import load_hf, load_torchvision
 from acclimate.images.manifest import list_manifest
@@ -16,18 +17,19 @@ from acclimate.images.manifest import list_manifest
 BUILTIN: dict[str, Callable[[], Images]] = {"digits": load_digits}
 
 # What stands before the colon, and what reads the rest.
-NAMED: dict[str, Callable[[str, Path | None], Images]] = {
-    "builtin": lambda name, cache: _builtin(name),
-    "torchvision": load_torchvision,
-    "hf": lambda name, cache: load_hf(name),
+NAMED: dict[str, Callable[[str, bool, Path | None], Images]] = {
+    "builtin": lambda name, skip_bad, cache: _builtin(name),
+    "torchvision": lambda name, skip_bad, cache: load_torchvision(name, cache),
+    "hf": lambda name, skip_bad, cache: load_hf(name),
+    "data": lambda name, skip_bad, cache: load_dataset(name, skip_bad=skip_bad, cache=cache),
 }
 LISTED: dict[str, Callable[[Path], Listing]] = {".csv": list_manifest, ".parquet": list_manifest}
 MANIFESTS = ("manifest.csv", "manifest.parquet")
 
 _ACCEPTED = (
     "expected a folder of class folders (with or without train/ val/ test/), a flat folder of images, a "
-    "manifest (.csv or .parquet with path,label[,split][,group]), an .npz, builtin:digits, torchvision:NAME "
-    "or hf:NAME"
+    "manifest (.csv or .parquet with path,label[,split][,group]), an .npz, data:NAME@FOLDER, builtin:digits, "
+    "torchvision:NAME or hf:NAME"
 )
 
 
@@ -39,7 +41,8 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
     data
         A folder of class folders, with or without ``train/ val/ test/`` above them; a folder of images
         without labels; ``manifest.csv`` or ``.parquet``, or the folder that holds it; an ``.npz``;
-        ``builtin:digits``; ``torchvision:NAME``; ``hf:NAME``.
+        ``builtin:digits``; ``torchvision:NAME``; ``hf:NAME``; ``data:NAME@FOLDER``, a data set of the papers
+        (`acclimate.images.datasets`).
     skip_bad
         Decode every file once and leave out what cannot be read (`Images.skipped` names it). Without it
         only the headers are read here, a bad one is an error, and damage further inside shows when the
@@ -54,7 +57,7 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
     """
     prefix, colon, name = str(data).partition(":")
     if colon and prefix in NAMED:
-        return NAMED[prefix](name, cache)
+        return NAMED[prefix](name, skip_bad, cache)
     path = Path(data).expanduser()
     if path.is_dir():
         table = next((path / name for name in MANIFESTS if (path / name).is_file()), None)

@@ -15,7 +15,7 @@ from acclimate.views import Augment
 class Settings(BaseModel):
     """Settings of one objective; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

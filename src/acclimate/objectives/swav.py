@@ -43,6 +43,8 @@ class SwAVSettings(Settings):
         T of the prediction.
     epsilon, iterations
         Of Sinkhorn-Knopp: smoothness of the codes, at least 0.02 (exp(1 / epsilon) has to be a float32), and rounds.
+        The paper's 0.05 is too smooth for short runs: from a random start without batch norm the codes came out even
+        and the features went with them, and a pretrained start gained less.
     queue
         Features of this many earlier images that help to share the prototypes out, for batches smaller than a few
         times the prototypes; 0: none. It is used once it is full.
@@ -57,7 +59,7 @@ class SwAVSettings(Settings):
     small_crops: int = Field(default=4, ge=0)
     split: float = Field(default=0.14, gt=0.05, le=1)
     temperature: float = Field(default=0.1, gt=0)
-    epsilon: float = Field(default=0.05, ge=0.02)
+    epsilon: float = Field(default=0.02, ge=0.02)
     iterations: int = Field(default=3, ge=1)
     queue: int = Field(default=0, ge=0)
     freeze: float = Field(default=0.01, ge=0, le=1)
@@ -96,7 +98,14 @@ class SwAV:
         lr=4.8,
         batch=4096,
         weight_decay=1e-6,
-        options={"hidden": 2048, "out": 128, "prototypes": 3000, "small_crops": 6, "freeze": 1 / 800},
+        options={
+            "hidden": 2048,
+            "out": 128,
+            "prototypes": 3000,
+            "small_crops": 6,
+            "epsilon": 0.05,
+            "freeze": 1 / 800,
+        },
     )
 
     def __init__(self, settings: SwAVSettings) -> None:

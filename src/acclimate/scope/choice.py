@@ -101,7 +101,7 @@ def _parse_term(term: str, text: str) -> tuple[str, str]:
     if name not in NUMBERED:
         raise ScopeError(f"{unknown('scope term', term, _SPELLINGS)} (in scope '{text}')")
     counted, example = NUMBERED[name]
-    if not argument.isdecimal() or int(argument) < 1:
+    if not argument.isdecimal() or len(argument) > 6 or int(argument) < 1:
         raise ScopeError(f"got scope '{term}'; expected a {counted} of at least 1, such as '{example}'")
     return name, argument
 

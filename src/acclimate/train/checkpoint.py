@@ -6,6 +6,7 @@ No random-number state is kept, because there is none: every draw comes from a s
 from __future__ import annotations
 
 import io
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ class Position:
     network, extra, optimizer
         State dicts; empty before the first step of a run.
     last
-        The network at the end of a stage that was watched, before its best step came back.
+        The network at the end of a stage that was watched, before its best step came back; that one where the end is
+        not finite.
     """
 
     identity: str
@@ -92,7 +94,10 @@ def load_position(folder: Path, identity: str) -> Position:
     path = folder / FILE
     if not path.is_file():
         return Position(identity)
-    values = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"'{path}' is damaged ({type(error).__name__}); delete the folder to begin anew") from None
     if values["identity"] != identity:
         raise InputError(
             f"'{folder}' holds an unfinished run with another recipe, data, model or seed; expected the same "

@@ -73,6 +73,8 @@ class StageReport:
         As they were done, not as they were planned.
     best_step
         The step whose network the stage ended with; None where nothing was measured on the way.
+    stopped
+        Why a watch ended the stage early; empty: it did not.
     """
 
     objective: str
@@ -85,6 +87,7 @@ class StageReport:
     seconds: float
     images_per_second: float
     best_step: int | None = None
+    stopped: str = ""
 
 
 @dataclass(frozen=True)

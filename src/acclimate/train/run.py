@@ -72,7 +72,7 @@ def train(
             if position.step:
                 run.restore(position)
             position = run.run(position, journal)
-            last = _merged(network, position.last)
+            last = position.last if run.watch is None else _merged(network, position.last)
             merge(network)
             position = _next(position, run, trainable, last)
             run.save(position, journal)
@@ -113,6 +113,7 @@ def _next(position: Position, run: StageRun, trainable: Trainable, last: dict[st
         seconds=round(position.seconds, 3),
         images_per_second=round(position.images / max(position.seconds, 1e-9), 2),
         best_step=None if position.best.state is None else position.best.step,
+        stopped=run.stopped,
     )
     return Position(
         identity=position.identity,

@@ -33,6 +33,7 @@ from acclimate.train.watch import Watch
 
 CHECK_EVERY = 10  # steps between looks at the loss on an accelerator, where each look waits for the device
 EVALUATIONS = 50  # at most, on validation, in one stage
+SAVING = 20  # checkpoints take at most a twentieth of the time
 LOOKS = 10  # of a watch, after the one at the start
 LOG_POINTS = 60  # lines in metrics.jsonl for each stage, beside those of the evaluations
 
@@ -85,7 +86,7 @@ class StageRun:
         head = classifier_names(self.network)
         self._learning = [p for name, p in self.network.named_parameters() if p.requires_grad and name not in head]
         self._warming = False
-        self._stopped = ""
+        self.stopped = ""
 
     @property
     def per_epoch(self) -> int:
@@ -98,11 +99,11 @@ class StageRun:
         return self.stage.steps or (self.stage.epochs or 0) * self.per_epoch
 
     def run(self, position: Position, journal: Journal) -> Position:
-        """Go on from ``position`` to the end of the stage; the network ends at its best validation."""
+        """Go on from ``position`` to the end of the stage; the network ends at its best evaluation."""
         title = f"{self.index + 1}. {self.stage.objective}, {self.stage.scope}"
         meter = journal.stage(title, steps=self.steps, done=position.step)
         before = position.seconds, position.images
-        saved = time.perf_counter()
+        saved, pause = time.perf_counter(), self.checkpoint_seconds
         self._set_mode()
         if not position.step:
             self._log_start(position, meter, journal)
@@ -115,9 +116,11 @@ class StageRun:
                 meter.advance(done.images, done.waited)
                 self._log(position, done.loss, meter, journal)
                 position.seconds, position.images = before[0] + meter.seconds, before[1] + meter.images
-                if stop.is_set() or time.perf_counter() - saved > self.checkpoint_seconds:
+                if stop.is_set() or time.perf_counter() - saved > pause:
+                    began = time.perf_counter()
                     self.save(position, journal)
                     saved = time.perf_counter()
+                    pause = max(pause, SAVING * (saved - began)) if self.checkpoint_seconds else 0.0
                 if stop.is_set():
                     raise Interrupted(
                         f"stopped at step {position.step} of {self.steps} of stage {self.index + 1}; nothing is "
@@ -125,6 +128,8 @@ class StageRun:
                     )
         if self.watch is not None:
             position.last = {name: tensor.cpu().clone() for name, tensor in self.network.state_dict().items()}
+            if not all(tensor.isfinite().all() for tensor in position.last.values()) and position.best.state:
+                position.last = {name: tensor.cpu() for name, tensor in position.best.state.items()}
         if position.best.state is not None:
             self.network.load_state_dict(position.best.state)
         return position
@@ -163,7 +168,7 @@ class StageRun:
             losses.append(self._backward(views, chosen, seed))
             seen += len(chosen)
         loss = self._checked(torch.stack(losses).sum(), step)
-        if self.optimizer:
+        if self.optimizer and not self.stopped:
             self._update(self.optimizer)
         self.objective.after_step((step + 1) / self.steps)
         return Done(loss, seen, waited)
@@ -212,6 +217,9 @@ class StageRun:
         value = float(loss)
         if not math.isfinite(value):
             rate = self._rate(step)
+            if self.watch is not None:  # which has a better network to hand back
+                self.stopped = f"the loss was {value} at step {step}, learning rate {rate:.2g}: lower it"
+                return None
             raise TrainingError(
                 f"the loss is {value} at step {step} of stage {self.index + 1} ({self.stage.objective}), learning rate "
                 f"{rate:.2g}; expected a finite number. Lower 'lr' of that stage, or set 'clip'"
@@ -261,7 +269,7 @@ class StageRun:
         look = self.watch.look(
             lambda images: embed(self.network, self.batches, images, precision=self.precision, device=self.device), step
         )
-        self._stopped = look.stop
+        self.stopped = look.stop
         return {**look.values}, look.value
 
     @property
@@ -278,7 +286,7 @@ class StageRun:
 
     def _exhausted(self, position: Position) -> bool:
         """Whether a watch has stopped the stage, or validation has not improved for ``patience`` epochs."""
-        if self._stopped:
+        if self.stopped:
             return True
         if not self.stage.patience or position.best.state is None:
             return False

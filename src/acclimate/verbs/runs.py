@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
@@ -15,7 +14,7 @@ from acclimate.automatic import Choice, choose, situation
 from acclimate.backbones import Backbone, choose_device, load_backbone
 from acclimate.classifier import Classifier, export_onnx, export_timm, predictions_csv
 from acclimate.errors import InputError, unknown
-from acclimate.images import require_classes
+from acclimate.images import clean_pool, require_classes
 from acclimate.protocols import RUN, Setting, job_of, run_recipe
 from acclimate.recipe import Recipe, load_recipe
 from acclimate.select import safe_name
@@ -114,12 +113,12 @@ def adapt(
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
     setting = setting_for(images, options)
-    if ignore_labels:
-        none = setting.split.train[:0]
-        setting = dataclasses.replace(setting, split=dataclasses.replace(setting.split, train=none, val=none))
+    split = setting.split
+    if not dry_run:  # which touches nothing, and this remembers what images look like
+        split = clean_pool(images, split, cache=options.cache).split
     given = {name: value for name, value in (("steps", steps), ("batch", batch), ("lr", lr)) if value is not None}
     module, size = backbone.module, backbone.preprocess.size
-    seen = situation(module, size, pool=len(setting.split.pool), device=choose_device(options.device))
+    seen = situation(module, size, pool=len(split.pool), device=choose_device(options.device))
     choice = choose(method, seen, scope=scope, domain=domain, given={**given, **(settings or {})})
     choices = {name: {"value": _value(choice, name), "why": why} for name, why in choice.reasons.items()}
     if dry_run:
@@ -129,8 +128,10 @@ def adapt(
         Path(out) if out else None, f"runs/{safe_name(f'{images.name}-{backbone.name}-{choice.recipe.name}')}"
     )
     if not (folder / RUN).is_file():
-        _say(choices, setting, options)
-    written = adaptation.adapt(setting, backbone, choice.recipe, folder, choices=choices).document
+        _say(choices, 0 if ignore_labels else len(setting.split.train), options)
+    written = adaptation.adapt(
+        setting, backbone, choice.recipe, folder, probe=not ignore_labels, choices=choices
+    ).document
     head = document("adapt", options, time.perf_counter() - started, written["device"])
     return {**written, **head, "images": {**counts(images, setting.split), **written["images"]}}
 
@@ -140,12 +141,11 @@ def _value(choice: Choice, name: str) -> Any:
     return stage.options.get(name, getattr(stage, name, None))
 
 
-def _say(choices: Mapping[str, Mapping[str, Any]], setting: Setting, options: Options) -> None:
+def _say(choices: Mapping[str, Mapping[str, Any]], labelled: int, options: Options) -> None:
     """Print the choices on stderr before the work begins, and what labels are used for."""
     if options.quiet:
         return
     lines = [f"  {name} = {choice['value']}  ({choice['why']})" for name, choice in choices.items()]
-    labelled = len(setting.split.train)
     if labelled:
         lines.append(
             f"{labelled} labels serve a kNN probe that watches the run, and nothing else; --ignore-labels: none"
