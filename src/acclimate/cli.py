@@ -30,9 +30,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[str, typer.Argument(help="Folder, manifest.csv, .npz, builtin:digits, torchvision:NAME or hf:NAME.")]
+Data = Annotated[
+    str,
+    typer.Argument(help="Folder, manifest.csv, .npz, builtin:digits, data:NAME@FOLDER, torchvision:NAME or hf:NAME."),
+]
 Run = Annotated[str, typer.Argument(help="Folder of a finished run.")]
-Model = Annotated[str, typer.Option(help="zoo:NAME, timm name, run folder, weights file, ARCH@FILE or random:ARCH.")]
+Model = Annotated[
+    str, typer.Option(help="zoo:NAME, timm name, paper:NAME, run folder, weights, ARCH@FILE or random:ARCH.")
+]
 Out = Annotated[Path | None, typer.Option(help="Where to write; default: a folder under runs/.")]
 Labels = Annotated[str | None, typer.Option(help="Keep only so many training labels: 10 a class, or 25%.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Resolve everything, print the plan, touch nothing.")]

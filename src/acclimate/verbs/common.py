@@ -18,7 +18,8 @@ def open_data(data: str | Path, options: Options, *, dry_run: bool = False) -> I
     """Load images and say on stderr what was left out; a dry run remembers nothing of the files it looked at."""
     if not str(data).strip():
         raise DataError("got an empty name of data; expected a folder, a manifest, an .npz or builtin:digits")
-    if dry_run and not str(data).startswith("torchvision:"):  # those lie in the cache themselves
+    fetched = str(data).startswith("torchvision:") or (str(data).startswith("data:") and "@" not in str(data))
+    if dry_run and not fetched:  # those lie in the cache themselves
         with tempfile.TemporaryDirectory() as folder:
             images = load_images(data, skip_bad=options.skip_bad, cache=Path(folder))
     else:
