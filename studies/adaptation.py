@@ -25,7 +25,7 @@ from acclimate.adaptation import adapt
 from acclimate.automatic import choose, situation
 from acclimate.backbones import Backbone, choose_device, load_backbone
 from acclimate.errors import InputError
-from acclimate.images import Images, Split, load_images, make_split
+from acclimate.images import Images, Split, clean_pool, load_images, make_split
 from acclimate.proof import measure_curve, plan_curve
 from acclimate.protocols import Setting
 from acclimate.store import safe_name, write_atomic
@@ -128,8 +128,8 @@ def _study(name: str, images: Images, split: Split, model: str, arguments: argpa
 def _adapt(
     setting: Setting, start: Backbone, name: str, method: str, scope: str | None, folder: Path, steps: int | None
 ) -> dict[str, Any]:
-    size, pool = start.preprocess.size, len(setting.split.pool)
-    seen = situation(start.module, size, pool=pool, device=choose_device("auto"))
+    size, clean = start.preprocess.size, clean_pool(setting.images, setting.split, cache=setting.cache)
+    seen = situation(start.module, size, pool=len(clean.split.pool), device=choose_device("auto"))
     given = {"steps": steps // 3 if scope == "norm" else steps} if steps and method != "norm-stats" else {}
     choice = choose(method, seen, scope=scope, domain=DOMAINS[name].preset, given=given)
     print(f"{folder}: {choice.recipe.stages[0]}", file=sys.stderr, flush=True)
@@ -171,8 +171,9 @@ def _page(found: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
         "",
         "Change of test accuracy against the start model, in points: logistic regression on features, from 5 and 20",
         "labels a class, five draws, 90 % intervals over draws and test images. *Ended* is the last step, *kept* what",
-        "the guard handed back (the best of its looks, or the start model: then the change is 0). The guard saw 20 labels",
-        "a class, in the columns of 5 too. One adaptation each: the intervals leave out what another seed of it would do.",
+        "the guard handed back (the best of its looks, or the start model: then the change is 0). The guard saw 20",
+        "labels a class, in the columns of 5 too. One adaptation each: the intervals leave out what another seed of it",
+        "would do.",
         "",
         "| domain | model | pixels | method | steps | ended, 5 | ended, 20 | kept, 5 | kept, 20 | guard |",
         "|---|---|--:|---|--:|--:|--:|--:|--:|---|",

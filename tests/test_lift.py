@@ -83,8 +83,8 @@ def lift(job: Job, images: Images, folder: Path) -> Lift:
     """Train, and return the probe at the start and after, their difference and its standard error over images."""
     start = probe(job.backbone, images)
     network = train(job, folder, quiet=True).network
-    adapted = dataclasses.replace(job.backbone, module=network.eval(), digest=f"adapted-{job.identity()}")
-    after = probe(adapted, images)
+    key = digest(job.backbone.architecture, job.backbone.arguments, network)
+    after = probe(dataclasses.replace(job.backbone, module=network, digest=key), images)
     change = after - start
     return float(start.mean()), float(after.mean()), float(change.mean()), float(change.std() / len(change) ** 0.5)
 

@@ -14,7 +14,7 @@ STAGE = {"scope": "head", "epochs": 1, "lr": 0.1}
 
 
 def test_the_promised_recipes_ship() -> None:
-    assert {"linear", "bn", "bn-paper", "finetune", "staged", "adapt"} <= set(recipe_names())
+    assert {"linear", "bn", "bn-paper", "finetune", "staged", "ssda"} <= set(recipe_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -27,8 +27,8 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
     assert parse_recipe(tomllib.loads(recipe.to_toml()), where="again") == recipe
 
 
-def test_adapt_is_byol_then_head_then_all() -> None:
-    stages = load_recipe("adapt").stages
+def test_ssda_is_byol_then_head_then_all() -> None:
+    stages = load_recipe("ssda").stages
     assert [(s.objective, s.scope) for s in stages] == [("byol", "all"), ("supervised", "head"), ("supervised", "all")]
 
 
