@@ -43,8 +43,8 @@ class SwAVSettings(Settings):
         T of the prediction.
     epsilon, iterations
         Of Sinkhorn-Knopp: smoothness of the codes, at least 0.02 (exp(1 / epsilon) has to be a float32), and rounds.
-        The paper's 0.05 is too smooth for short runs: from a random start without batch norm the codes came out even
-        and the features went with them, and a pretrained start gained less.
+        The paper's 0.05 is too smooth for short runs: from a random start with layer norms every image came to have
+        the same even code, and a pretrained ResNet gained less.
     queue
         Features of this many earlier images that help to share the prototypes out, for batches smaller than a few
         times the prototypes; 0: none. It is used once it is full.
