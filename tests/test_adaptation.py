@@ -310,7 +310,8 @@ def test_the_start_model_comes_back_when_adaptation_only_harms(
     saved, ended = (load_backbone(tmp_path / "run" / f"{name}.safetensors").module for name in ("weights", "adapted"))
     assert state(saved) == state(start.module) != state(ended)
     reason = outcome.document["reason"]
-    assert "at no look was the kNN probe surely above the start model's" in reason or "the kNN probe fell by" in reason
+    told = ("at no look was the kNN probe surely above", "the kNN probe fell by", "features collapsed")
+    assert any(words in reason for words in told)
 
 
 def test_the_guard_judges_alike_however_often_it_is_asked(images: Images, split: Split, backbone: Backbone) -> None:

@@ -115,7 +115,7 @@ def test_merged_is_plain_timm_again(name: str) -> None:
     attach(network, 4)
     expected = moved(network)(x)
     merge(network)
-    assert torch.equal(network(x), expected)
+    torch.testing.assert_close(network(x), expected)  # threads may add in another order
     assert list(network.state_dict()) == list(plain.state_dict())
     assert [key for key, _ in network.named_parameters()] == [key for key, _ in plain.named_parameters()]
     assert [type(module) for module in network.modules()] == [type(module) for module in plain.modules()]
@@ -124,7 +124,7 @@ def test_merged_is_plain_timm_again(name: str) -> None:
         assert parameter.requires_grad == before[key]
         assert parameter.stride() == plain.get_parameter(key).stride()
     plain.load_state_dict(network.state_dict())
-    assert torch.equal(plain(x), expected)
+    torch.testing.assert_close(plain(x), expected)
 
 
 def test_merging_nothing_changes_nothing() -> None:

@@ -324,7 +324,7 @@ SAID = {
     "embed": "108 images, 96 features each of",
     "score": "57 training images, 96 dimensions",
     "tune": "Next: acclimate predict",
-    "adapt": "Neighbours in common with the start model",
+    "adapt": "of neighbours in common with the start model",
     "rank": "A page of it: acclimate report",
     "curve": "Points and rows",
     "predict": "Predictions of 108 images",
