@@ -173,7 +173,7 @@ def _page(found: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
         "labels a class, five draws, 90 % intervals over draws and test images. *Ended* is the last step, *kept* what",
         "the guard handed back (the best of its looks, or the start model: then the change is 0). The guard saw 20",
         "labels a class, in the columns of 5 too. One adaptation each: the intervals leave out what another seed of it",
-        "would do.",
+        f"would do. {len(found)} of {len(DOMAINS) * len(MODELS)} pairs of domain and model are measured so far.",
         "",
         "| domain | model | pixels | method | steps | ended, 5 | ended, 20 | kept, 5 | kept, 20 | guard |",
         "|---|---|--:|---|--:|--:|--:|--:|--:|---|",
