@@ -18,7 +18,7 @@ TIMED_BATCH = 8
 
 
 def forecast(job: Job) -> list[float]:
-    """Return the expected seconds of each stage, without decoding and early stopping: right to a factor of two."""
+    """Return the expected seconds of each stage, without decoding, early stopping and small crops: a rough guess."""
     device, precision = job.resolved()
     network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
     out = []
