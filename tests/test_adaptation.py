@@ -63,15 +63,10 @@ class Killed(Exception):
     """Stands for a power cut in the middle of a step."""
 
 
-@pytest.mark.parametrize("objective", UNSUPERVISED)
-def test_killed_and_resumed_equals_unbroken(
-    objective: str, images: Images, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every objective, cut in its third of five steps with a checkpoint after each, ends in the same bytes."""
+def cut_in_the_third_step(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until the gradients of the third step are there, with a checkpoint after each step before."""
     from acclimate.train import stage as loop
 
-    job = Job(backbone_for(objective), recipe(stage_for(objective, steps=5, head_steps=1)), images, split, device="cpu")
-    whole = train(job, tmp_path / "whole", quiet=True)
     real, seen = loop.StageRun._checked, []
 
     def dying(self: loop.StageRun, loss: torch.Tensor, step: int) -> float | None:
@@ -83,7 +78,17 @@ def test_killed_and_resumed_equals_unbroken(
     with monkeypatch.context() as patch:
         patch.setattr(loop.StageRun, "_checked", dying)
         with pytest.raises(Killed):
-            train(job, tmp_path / "cut", quiet=True, checkpoint_seconds=0)
+            train(job, folder, quiet=True, checkpoint_seconds=0)
+
+
+@pytest.mark.parametrize("objective", UNSUPERVISED)
+def test_killed_and_resumed_equals_unbroken(
+    objective: str, images: Images, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every objective, cut in its third of five steps with a checkpoint after each, ends in the same bytes."""
+    job = Job(backbone_for(objective), recipe(stage_for(objective, steps=5, head_steps=1)), images, split, device="cpu")
+    whole = train(job, tmp_path / "whole", quiet=True)
+    cut_in_the_third_step(job, tmp_path / "cut", monkeypatch)
     resumed = train(job, tmp_path / "cut", quiet=True)
     assert state(resumed.network) == state(whole.network)
     assert state(whole.network) != state(job.backbone.module)
@@ -94,8 +99,6 @@ def test_scopes_of_adaptation_leave_plain_weights(
     scope: str, images: Images, split: Split, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a scope names moves, what it does not is equal to the bit, adapters merge, and a cut run resumes exactly."""
-    from acclimate.train import stage as loop
-
     stage = stage_for("byol", scope=scope, steps=4, options=HEADS)
     job = Job(backbone, recipe(stage), images, split, device="cpu")
     whole = train(job, tmp_path / "whole", quiet=True)
@@ -107,18 +110,7 @@ def test_scopes_of_adaptation_leave_plain_weights(
         chosen = set(select(backbone.network(0), parse_scope(scope)).names)
         parameters = {name for name, _ in backbone.module.named_parameters()}
         assert moved & parameters <= chosen
-    real, seen = loop.StageRun._checked, []
-
-    def dying(self: loop.StageRun, loss: torch.Tensor, step: int) -> float | None:
-        seen.append(step)
-        if len(seen) == 3:
-            raise Killed
-        return real(self, loss, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.StageRun, "_checked", dying)
-        with pytest.raises(Killed):
-            train(job, tmp_path / "cut", quiet=True, checkpoint_seconds=0)
+    cut_in_the_third_step(job, tmp_path / "cut", monkeypatch)
     assert state(train(job, tmp_path / "cut", quiet=True).network) == state(whole.network)
 
 

@@ -186,7 +186,7 @@ def test_a_new_classifier_starts_every_class_alike(architecture: str) -> None:
 
 def test_image_size_of_a_transformer_moves_its_position_embedding() -> None:
     small, large = _tiny("test_vit", 32), _tiny("test_vit", 64)
-    assert small.module.pos_embed.shape[1] < large.module.pos_embed.shape[1]  # type: ignore[union-attr, operator, index]
+    assert small.module.pos_embed.shape[1] < large.module.pos_embed.shape[1]  # type: ignore[union-attr, operator, index]  # timm's own
     assert small.arguments == {"img_size": 32}
     assert small.digest != large.digest
     assert small.embed(torch.zeros(1, 3, 32, 32)).shape == (1, 64)
@@ -315,7 +315,7 @@ def test_weights_in_the_hubs_cache_need_no_network(monkeypatch: pytest.MonkeyPat
     save_weights(folder / "snapshots" / ("0" * 40) / "model.safetensors", pretrained, {})
     backbone = load_backbone("timm:test_resnet.r160_in1k")
     assert not backbone.random_start
-    assert bool((backbone.module.conv1[0].weight == 0.25).all())  # type: ignore[union-attr, operator, index]
+    assert bool((backbone.module.conv1[0].weight == 0.25).all())  # type: ignore[union-attr, operator, index]  # timm's own
 
 
 # weights files ------------------------------------------------------------------------------------------------------
