@@ -71,7 +71,7 @@ def rank(
             "top": top,
             "models": lines,
             "expected_seconds": round(
-                sum(sorted((float(line["expected_seconds"]) for line in lines), reverse=True)[:top]), 1
+                sum(sorted((float(line["expected_seconds"]) for line in lines), reverse=True)[:top]), 4
             ),
         }
     folder = fresh_folder(Path(out) if out else None, f"runs/rank-{Path(images.name).name}")

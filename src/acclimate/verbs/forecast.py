@@ -30,7 +30,7 @@ def forecast(job: Job) -> list[float]:
         x = torch.randn(TIMED_BATCH, 3, *job.backbone.preprocess.size, device=device)
         with autocast(precision, device):
             per_image = _seconds_per_image(network, x.to(memory_format=torch.channels_last), stage)
-        out.append(round(per_image * _images(job, stage), 1))
+        out.append(round(per_image * _images(job, stage), 4))
         merge(network)
     return out
 

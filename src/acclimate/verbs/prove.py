@@ -99,7 +99,7 @@ def _dry(plan: Plan, backbones: Sequence[Backbone], started: float) -> dict[str,
             stage = plan_stages(job_of(setting, backbone, plan.recipe))[-1]
             trainable, total = stage.trainable, stage.total
         lines.append(
-            {"model": backbone.name, "trainable": trainable, "total": total, "expected_seconds": round(seconds, 1)}
+            {"model": backbone.name, "trainable": trainable, "total": total, "expected_seconds": round(seconds, 4)}
         )
     return {
         "seconds": round(time.perf_counter() - started, 3),
@@ -112,7 +112,7 @@ def _dry(plan: Plan, backbones: Sequence[Backbone], started: float) -> dict[str,
         "recipe": plan.recipe.name if "full" in plan.trainings else None,
         "tta": plan.tta,
         "notes": list(plan.notes),
-        "expected_seconds": round(sum(line["expected_seconds"] for line in lines), 1),
+        "expected_seconds": round(sum(line["expected_seconds"] for line in lines), 4),
     }
 
 

@@ -175,7 +175,7 @@ def _dry(
         "recipe": recipe.name,
         "images": counts(setting.images, setting.split),
         "stages": stages,
-        "expected_seconds": round(sum(seconds), 1),
+        "expected_seconds": round(sum(seconds), 4),
     }
 
 

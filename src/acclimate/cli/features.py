@@ -1,0 +1,46 @@
+"""Commands about the features of one model: embed, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acclimate.cli.shared import Cache, Data, Device, Json, Model, Precision, Seed, SkipBad, options_of, show
+
+
+def embed(
+    data: Data,
+    model: Model,
+    out: Annotated[Path, typer.Option(help="A .npz file.")] = Path("features.npz"),
+    json: Json = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Write the features of all images to a file."""
+    from acclimate.verbs import embed as verb
+
+    options = options_of(seed, device, precision, cache, skip_bad, json)
+    show(verb(data, model=model, out=out, options=options), json)
+
+
+def score(
+    data: Data,
+    model: Model,
+    score: Annotated[str, typer.Option(help="knn, logistic, or all.")] = "knn",
+    json: Json = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Measure one score of one model on held-out validation images."""
+    from acclimate.verbs import score as verb
+
+    options = options_of(seed, device, precision, cache, skip_bad, json)
+    show(verb(data, model=model, score=score, options=options), json)

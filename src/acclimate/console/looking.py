@@ -1,0 +1,103 @@
+"""How models, check, embed, score, report and dry runs are shown."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from acclimate.console.tables import Document, loud, number, stages, table
+
+SHOWN = 10  # examples of one kind
+
+
+def models(console: Console, document: Document) -> None:
+    """Print the document of ``models``."""
+    columns = {
+        "name": "model",
+        "family": "family",
+        "parameters": "parameters",
+        "licence": "licence",
+        "source": "source",
+    }
+    table(console, document["models"], columns)
+
+
+def score(console: Console, document: Document) -> None:
+    """Print the document of ``score``."""
+    values = document.get("values") or {document["score"]: document["value"]}
+    rows = [{"score": name, **document["metrics"][name]["val"], "value": value} for name, value in values.items()]
+    console.print(
+        f"[bold]{escape(document['model'])}[/]{loud(document)}: "
+        f"{document['n']:,} training images, {document['d']} dimensions"
+    )
+    table(
+        console,
+        rows,
+        {
+            "score": "score",
+            "accuracy": "accuracy",
+            "balanced_accuracy": "balanced",
+            "macro_f1": "macro F1",
+            "auc": "AUC",
+            "log_loss": "log loss",
+            "ece": "ECE",
+        },
+    )
+    for warning in document["warnings"]:
+        console.print(f"[yellow]note:[/] {escape(warning)}")
+
+
+def check(console: Console, document: Document) -> None:
+    """Print the document of ``check``."""
+    console.print(f"{document['images']:,} images, {len(document['classes'])} classes")
+    for problem in document["problems"]:
+        console.print(f"[yellow]-[/] {escape(str(problem))}")
+    if not document["problems"]:
+        console.print("No problem found.")
+    pairs = [
+        f"{pair['a']['name']} and {pair['b']['name']} {'are the same' if pair['exact'] else 'look the same'}"
+        for pair in document["leaks"]["pairs"]
+    ]
+    copies = [f"{' = '.join(group)}" for group in document["duplicates"]["groups"]]
+    for examples in (document["corrupt"], pairs, copies):
+        for example in examples[:SHOWN]:
+            console.print(f"    {escape(example)}", highlight=False)
+        if len(examples) > SHOWN:
+            console.print(f"    and {len(examples) - SHOWN} more, see --json")
+
+
+def embed(console: Console, document: Document) -> None:
+    """Print the document of ``embed``."""
+    model = f"[bold]{escape(document['model'])}[/]{loud(document)}"
+    console.print(f"{document['n']:,} images, {document['d']} features each of {model}: {escape(document['out'])}")
+
+
+def report(console: Console, document: Document) -> None:
+    """Print the document of ``report``."""
+    console.print(f"Report: [bold]{escape(document['out'])}[/]")
+
+
+def dry(console: Console, document: Document) -> None:
+    """Print the plan of a dry run."""
+    console.print(f"[bold]Plan of '{document['command']}'[/] (nothing was done)")
+    for name, value in document["images"].items():
+        console.print(f"{name:>10}  {number(value)}")
+    if "stages" in document:
+        stages(console, document)
+    else:
+        table(
+            console,
+            document["models"],
+            {
+                "model": "model",
+                "trainable": "trainable",
+                "total": "parameters",
+                "expected_seconds": "expected s",
+            },
+        )
+    if "fits" in document:
+        budgets = ", ".join(f"{line['labels']} ({line['images']:,} images)" for line in document["labels"])
+        console.print(f"{document['fits']:,} fits and {document['finetunings']:,} finetunings with {escape(budgets)}")
+    for note in document.get("notes", ()):
+        console.print(f"[yellow]note:[/] {escape(note)}")
+    console.print(f"Expected: about {document['expected_seconds']:.0f} s on {document['device']}, decoding not counted")
