@@ -545,7 +545,7 @@ class Counter:
 def _counted(backbone: Backbone, work: Callable[[], Any]) -> int:
     counter = Counter(backbone.module)
     with pytest.MonkeyPatch.context() as patch:  # a folded copy would not call the counted module
-        patch.setattr(sys.modules["acclimate.backbones.extract"], "folded", lambda module: module)
+        patch.setattr(sys.modules["acclimate.backbones.extract"], "for_inference", lambda module, *_: module)
         work()
     counter.handle.remove()
     return counter.images
@@ -632,7 +632,8 @@ def progress(done, total):
     if done >= 48:
         os.kill(os.getpid(), signal.SIGKILL)
 
-extract(load_backbone("random:test_resnet", image_size=32), load_images(sys.argv[1]), batch=16, progress=progress)
+backbone = load_backbone("random:test_resnet", image_size=32)
+extract(backbone, load_images(sys.argv[1]), batch=16, precision="32", progress=progress)
 """
 
 
@@ -644,8 +645,8 @@ def test_killed_in_the_middle_only_the_rest_is_done(digits_folder: Path, cache: 
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     backbone, images = _tiny(), load_images(digits_folder)
     resumed: list[npt.NDArray[np.float32]] = []
-    assert _counted(backbone, lambda: resumed.append(extract(backbone, images).x)) == 108 - 48
-    fresh = extract(backbone, images, cache=tmp_path / "other").x
+    assert _counted(backbone, lambda: resumed.append(extract(backbone, images, precision="32").x)) == 108 - 48
+    fresh = extract(backbone, images, cache=tmp_path / "other", precision="32").x
     np.testing.assert_allclose(resumed[0], fresh, rtol=1e-4, atol=1e-5)
 
 

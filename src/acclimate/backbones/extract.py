@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from acclimate.backbones.device import Precision, autocast, choose_device, choose_precision
-from acclimate.backbones.fold import folded
+from acclimate.backbones.fold import for_inference
 from acclimate.backbones.model import Backbone
 from acclimate.features import Features, feature_key, open_feature_store
 from acclimate.images import Images, decode_ahead, open_pixels
@@ -90,7 +90,7 @@ def _fill(
     progress: Progress | None,
     hflip: bool,
 ) -> None:
-    module = folded(backbone.module).to(device)
+    module = for_inference(backbone.module, device, precision)
     normalize = Normalize(backbone.preprocess.mean, backbone.preprocess.std)
     pixels = open_pixels(images, backbone.preprocess.geometry, cache=cache)
     done = 0

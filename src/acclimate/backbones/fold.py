@@ -12,8 +12,22 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from acclimate.backbones.device import Precision
+from acclimate.backbones.fuse import can_fuse, fused
+
 # What tracing raises for a network whose path depends on its input: such a network is left as it is.
 _UNTRACEABLE = (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError, KeyError)
+
+
+def for_inference(module: nn.Module, device: str, precision: Precision) -> nn.Module:
+    """Return the same function of images, as fast as this device evaluates it, on the device; the module is unchanged.
+
+    Batch norms are folded everywhere; on a CPU, convolutions take in the sums and activations behind them as well.
+    """
+    out = folded(module)
+    if isinstance(out, fx.GraphModule) and out is not module and can_fuse(device):
+        out = fused(out, torch.bfloat16 if precision == "bf16-mixed" else torch.float32)
+    return out.to(device)
 
 
 def folded(module: nn.Module) -> nn.Module:

@@ -199,10 +199,9 @@ def _apply(pixels: Tensor, plan: _Plan, part: slice, scale: _Scale, out: Tensor)
     average = seen[:, :3].mean(dim=2, keepdim=True)  # (g, 3, 1)
     deviation = scale.gain * plan.deviation[part]
     bias = (scale.gain * plan.mean[part] - deviation) @ average + scale.low[:3, None]
-    coloured = torch.bmm(torch.cat([deviation, bias], dim=2), seen)  # (g, 3, h w)
     view = out if out.dtype == torch.float32 else torch.empty_like(out, dtype=torch.float32)
-    for channel in range(3):  # a third faster than one copy of the transposed whole
-        view.flatten(1, 2)[:, :, channel].copy_(coloured[:, channel])
+    change = torch.cat([deviation, bias], dim=2)  # (g, 3, 4)
+    torch.bmm(seen.transpose(1, 2), change.transpose(1, 2), out=view.flatten(1, 2))  # pixels as rows: channels last
     rows = view.flatten(2)  # (g, h, 3 w): long rows, which vectorise
     rows.clamp_(scale.low, scale.high)
     _solarize(rows, plan.solarize[part], scale)
