@@ -63,7 +63,7 @@ def main() -> int:
     arguments = _arguments()
     lines = []
     for name in arguments.only or DOMAINS:
-        images, split = _data(arguments.data, DOMAINS[name], arguments.cache)
+        images, split = load_domain(arguments.data, DOMAINS[name], arguments.cache)
         for model in arguments.model or MODELS:
             lines += _study(name, images, split, model, arguments)
             cell = _cell(name, model, arguments.size)
@@ -89,7 +89,7 @@ def _cell(name: str, model: str, size: int | None) -> str:
     return safe_name(f"{name}-{model}" + (f"-{size}px" if size else ""))
 
 
-def _data(folder: Path, domain: Domain, cache: Path | None) -> tuple[Images, Split]:
+def load_domain(folder: Path, domain: Domain, cache: Path | None) -> tuple[Images, Split]:
     """Load a domain; without a test part of its own, a quarter of each class becomes one."""
     images = load_images(folder / domain.path, cache=cache)
     if not (images.splits == "test").any():
