@@ -18,6 +18,7 @@ from acclimate.train.build import build_stage, decoded_pixels, make_fabric, pixe
 from acclimate.train.checkpoint import Best, Position, load_position
 from acclimate.train.job import Job, Progress, StageReport, Trained
 from acclimate.train.journal import Journal
+from acclimate.train.shield import shielded
 from acclimate.train.stage import StageRun
 from acclimate.train.watch import Watch
 
@@ -63,7 +64,10 @@ def train(
             prepare(network, parse_scope(job.recipe.stages[position.stage].scope))
         network.load_state_dict(position.network)  # before a stage is built: it may compute features of its trunk
     pixels = decoded_pixels(job, progress)
-    with Journal(folder / "metrics.jsonl", position=position.journal, quiet=quiet) as journal:
+    with (
+        Journal(folder / "metrics.jsonl", position=position.journal, quiet=quiet) as journal,
+        shielded(network, device, precision),
+    ):
         for index in range(position.stage, len(job.recipe.stages)):
             with seeded(step_seed("prepare", job.seed, index)):
                 trainable = prepare_network(network, job.recipe.stages[index])
