@@ -1,8 +1,8 @@
 """How far a layer has the classes apart: separation in cosine distance, and nearest class means.
 
 Source: Kornblith, Chen, Lee & Norouzi 2021, "Why Do Better Loss Functions Lead to Less Transferable Features?", section
-on class separation (R^2 = 1 - within / total). Unlike there an image is never paired with itself, which would make small
-classes look tight.
+on class separation (R^2 = 1 - within / total). Unlike there an image is never paired with itself, which would make
+small classes look tight.
 """
 
 from __future__ import annotations

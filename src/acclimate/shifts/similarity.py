@@ -58,8 +58,8 @@ def _hsic(k: Float64, other: Float64, w: Float64) -> Float64:
     """Return HSIC_1 for each weighting ``(b,)``.
 
     It is E k_ij l_ij + E k_ij l_qr - 2 E k_ij l_iq over *different* images i, j, q, r. Weights go through the same
-    sums, so that an image drawn twice by a bootstrap never meets itself: with its copy as a neighbour it would look like
-    structure that both layers share. With all weights 1 this is equation 3 of Nguyen et al.
+    sums, so that an image drawn twice by a bootstrap never meets its copy: both layers would find the two alike, and
+    so look more alike than they are. With all weights 1 this is equation 3 of Nguyen et al.
     """
     ones = 1.0 - np.eye(len(k))
     sums, sizes = _tuples(k, other, w), _tuples(ones, ones, w)
