@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from acclimate.scope import is_norm
+from acclimate.shifts.layers import is_norm_layer
 
 # timm's and torch's names, and what they are.
 ROLES = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
@@ -59,7 +59,7 @@ def changes(before: nn.Module, after: nn.Module) -> list[Change]:
     others = dict(after.named_modules())
     out = []
     for name, module in before.named_modules():
-        if is_norm(module):
+        if is_norm_layer(module):
             mine, theirs = _vectors(module), _vectors(others[name])
             out += [_change(name, role, mine[role], theirs[role]) for role in mine]
     return out

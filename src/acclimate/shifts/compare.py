@@ -17,7 +17,7 @@ from acclimate.shifts.similarity import cka, gram
 from acclimate.stats import paired_difference
 
 LEVEL = 0.95
-RESAMPLES = 1000
+RESAMPLES = 500
 _DRAWS = 7  # first word of the seed of the bootstrap
 
 Float64 = npt.NDArray[np.float64]

@@ -40,11 +40,17 @@ def places(network: nn.Module) -> tuple[Place, ...]:
     last = str(getattr(network, "output_fmt", "")).upper().endswith("NHWC")  # timm's word for channels at the end
     found = []
     for name, module in network.named_modules():
-        if is_norm(module):
+        if is_norm_layer(module):
             found.append(Place(name, "norm", _norm_is_first(module)))
         elif name in blocks:
             found.append(Place(name, "block", not last))
     return tuple(found)
+
+
+def is_norm_layer(module: nn.Module) -> bool:
+    """Whether a module is a norm itself, and not what is called after the norm inside it, such as timm's heads."""
+    inside = (inner for inner in module.modules() if inner is not module)
+    return is_norm(module) and not any(True for inner in inside for _ in inner.parameters())
 
 
 def _blocks(network: nn.Module) -> set[str]:
@@ -52,7 +58,7 @@ def _blocks(network: nn.Module) -> set[str]:
     members = {
         name
         for name, module in modules.items()
-        if name and _repeats(modules[name.rpartition(".")[0]]) and not is_norm(module) and _has_norm(module)
+        if name and _repeats(modules[name.rpartition(".")[0]]) and _is_block(module) and _has_norm(module)
     }
     return {name for name in members if not any(other.startswith(f"{name}.") for other in members)}
 
@@ -61,8 +67,13 @@ def _repeats(parent: nn.Module) -> bool:
     return isinstance(parent, _CONTAINERS) or type(parent).__name__.endswith("Stage")
 
 
+def _is_block(module: nn.Module) -> bool:
+    """Whether a member is more than a norm, and no mere sequence: those are the way from one stage to the next."""
+    return not is_norm_layer(module) and not isinstance(module, _CONTAINERS)
+
+
 def _has_norm(module: nn.Module) -> bool:
-    return any(is_norm(inner) for inner in module.modules() if inner is not module)
+    return any(is_norm_layer(inner) for inner in module.modules() if inner is not module)
 
 
 def _norm_is_first(module: nn.Module) -> bool:

@@ -13,6 +13,7 @@ Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 
 DEAD = 1e-10  # variance of a channel beside the layer's mean: below it a channel says nothing
+ROUNDING = 1e-12  # variance beside the squared mean: below it is what float32 cannot hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,9 @@ class Layer:
 def mean_shift(before: Layer, after: Layer) -> float | None:
     """Return ||mu1 - mu0|| / ||sigma0||: how far means moved, in units of the spread; None without spread."""
     spread = float(np.sqrt(before.variance.sum()))
-    return float(np.linalg.norm(after.mean - before.mean)) / spread if spread > 0 else None
+    if spread**2 <= ROUNDING * (before.mean**2).sum():
+        return None
+    return float(np.linalg.norm(after.mean - before.mean)) / spread
 
 
 def log_variance_ratio(before: Layer, after: Layer) -> tuple[float, float, float] | None:
@@ -60,7 +63,8 @@ def dead(layer: Layer) -> int:
 
 
 def _alive(layer: Layer) -> npt.NDArray[np.bool_]:
-    alive: npt.NDArray[np.bool_] = layer.variance > DEAD * layer.variance.mean()
+    least = np.maximum(DEAD * layer.variance.mean(), ROUNDING * layer.mean**2)
+    alive: npt.NDArray[np.bool_] = layer.variance > least
     return alive
 
 

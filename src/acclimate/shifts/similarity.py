@@ -47,36 +47,56 @@ def cka(k: Float64, other: Float64, weights: Float64) -> Float64:
     -------
     ``(b,)``, at most 1; NaN where a layer does not tell the images apart, or where fewer than 4 of them are left.
     """
-    both, first, second = (_hsic(a, b, weights) for a, b in ((k, other), (k, k), (other, other)))
+    first, second = weights @ k, weights @ other  # (b, n): what each image has in common with all the others
+    both = _hsic(k * other, first, second, weights)
+    own, others = _hsic(k * k, first, first, weights), _hsic(other * other, second, second, weights)
     # Anything this small beside Gram matrices of size 1 is rounding.
-    known = (first > 1e-15) & (second > 1e-15)
-    scale = np.sqrt(np.where(known, first, 1.0) * np.where(known, second, 1.0))
+    known = (own > 1e-15) & (others > 1e-15)
+    scale = np.sqrt(np.where(known, own, 1.0) * np.where(known, others, 1.0))
     return np.where(known, np.clip(both / scale, -1.0, 1.0), np.nan)
 
 
-def _hsic(k: Float64, other: Float64, w: Float64) -> Float64:
-    """Return HSIC_1 for each weighting ``(b,)``.
+def _hsic(product: Float64, rows: Float64, columns: Float64, w: Float64) -> Float64:
+    """Return HSIC_1 of K and L for each weighting ``(b,)``; 0 where fewer than 4 different images are left.
 
     It is E k_ij l_ij + E k_ij l_qr - 2 E k_ij l_iq over *different* images i, j, q, r. Weights go through the same
     sums, so that an image drawn twice by a bootstrap never meets its copy: both layers would find the two alike, and
     so look more alike than they are. With all weights 1 this is equation 3 of Nguyen et al.
+
+    Parameters
+    ----------
+    product
+        ``(n, n)`` K L, element by element.
+    rows, columns
+        ``(b, n)`` W K and W L.
+    w
+        ``(b, n)``.
     """
-    ones = 1.0 - np.eye(len(k))
-    sums, sizes = _tuples(k, other, w), _tuples(ones, ones, w)
-    sizes = np.where(sizes > 0.5, sizes, np.nan)  # (3, b): sums of products of counts are whole numbers
-    pairs, triples, quadruples = sums / sizes
-    total: Float64 = np.nan_to_num(pairs + quadruples - 2 * triples, nan=0.0)
-    return total
+    weighted, squares = w @ product, w**2  # (b, n)
+    pairs = (weighted * w).sum(1)
+    # Of the triples those with q = j go: pairs in which one image counts twice.
+    triples = (w * rows * columns).sum(1) - (squares * weighted).sum(1)
+    # Of the quadruples those with both images in common go (two ways), and those with one of them (four ways).
+    double = ((squares @ product) * squares).sum(1)
+    single = (squares * rows * columns).sum(1) - double
+    quadruples = (w * rows).sum(1) * (w * columns).sum(1) - 4 * single - 2 * double
+    n_pairs, n_triples, n_quadruples = _sizes(w)
+    enough = n_quadruples > 0.5  # a product of counts: a whole number
+    mean: Float64 = (
+        pairs / np.where(enough, n_pairs, np.inf)
+        + quadruples / np.where(enough, n_quadruples, np.inf)
+        - 2 * triples / np.where(enough, n_triples, np.inf)
+    )
+    return mean
 
 
-def _tuples(k: Float64, other: Float64, w: Float64) -> Float64:
-    """Return the weighted sums over different images, ``(3, b)``: of k_ij l_ij, of k_ij l_iq, and of k_ij l_qr."""
-    rows, columns, product = w @ k, w @ other, k * other  # (b, n), (b, n), (n, n)
-    pairs = ((w @ product) * w).sum(1)
-    # Of the triples those with q = j go; they are pairs with the second image's weight squared.
-    triples = (w * rows * columns).sum(1) - (w * (w**2 @ product)).sum(1)
-    # Of the quadruples those with one image in common go (four ways), and those with both (two ways).
-    double = (w**2 * (w**2 @ product)).sum(1)
-    single = (w**2 * rows * columns).sum(1) - double
-    whole = (w * rows).sum(1) * (w * columns).sum(1)
-    return np.stack([pairs, triples, whole - 4 * single - 2 * double])
+def _sizes(w: Float64) -> tuple[Float64, Float64, Float64]:
+    """Return the weighted numbers ``(b,)`` of ordered pairs, triples and quadruples of different images.
+
+    They are elementary symmetric polynomials of the weights, written with power sums (Newton's identities).
+    """
+    one, two, three, four = ((w**power).sum(1) for power in (1, 2, 3, 4))
+    pairs = one**2 - two
+    triples = one**3 - 3 * one * two + 2 * three
+    quadruples = one**4 - 6 * one**2 * two + 3 * two**2 + 8 * one * three - 6 * four
+    return pairs, triples, quadruples
