@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from acclimate.shifts.layers import is_norm_layer
+from acclimate.shifts.layers import group_of, is_norm_layer
 
 # timm's and torch's names, and what they are.
 ROLES = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
@@ -44,6 +44,11 @@ class Change:
     largest: float
     before: float
     after: float
+
+    @property
+    def group(self) -> str:
+        """The part of the network that the layer belongs to."""
+        return group_of(self.layer)
 
     @property
     def relative(self) -> float | None:

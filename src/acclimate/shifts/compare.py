@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.shifts.classes import countable, nearest_mean, separation
-from acclimate.shifts.layers import Place
+from acclimate.shifts.layers import Place, group_of
 from acclimate.shifts.measures import Layer, dead, effective_rank, hoyer, log_variance_ratio, mean_shift
 from acclimate.shifts.similarity import cka, gram
 from acclimate.stats import paired_difference
@@ -79,6 +79,7 @@ def _row(place: Place, before: Layer, after: Layer, labels: Labels, drawn: Draws
     ratio = log_variance_ratio(before, after)
     return {
         "layer": place.name,
+        "group": group_of(place.name),
         "kind": place.kind,
         "width": before.pooled.shape[1],
         "shift": mean_shift(before, after),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from acclimate.shifts.affine import Change, together
-from acclimate.shifts.layers import group_of
 
 Row = dict[str, Any]
 
@@ -28,7 +27,7 @@ def _affine(affine: Sequence[Change], role: str) -> str:
         return ""
     if not any(row.length > 0 for row in rows):
         return f"The {title} did not change at all."
-    groups = {group_of(row.layer): [r for r in rows if group_of(r.layer) == group_of(row.layer)] for row in rows}
+    groups = {row.group: [other for other in rows if other.group == row.group] for row in rows}
     known = {name: change for name, members in groups.items() if (change := together(members)) is not None}
     if whole is None or not known:
         return f"The {title} began at zero and moved."

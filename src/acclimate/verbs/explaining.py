@@ -237,5 +237,5 @@ def _compared(before: Backbone, after: Backbone, asked: Asked, options: Options)
     )
     layers = shifts.compare(first, second, asked.labels, shifts.draws(asked.labels, seed=options.seed))
     changed = shifts.changes(before.module, after.module)
-    affine = [{**asdict(change), "relative": change.relative} for change in changed]
+    affine = [{**asdict(change), "group": change.group, "relative": change.relative} for change in changed]
     return {"layers": layers, "affine": affine, "summary": shifts.sentences(layers, changed)}
