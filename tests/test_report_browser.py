@@ -171,6 +171,14 @@ def test_csv_holds_every_row_unrounded(driver: Chrome, pages: dict[str, Path], t
     assert sorted(values)[:2] == [0.41, 0.41 + 0.04]  # every digit, as a float prints
 
 
+def test_csv_of_the_layers_has_what_explain_measured(driver: Chrome, pages: dict[str, Path], tmp_path: Path) -> None:
+    open_page(driver, pages["plain"])
+    head, *body = download(driver, "inside-0-table", tmp_path)
+    assert [line[head.index("layer")] for line in body][-2:] == ["layer3.0", "features"]
+    assert {"cka.low", "rank.after", "log_variance.median", "separation.difference"} <= set(head)
+    assert float(body[-1][head.index("cka.value")]) == 1 - 0.7 / 2
+
+
 def test_csv_runs_no_formula_and_keeps_hostile_names(driver: Chrome, pages: dict[str, Path], tmp_path: Path) -> None:
     open_page(driver, pages["hostile"])
     head, *body = download(driver, "recipes-table", tmp_path)

@@ -203,11 +203,12 @@ def _layers(run: Run, i: int, more: str) -> Table:
         Column("CKA", True, "unbiased linear CKA with the start"),
         Column("Shift", True, "how far the channels' means moved, in units of their spread before"),
         Column("Log variance", True, "median and quartiles over channels of ln(variance after / before); ln 4 = 1.39"),
-        Column("Zeros", True, "share of values that are exactly zero"),
-        Column("Hoyer", True, "sparsity of the pooled features: 0 dense, 1 a single channel"),
+        Column(
+            "Zeros", True, "share of values that are exactly zero; below it Hoyer's sparsity, 0 dense, 1 one channel"
+        ),
         Column("Effective rank", True, "RankMe of the pooled features"),
         Column("Class separation", True, "1 - distance within classes / distance of any two images"),
-        Column("Nearest class mean", True, "share of images that are nearest to the mean of their own class"),
+        Column("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
     ]
     return Table(
         key=f"inside-{i}-table",
@@ -228,19 +229,20 @@ def _layer(row: Doc) -> list[Cell]:
         figure_cell(alike.get("value"), note=ends),
         figure_cell(row.get("shift")),
         figure_cell(ratio.get("median"), 2, note=quartiles),
-        _sides(row, "zeros", 2),
-        _sides(row, "hoyer", 2),
+        _sides(row, "zeros", 2, note=f"Hoyer {_change(row, 'hoyer', 2)}"),
         _sides(row, "rank", 1),
         _sides(row, "separation", 3),
         _sides(row, "class_mean", 3),
     ]
 
 
-def _sides(row: Doc, key: str, digits: int) -> Cell:
+def _sides(row: Doc, key: str, digits: int, note: str = "") -> Cell:
+    return Cell(_change(row, key, digits), number(part(row, key).get("after")), note)
+
+
+def _change(row: Doc, key: str, digits: int) -> str:
     before, after = (number(part(row, key).get(side)) for side in ("before", "after"))
-    if before is None and after is None:
-        return Cell("–")
-    return Cell(f"{fixed(before, digits)} → {fixed(after, digits)}", after)
+    return "–" if before is None and after is None else f"{fixed(before, digits)} → {fixed(after, digits)}"
 
 
 def _affine(rows: list[Doc], i: int, more: str) -> Table:

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate import shifts
+from acclimate.adaptation.run import ADAPTED
 from acclimate.backbones import Backbone, choose_device, load_backbone
+from acclimate.classifier import WEIGHTS
 from acclimate.errors import DataError, InputError, ModelError
 from acclimate.images import Images, decoded, make_split
 from acclimate.protocols import RUN
@@ -24,8 +26,7 @@ from acclimate.verbs.options import Options, document
 EXPLAIN = "explain.json"
 IMAGES = 512
 _CHOICE = 8  # first word of the seed that chooses the images
-_KINDS = {"tune": "weights.safetensors", "adapt": "weights.safetensors"}
-_LAST = "adapted.safetensors"  # an adaptation's last step
+_KINDS = ("tune", "adapt")
 _OTHERS = ("rank", "curve", "demo", "study")  # commands that leave several runs
 
 Indices = npt.NDArray[np.int64]
@@ -158,9 +159,9 @@ def _start(facts: Mapping[str, Any], given: str | None) -> Backbone:
 def _trained(folder: Path, facts: Mapping[str, Any]) -> tuple[Backbone, list[str]]:
     """Return the network that the run left, and what must be said of it."""
     if facts.get("kept") != "start":
-        return load_backbone(folder / _KINDS[facts["command"]]), []
-    note = f"The run kept its start model; compared is its last step, {_LAST}."
-    return load_backbone(folder / _LAST), [note]
+        return load_backbone(folder / WEIGHTS), []
+    note = f"The run kept its start model; compared is its last step, {ADAPTED}."
+    return load_backbone(folder / ADAPTED), [note]
 
 
 def _asked(facts: Mapping[str, Any], data: str | Path | None, limit: int, options: Options) -> Asked:
