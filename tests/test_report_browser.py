@@ -155,7 +155,7 @@ def download(driver: Chrome, key: str, folder: Path) -> list[list[str]]:
     driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
     button.click()
     end = time.monotonic() + 15
-    while not (files := list(folder.glob("*.csv"))):
+    while not (files := [file for file in folder.glob("*.csv") if file.stat().st_size]):
         assert time.monotonic() < end, "no file was saved"
         time.sleep(0.05)
     with files[0].open(encoding="utf-8-sig", newline="") as file:
