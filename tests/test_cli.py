@@ -35,6 +35,7 @@ KEYS = {
     "curve": {"points", "verdict", "comparisons", "verdicts", "models", "labels", "notes"},
     "predict": {"run", "n", "skipped", "out"},
     "export": {"run", "format", "out"},
+    "explain": {"run", "start", "images", "layers", "affine", "summary"},
     "report": {"out"},
     "demo": {"findings", "best", "kept", "report"},
 }
@@ -125,6 +126,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
         "curve": [data, "--models", f"{model},{other}", "--labels", "2,4", "--seeds", "2", "--out", proof],
         "predict": [run, data, "--out", str(folder / "p.csv")],
         "export": [run],
+        "explain": [run],
         "report": [run],
     }
     documents = {}

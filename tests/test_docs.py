@@ -102,6 +102,7 @@ def test_cli_page_is_not_stale() -> None:
         "predict",
         "rank",
         "export",
+        "explain",
         "report",
     ):
         assert f"## `acclimate {command}`" in maker.page()

@@ -183,6 +183,62 @@ def write_adapt(folder: Path, kept: str = "adapted", looks: list[dict[str, Any]]
     write(folder / "run.json", document)
 
 
+def inside_layer(layer: str, group: str, kind: str, moved: float) -> dict[str, Any]:
+    apart = {"before": 0.4, "after": 0.4 + moved / 5, "difference": moved / 5, "low": 0.0, "high": 0.3}
+    return {
+        "layer": layer,
+        "group": group,
+        "kind": kind,
+        "width": 64,
+        "shift": moved,
+        "log_variance": {"low": -moved, "median": 0.1, "high": moved},
+        "dead": {"before": 0, "after": 1},
+        "zeros": {"before": 0.0, "after": 0.25},
+        "hoyer": {"before": 0.1, "after": 0.2},
+        "rank": {"before": 10.0, "after": 10.0 + moved},
+        "cka": {"value": 1 - moved / 2, "low": 0.9 - moved / 2, "high": 1 - moved / 3},
+        "separation": apart,
+        "class_mean": apart,
+    }
+
+
+def write_inside(folder: Path, bad: str = "") -> None:
+    """Write what `explain` leaves in a run."""
+    layers = [
+        inside_layer(f"layer{stage}.0{name}{bad}", f"layer{stage}{bad}", kind, stage / 5)
+        for stage in (1, 2, 3)
+        for name, kind in ((".bn1", "norm"), (".bn2", "norm"), ("", "block"))
+    ]
+    affine = [
+        {
+            "layer": row["layer"],
+            "group": row["group"],
+            "role": role,
+            "n": 64,
+            "relative": None if (role, i) == ("shift", 0) else 0.1 + i / 2,
+            "sign_changed": 0.125,
+            "largest": 0.5,
+            "before": 1.0,
+            "after": 0.9,
+        }
+        for i, row in enumerate(row for row in layers if row["kind"] == "norm")
+        for role in ("scale", "shift", "mean", "variance")
+    ]
+    document = {
+        "command": "explain",
+        "start": f"zoo:leaf-byol{bad}",
+        "data": f"eurosat{bad}",
+        "part": "val",
+        "images": 512,
+        "level": 0.95,
+        "layers": [*layers, inside_layer(f"features{bad}", f"features{bad}", "features", 0.7)],
+        "affine": affine,
+        "summary": [f"Class separation 0.40 -> 0.54.{bad}"],
+        "notes": [],
+    }
+    write(folder / "explain.json", document)
+
+
 def curve_points(gain: float, base: str = "zoo:leaf-byol", adapted: str = "adapted") -> list[dict[str, Any]]:
     rng = random.Random(0)
     points = []
@@ -237,6 +293,7 @@ def write_all(folder: Path, hostile: bool = False) -> Path:
     staged = [("supervised", "head", 0.0035), ("supervised", "all", 1.0)]
     write_run(folder / "staged", "staged", 0.868, staged)
     write_adapt(folder / "adapted", looks=LOOKS, why=SCRIPT if hostile else "")
+    write_inside(folder / "bn", SCRIPT if hostile else "")
     points = curve_points(0.03, adapted=SCRIPT + " adapted" if hostile else "adapted")
     write(folder / "curve.json", {"points": points, "verdict": "Adaptation helped with few labels."})
     write_map(folder, list(HOSTILE) if hostile else ["forest", "river", "highway", "pasture", "sea lake"])
@@ -311,7 +368,7 @@ def table_of(made: Report, key: str) -> Any:
 
 def test_a_demo_folder_gives_every_section_and_both_files(demo: tuple[Path, str]) -> None:
     folder, _ = demo
-    expected = "leaderboard proxies recipes adaptation learning labels maps rows provenance"
+    expected = "leaderboard proxies recipes adaptation learning inside labels maps rows provenance"
     assert " ".join(keys(built(folder))) == expected
     assert (folder / "report.html").is_file()
     assert "## Leaderboard" in (folder / "report.md").read_text(encoding="utf-8")
@@ -350,7 +407,7 @@ def test_every_chart_and_table_has_its_place_and_its_data(demo: tuple[Path, str]
     made, parsed = built(demo[0]), Page(demo[1])
     charts = {chart.key for section in made.sections for chart in section.charts}
     tables = {table.key for section in made.sections for table in section.tables}
-    assert len(charts) == 14
+    assert len(charts) == 19
     assert (
         set(parsed.data["charts"]) == charts == {a["id"] for a in parsed.attributes("div") if a.get("class") == "plot"}
     )

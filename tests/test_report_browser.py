@@ -155,7 +155,7 @@ def download(driver: Chrome, key: str, folder: Path) -> list[list[str]]:
     driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
     button.click()
     end = time.monotonic() + 15
-    while not (files := list(folder.glob("*.csv"))):
+    while not (files := [file for file in folder.glob("*.csv") if file.stat().st_size]):
         assert time.monotonic() < end, "no file was saved"
         time.sleep(0.05)
     with files[0].open(encoding="utf-8-sig", newline="") as file:
@@ -169,6 +169,14 @@ def test_csv_holds_every_row_unrounded(driver: Chrome, pages: dict[str, Path], t
     assert {"model", "protocol", "seed", "metrics.val.accuracy", "fingerprint", "random_start"} <= set(head)
     values = [float(line[head.index("metrics.val.accuracy")]) for line in body]
     assert sorted(values)[:2] == [0.41, 0.41 + 0.04]  # every digit, as a float prints
+
+
+def test_csv_of_the_layers_has_what_explain_measured(driver: Chrome, pages: dict[str, Path], tmp_path: Path) -> None:
+    open_page(driver, pages["plain"])
+    head, *body = download(driver, "inside-0-table", tmp_path)
+    assert [line[head.index("layer")] for line in body][-2:] == ["layer3.0", "features"]
+    assert {"cka.low", "rank.after", "log_variance.median", "separation.difference"} <= set(head)
+    assert float(body[-1][head.index("cka.value")]) == 1 - 0.7 / 2
 
 
 def test_csv_runs_no_formula_and_keeps_hostile_names(driver: Chrome, pages: dict[str, Path], tmp_path: Path) -> None:

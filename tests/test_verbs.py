@@ -127,6 +127,7 @@ def test_functions_return_what_the_commands_print(
         ),
         "predict": (lambda: acclimate.predict("run", data, out="p.csv"), ["run", data, "--out", "p.csv"]),
         "export": (lambda: acclimate.export("run"), ["run"]),
+        "explain": (lambda: acclimate.explain("run"), ["run"]),
         "report": (lambda: acclimate.report("run"), ["run"]),
     }
     assert set(twins) | {"demo"} == set(COMMANDS)

@@ -21,6 +21,7 @@ _HOMES = {
     "curve": "verbs",
     "demo": "story",
     "embed": "verbs",
+    "explain": "verbs",
     "export": "verbs",
     "extract": "backbones",
     "from_module": "backbones",

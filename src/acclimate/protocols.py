@@ -45,6 +45,8 @@ class Setting:
         The label budget in words, such as ``10`` (a class) or ``25%``; None for all labels.
     use_test
         Whether rows are measured on the test part as well. Selection leaves it sealed.
+    origin
+        How to open the images again, for ``run.json``; None where nobody said.
     """
 
     images: Images
@@ -57,6 +59,7 @@ class Setting:
     use_test: bool = True
     quiet: bool = False
     progress: Progress | None = None
+    origin: str | None = None
 
     def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
         """Return the labelled parts that rows are measured on, by name."""
@@ -260,6 +263,7 @@ def run_document(
         "random_start": backbone.random_start,
         "weights": backbone.digest,
         "data": setting.images.name,
+        "origin": setting.origin,
         "fingerprint": setting.images.fingerprint,
         "images": {
             "train": len(split.train),

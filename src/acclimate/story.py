@@ -57,7 +57,7 @@ def demo(*, out: str | Path = "acclimate-demo", options: Options | None = None) 
     started, options = time.perf_counter(), options or Options()
     folder = fresh_folder(Path(out), "")
     chapters: dict[str, float] = {}
-    setting = setting_for(load_images(DATA, cache=options.cache), options, LABELS)
+    setting = setting_for(load_images(DATA, cache=options.cache), options, LABELS, origin=DATA)
     ranking = _chapter("ranking the embedded models", chapters, options, lambda: _rank(setting, folder))
     backbone = load_backbone(ranking["best"])
     adapted = _chapter(

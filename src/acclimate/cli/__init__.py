@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from acclimate import __version__
-from acclimate.cli import features, looking, many, runs
+from acclimate.cli import explaining, features, looking, many, runs
 from acclimate.errors import AcclimateError
 
 _STOPPED = 130
@@ -32,6 +32,7 @@ COMMANDS = (
     many.curve,
     runs.predict,
     runs.export,
+    explaining.explain,
     looking.report,
 )
 

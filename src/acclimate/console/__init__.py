@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from acclimate.console import looking, many, runs
+from acclimate.console import explaining, looking, many, runs
 from acclimate.console.tables import Document
 
 PAINTERS: dict[str, Callable[[Console, Document], None]] = {
@@ -21,6 +21,7 @@ PAINTERS: dict[str, Callable[[Console, Document], None]] = {
     "score": looking.score,
     "check": looking.check,
     "embed": looking.embed,
+    "explain": explaining.explain,
     "report": looking.report,
     "tune": runs.tune,
     "adapt": runs.adapt,

@@ -20,11 +20,15 @@ DOCUMENTS = ("rank.json", "curve.json", "map.json", "findings.json")
 
 @dataclass(frozen=True)
 class Run:
-    """One ``run.json`` with the ``metrics.jsonl`` beside it; ``name`` is its folder, seen from the report."""
+    """One ``run.json`` with the ``metrics.jsonl`` beside it; ``name`` is its folder, seen from the report.
+
+    ``inside`` is what `explain` found in it, empty where nobody asked.
+    """
 
     name: str
     document: Doc
     log: list[Doc] = field(default_factory=list)
+    inside: Doc = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,8 @@ def _run(at: Path, folder: Path, unreadable: list[str]) -> Iterator[Run]:
     if document := _document(at / "run.json", folder, unreadable):
         place = at.relative_to(folder).as_posix()
         name = visible(folder.resolve().name if place == "." else place)
-        yield Run(name, document, list(_log(at / "metrics.jsonl", folder, unreadable)))
+        inside = _document(at / "explain.json", folder, unreadable)
+        yield Run(name, document, list(_log(at / "metrics.jsonl", folder, unreadable)), inside)
 
 
 def _tuned(curve: Path, folder: Path, unreadable: list[str]) -> list[Run]:

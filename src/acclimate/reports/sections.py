@@ -7,7 +7,7 @@ from acclimate.reports.collect import Doc, Found, Run, names, parts, words
 from acclimate.reports.estimate import spearman
 from acclimate.reports.leaderboard import Board, boards
 
-from . import adaptations, charts, efficiency, maps, monitors, plot, proofs, provenance, runs, summary, tables
+from . import adaptations, charts, efficiency, inside, maps, monitors, plot, proofs, provenance, runs, summary, tables
 
 SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
@@ -33,6 +33,7 @@ def build(found: Found) -> Report:
         *recipes(found, told),
         *adaptation(found),
         *learning(found),
+        *inside.section(found),
         *label_efficiency(found, told),
         *feature_maps(found.map),
         *measurements(found),

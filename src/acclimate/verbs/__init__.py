@@ -14,6 +14,7 @@ _HOMES = {
     "check": "light",
     "curve": "prove",
     "embed": "data",
+    "explain": "explaining",
     "export": "runs",
     "models": "light",
     "predict": "runs",

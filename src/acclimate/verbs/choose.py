@@ -48,7 +48,7 @@ def rank(
         raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
     recipe = load_recipe(final)
     images = open_data(data, options, dry_run=dry_run)
-    setting = setting_for(images, options, labels)
+    setting = setting_for(images, options, labels, origin=data)
     require_classes(images, setting.split)
     backbones = [load_backbone(name) for name in names]
     if dry_run:

@@ -32,9 +32,21 @@ def open_data(data: str | Path, options: Options, *, dry_run: bool = False) -> I
     return images
 
 
-def setting_for(images: Images, options: Options, labels: str | None = None) -> Setting:
+def lasting(data: str | Path) -> str:
+    """Return the name of data that still means the same from another folder: paths in it become absolute."""
+    prefix, at, folder = str(data).partition("@")
+    if prefix.startswith("data:") and at:
+        return f"{prefix}@{Path(folder).expanduser().resolve()}"
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else str(data)
+
+
+def setting_for(
+    images: Images, options: Options, labels: str | None = None, *, origin: str | Path | None = None
+) -> Setting:
     """Return the setting of a supervised comparison: split, and the label budget if one is given.
 
+    ``origin`` is what the user wrote for the data.
     ``labels`` is a number of images a class (``10``) or a share (``25%``) of the training part that keeps its labels;
     what loses its label goes to the pool, where it is already.
     """
@@ -50,6 +62,7 @@ def setting_for(images: Images, options: Options, labels: str | None = None) -> 
         cache=options.cache,
         labels=labels,
         quiet=options.quiet,
+        origin=None if origin is None else lasting(origin),
     )
 
 

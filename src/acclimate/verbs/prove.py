@@ -63,7 +63,7 @@ def curve(
     load_recipe(recipe)
     images = open_data(data, options, dry_run=dry_run)
     plan = plan_curve(
-        setting_for(images, options),
+        setting_for(images, options, origin=data),
         labels=_listed(labels),
         seeds=seeds,
         training=_listed(training),

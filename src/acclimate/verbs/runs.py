@@ -52,7 +52,7 @@ def tune(
     chosen = load_recipe(recipe)
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
-    setting = setting_for(images, options, labels)
+    setting = setting_for(images, options, labels, origin=data)
     require_classes(images, setting.split)
     if dry_run:
         return _dry("tune", started, options, setting, backbone, chosen)
@@ -112,7 +112,7 @@ def adapt(
     started, options = time.perf_counter(), options or Options()
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
-    setting = setting_for(images, options)
+    setting = setting_for(images, options, origin=data)
     split = setting.split
     if not dry_run:  # which touches nothing, and this remembers what images look like
         split = clean_pool(images, split, cache=options.cache).split
