@@ -187,7 +187,11 @@ def test_accumulation_is_one_step_of_a_larger_batch(backbone: Backbone, images: 
     stage = Stage(scope="head", augment="none", steps=1, batch=32, lr=0.01, warmup=0.0, optimizer="sgd", clip=0.0)
     half = stage.model_copy(update={"batch": 16, "accumulate": 2})
     one, parts = (
-        train(dataclasses.replace(job(backbone, images, s), split=two), tmp_path / str(s.batch), quiet=True)
+        train(
+            dataclasses.replace(job(backbone, images, s), split=two, precision="32"),
+            tmp_path / str(s.batch),
+            quiet=True,
+        )
         for s in (stage, half)
     )
     for name, tensor in one.network.state_dict().items():
