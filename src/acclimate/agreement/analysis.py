@@ -46,7 +46,8 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
         Unknown names, choices left open, rows that disagree, fewer than three models with both protocols.
     """
     groups = groups_of(frame, question.by)
-    proxies, targets = _sides(frame, question, settings_of(frame, question, groups))
+    left_out: list[str] = []
+    proxies, targets = _sides(frame, question, settings_of(frame, question, groups), left_out)
     pairs = _pairs(proxies, targets, question)
     models = list(dict.fromkeys(frame["model"]))
     rows = _shared_models(pairs, proxies, targets, models, question)
@@ -90,19 +91,21 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
         "missing": missing_cells(main, names),
         "regret_unit": _unit(of[first], question),
     }
-    document["notes"] = notes(document, main, predictions=images is not None)
+    document["notes"] = [*notes(document, main), *(f"left out: {why}" for why in dict.fromkeys(left_out))]
     return {**document, **words(document)}
 
 
-def _sides(frame: pd.DataFrame, question: Question, settings: dict[str, Any]) -> tuple[Sides, dict[str, Column]]:
+def _sides(
+    frame: pd.DataFrame, question: Question, settings: dict[str, Any], left_out: list[str]
+) -> tuple[Sides, dict[str, Column]]:
     """Return the columns of the proxies and of the target over all models of the table."""
     models = list(dict.fromkeys(frame["model"]))
-    targets = side(frame, question.target, question, models, target=True)
+    targets = side(frame, question.target, question, models, left_out, target=True)
     proxies: Sides = {}
     for spec in question.proxies:
         parts = settings.get(spec, {spec: frame})
         for name, part in parts.items():
-            proxies[name] = side(part, spec, question, models, target=False)
+            proxies[name] = side(part, spec, question, models, left_out, target=False)
     for which, asked in (("dataset", question.dataset), ("target data set", question.target_dataset)):
         known = {d for columns in proxies.values() for d in columns} if which == "dataset" else set(targets)
         if asked is not None and asked not in known:

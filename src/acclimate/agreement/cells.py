@@ -95,7 +95,7 @@ def evaluate(task: Task, draws: Draws, question: Question) -> list[Cell]:
     point, x, y = _measured(task, draws, -1, ones(n), question)
     blocks = [_measured(task, draws, k, counts, question)[0] for k, counts in draws.blocks()]
     drawn = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
-    alone = _measured(task, draws, -1, 1 - np.eye(n), question)[0]
+    alone = measure(x, y, 1 - np.eye(n), pairs=False)
     return [
         Cell(
             candidate,
@@ -103,7 +103,7 @@ def evaluate(task: Task, draws: Draws, question: Question) -> list[Cell]:
             np.flatnonzero(np.isfinite(x[:, i]) & np.isfinite(y[:, 0])),
             {name: float(point[name][0, i]) for name in NUMBERS},
             {name: drawn[name][:, i] for name in NUMBERS},
-            {name: alone[name][:, i] for name in NUMBERS},
+            {name: alone[name][:, i, 0] for name in ("pearson", "spearman", "regret")},
             _chance(candidate, x[:, i], y[:, 0], question),
         )
         for i, candidate in enumerate(task.candidates)

@@ -1,4 +1,4 @@
-"""Whether a single model carries the answer: every number without each model in turn."""
+"""Whether a single model carries the answer: the answer without each model in turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from acclimate.agreement.cells import Cell
 
 SHOWN: Final = 10
-_NUMBERS: Final = ("pearson", "spearman", "kendall", "weighted_tau", "agreement", "regret")
+_NUMBERS: Final = ("pearson", "spearman", "regret")
 
 
 def influence(cells: Sequence[Cell], names: Sequence[str]) -> dict[str, Any]:

@@ -18,17 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
 Index = npt.NDArray[np.intp]
+Signs = dict[tuple[int, int], Float32]
 
-# What each number is; all but regret are larger when the proxy is better.
+# What each number is; all but regret are larger when the proxy is better. Of equals the first in the table comes first.
 STATISTICS: Final = {
     "pearson": "linear correlation",
     "spearman": "correlation of midranks",
     "kendall": "tau-b: pairs in the same order less pairs in the opposite order, ties corrected",
     "weighted_tau": "tau with hyperbolic weights: mistakes at the top cost more",
     "agreement": "share of the pairs that differ in the target which the proxy orders alike; its ties count half",
-    "top_k_overlap": "how many of the proxy's first k are among the target's first k; ties share the places",
-    "regret": "best target value less that of the proxy's first choice, the mean over a tie",
+    "top_k_overlap": "how many of the proxy's first k are among the target's first k",
+    "regret": "best target value less that of the proxy's first choice",
 }
 LEAST_MODELS: Final = 3  # two models correlate at +1 or -1, whatever they are
 _BLOCK: Final = 2**15  # numbers in one (resamples, models) array: what a core's cache holds
@@ -43,8 +45,8 @@ class _Column:
     values : (n,)
     scaled : (n,)
         Centred and of unit variance, for the moments.
-    order, first, last : (n,)
-        Indices by decreasing value, and for each model the place of the first and last of its ties in it.
+    order, place, first, last : (n,)
+        Indices by decreasing value; each model's place among them; where its ties begin and end.
     tied : bool
         Whether any two models tie.
     """
@@ -52,6 +54,7 @@ class _Column:
     values: Float64
     scaled: Float64
     order: Index
+    place: Index
     first: Index
     last: Index
     tied: bool
@@ -59,18 +62,18 @@ class _Column:
 
 @dataclass(frozen=True, eq=False)
 class _Ranked:
-    """A column in each of b resamples, arrays (b, n): drawn models above each, in its tie, and the share of places."""
+    """A column in each of b resamples; arrays (b, n) where nothing else is said."""
 
-    above: Float64
-    group: Float64
+    above: Float64  # drawn models above each
+    group: Float64  # drawn models in its tie, itself included
     rank: Float64  # midrank less the mean rank, so that sums of products are exact
-    top: Float64
-    first: Float64
+    top: Float64  # share of its copies among the first k
+    first: npt.NDArray[np.bool_]  # whether it comes first
     untied: Float64  # (b,) twice the number of pairs of drawn models that differ
     constant: npt.NDArray[np.bool_]  # (b,)
 
 
-def measure(x: Float64, y: Float64, counts: Float64, *, top: int = 3) -> dict[str, Float64]:
+def measure(x: Float64, y: Float64, counts: Float64, *, top: int = 3, pairs: bool = True) -> dict[str, Float64]:
     """Return every statistic of `STATISTICS` for each resample and pair of columns.
 
     Parameters
@@ -82,6 +85,8 @@ def measure(x: Float64, y: Float64, counts: Float64, *, top: int = 3) -> dict[st
         How often each model is drawn; whole numbers.
     top : int
         The k of the overlap.
+    pairs : bool
+        False leaves out (NaN) what looks at pairs of models, which takes n times as long as the rest.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def measure(x: Float64, y: Float64, counts: Float64, *, top: int = 3) -> dict[st
         for targets, there in _patterns(y):
             both = np.flatnonzero(present & there)
             if both.size:
-                some = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top)
+                some = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top, pairs)
                 for name, values in some.items():
                     out[name][:, columns[:, None], targets] = values
     return out
@@ -153,19 +158,20 @@ def _patterns(values: Float64) -> list[tuple[Index, npt.NDArray[np.bool_]]]:
     return [(np.flatnonzero(which.ravel() == i), patterns[:, i]) for i in range(patterns.shape[1])]
 
 
-def _complete(x: Float64, y: Float64, counts: Float64, top: int) -> dict[str, Float64]:
+def _complete(x: Float64, y: Float64, counts: Float64, top: int, pairs: bool) -> dict[str, Float64]:
     """Return the statistics of columns without missing cells, in blocks of resamples."""
     xs, ys = [_column(v) for v in x.T], [_column(v) for v in y.T]
     shape = len(counts), len(xs), len(ys)
     out = {name: np.empty(shape) for name in STATISTICS}
-    signs = {(i, j): _signs(a, b) for i, a in enumerate(xs) for j, b in enumerate(ys)} if x.size < 10**4 else {}
-    step = max(16, _BLOCK // len(x)) if signs else len(counts)
+    few = pairs and len(x) * shape[1] * shape[2] < 10**5
+    signs = {(i, j): _signs(a, b) for i, a in enumerate(xs) for j, b in enumerate(ys)} if few else {}
+    step = max(256, _BLOCK // len(x)) if few or not pairs else 2048  # otherwise signs are made again for each block
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1.0, counts.sum(axis=1).max() + 1))])
     for start in range(0, len(counts), step):
         rows = slice(start, start + step)
         # What cannot be computed is NaN, and said to be; it is no reason to warn.
         with np.errstate(invalid="ignore", divide="ignore"):
-            for name, values in _block(xs, ys, np.ascontiguousarray(counts[rows]), signs, harmonic, top).items():
+            for name, values in _block(xs, ys, np.ascontiguousarray(counts[rows]), signs, harmonic, top, pairs).items():
                 out[name][rows] = values
     return out
 
@@ -176,34 +182,54 @@ def _column(values: Float64) -> _Column:
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     ends = np.concatenate([starts[1:], [len(values)]])
     group = np.searchsorted(starts, np.arange(len(values)), side="right") - 1
-    first, last = np.empty(len(values), np.intp), np.empty(len(values), np.intp)
-    first[order], last[order] = starts[group], ends[group]
+    place, first, last = (np.empty(len(values), np.intp) for _ in range(3))
+    place[order], first[order], last[order] = np.arange(len(values)), starts[group], ends[group]
     centred = values - values.mean()
     scale = float(np.abs(centred).max())
-    return _Column(values, centred / (scale or 1.0), order, first, last, len(starts) < len(values))
+    return _Column(values, centred / (scale or 1.0), order, place, first, last, len(starts) < len(values))
 
 
-def _signs(a: _Column, b: _Column) -> Float64:
+def _signs(a: _Column, b: _Column) -> Float32:
     """Return (n, n): +1 where two models stand in the same order in both columns, -1 opposite, 0 where they tie."""
-    sign: Float64 = np.sign(a.values[:, None] - a.values[None]) * np.sign(b.values[:, None] - b.values[None])
-    return sign
+    sign = np.sign(a.values[:, None] - a.values[None]) * np.sign(b.values[:, None] - b.values[None])
+    return sign.astype(np.float32)
 
 
 def _block(
-    xs: list[_Column], ys: list[_Column], c: Float64, signs: dict[tuple[int, int], Float64], harmonic: Float64, top: int
+    xs: list[_Column], ys: list[_Column], c: Float64, signs: Signs, harmonic: Float64, top: int, pairs: bool
 ) -> dict[str, Float64]:
     """Return the statistics of one block of resamples, each (b, p, t)."""
     n = c.sum(axis=1)
     p, q = [_ranked(v, c, n, top) for v in xs], [_ranked(v, c, n, top) for v in ys]
     constant = np.stack([r.constant for r in p], 1)[:, :, None] | np.stack([r.constant for r in q], 1)[:, None]
-    out = {name: np.empty((len(c), len(xs), len(ys))) for name in STATISTICS}
+    out = {name: np.full((len(c), len(xs), len(ys)), np.nan) for name in STATISTICS}
     out["pearson"] = _bounded(_pearson(xs, ys, c, n), constant)
     out["spearman"] = _bounded(_spearman(p, q, c), constant)
     out["regret"] = _regret(p, ys, c)
+    if pairs:
+        _paired(xs, ys, p, q, c, signs, harmonic, out)
+        for name in ("kendall", "weighted_tau"):
+            out[name] = _bounded(out[name], constant)
+    return out
+
+
+def _paired(
+    xs: list[_Column],
+    ys: list[_Column],
+    p: list[_Ranked],
+    q: list[_Ranked],
+    c: Float64,
+    signs: Signs,
+    harmonic: Float64,
+    out: dict[str, Float64],
+) -> None:
+    """Fill in the statistics of pairs of models, and the overlap."""
+    n, whole = c.sum(axis=1), c.astype(np.float32)  # exact: counts and signs sum to small whole numbers
     own_x, own_y = [_weights(r.above, c, harmonic) for r in p], [_weights(r.above, c, harmonic) for r in q]
     for i, a in enumerate(xs):
         for j, b in enumerate(ys):
-            linked = c @ (signs[i, j] if signs else _signs(a, b))  # (b, n): drawn models alike less opposite
+            sign = signs[i, j] if signs else _signs(a, b)
+            linked = (whole @ sign).astype(np.float64)  # (b, n): drawn models alike less opposite
             difference = np.einsum("bn,bn->b", c, linked)
             out["kendall"][:, i, j] = difference / np.sqrt(p[i].untied * q[j].untied)
             out["agreement"][:, i, j] = (1 + difference / q[j].untied) / 2
@@ -212,9 +238,6 @@ def _block(
             taus = [_tau(w, linked, p[i], q[j], n) for w in (by_x, by_y)]
             out["weighted_tau"][:, i, j] = (taus[0] + taus[1]) / 2
             out["top_k_overlap"][:, i, j] = np.einsum("bn,bn->b", c, np.minimum(p[i].top, q[j].top))
-    for name in ("kendall", "weighted_tau"):
-        out[name] = _bounded(out[name], constant)
-    return out
 
 
 def _ranked(column: _Column, c: Float64, n: Float64, top: int) -> _Ranked:
@@ -223,10 +246,12 @@ def _ranked(column: _Column, c: Float64, n: Float64, top: int) -> _Ranked:
     np.cumsum(c[:, column.order], axis=1, out=running[:, 1:])
     above = running[:, column.first]
     group = running[:, column.last] - above if column.tied else c
-    share = np.clip((top - above) / group, 0, 1)
+    before = running[:, column.place] if column.tied else above  # ties in the order of the table
+    share = np.clip((top - before) / c, 0, 1)
     share[c == 0] = 0
     untied = n * n - np.einsum("bn,bn->b", c, group)
-    return _Ranked(above, group, above + (group - n[:, None]) / 2, share, (above == 0) & (c > 0), untied, untied == 0)
+    first = (before == 0) & (c > 0)
+    return _Ranked(above, group, above + (group - n[:, None]) / 2, share, first, untied, untied == 0)
 
 
 def _pearson(xs: list[_Column], ys: list[_Column], c: Float64, n: Float64) -> Float64:
@@ -251,7 +276,7 @@ def _spearman(p: list[_Ranked], q: list[_Ranked], c: Float64) -> Float64:
 
 
 def _regret(p: list[_Ranked], ys: list[_Column], c: Float64) -> Float64:
-    """Return (b, p, t): the best drawn target value less the mean over the proxy's first."""
+    """Return (b, p, t): the best drawn target value less that of the proxy's first."""
     y = np.stack([v.values for v in ys], 1)
     best = np.stack([np.where(c > 0, v.values, -np.inf).max(axis=1) for v in ys], 1)
     chosen = np.stack([r.first * c for r in p], 1)  # (b, p, n)

@@ -30,7 +30,7 @@ def missing_cells(cells: Sequence[Cell], names: Sequence[str]) -> list[dict[str,
     return found
 
 
-def notes(document: dict[str, Any], cells: Sequence[Cell], *, predictions: bool) -> list[str]:
+def notes(document: dict[str, Any], cells: Sequence[Cell]) -> list[str]:
     """Return sentences for the cells of the headline."""
     asked = [cell for cell in cells if cell.candidate.column is not None]
     columns = [c.candidate.column for c in asked if c.candidate.column] + [c.target for c in asked]
@@ -38,12 +38,13 @@ def notes(document: dict[str, Any], cells: Sequence[Cell], *, predictions: bool)
     return [
         *_turned(unique),
         *_constant(asked),
+        *_tied_first(asked),
         *_missing(document["missing"], unique),
         *_undefined(asked),
         *_few(asked),
         *_lists(document),
         *_corrections(document),
-        *([] if document["drawn"] == ["models"] and not predictions else _drawn(document)),
+        *_drawn(document),
     ]
 
 
@@ -70,6 +71,21 @@ def _constant(cells: Sequence[Cell]) -> list[str]:
                     "correlations with it are undefined"
                 )
     return list(dict.fromkeys(found))
+
+
+def _tied_first(cells: Sequence[Cell]) -> list[str]:
+    """Say where the proxy's first place is shared, as the regret is then that of the first in the table."""
+    found = []
+    for cell in cells:
+        column = cell.candidate.column
+        if column is not None and np.isfinite(cell.point["spearman"]):
+            values = column.means[cell.models] * column.sign
+            if (n := int((values == values.max()).sum())) > 1:
+                found.append(
+                    f"{n} models share the first place of '{column.protocol}' on '{column.dataset}': "
+                    "the regret is that of the first in the table"
+                )
+    return found[:NAMED]
 
 
 def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[str]:
@@ -117,7 +133,8 @@ def _corrections(document: dict[str, Any]) -> list[str]:
 
 
 def _drawn(document: dict[str, Any]) -> list[str]:
-    return [f"intervals draw {' and '.join(document['drawn'])}"]
+    drawn = document["drawn"]
+    return [f"intervals draw {', '.join(drawn)}"] if len(drawn) > 1 else []
 
 
 def _some(names: Sequence[str]) -> str:

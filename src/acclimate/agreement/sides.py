@@ -83,7 +83,7 @@ def nearest(kind: str, got: str, choices: Iterable[str]) -> str:
 
 
 def side(
-    frame: pd.DataFrame, spec: str, question: Question, models: Sequence[str], *, target: bool
+    frame: pd.DataFrame, spec: str, question: Question, models: Sequence[str], left_out: list[str], *, target: bool
 ) -> dict[str, Column]:
     """Return the columns of one protocol, by data set.
 
@@ -93,6 +93,8 @@ def side(
         A protocol, or ``PROTOCOL@LABELS``.
     models
         The rows of the columns.
+    left_out
+        Gets why data sets are left out that nobody asked for by name.
     target
         Of several splits the target is read on ``test`` and a proxy on ``val``.
 
@@ -114,6 +116,7 @@ def side(
             if name == only:
                 raise
             problem = problem or error
+            left_out.append(str(error))
             continue
         if chosen is not None:
             found[name] = _column(chosen, spec, name, question, models)

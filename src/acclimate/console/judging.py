@@ -81,11 +81,14 @@ def _datasets(console: Console, document: Document) -> None:
         }
         for line in lines[:SHOWN]
     ]
-    where = {"proxy": "proxy", "dataset": "data set"}
+    where = {"proxy": "proxy", "dataset": "data set"} if len(document["proxies"]) > 1 else {"dataset": "data set"}
     if any(line["source"] != line["dataset"] for line in lines):
         where = {"proxy": "proxy", "source": "proxy on", "dataset": "target on"}
+    columns = dict(COLUMNS)
+    if len({line["n_models"] for line in lines}) == 1:
+        del columns["n_models"]
     console.print()
-    table(console, rows, {**where, **COLUMNS, "holm": "p (Holm)"})
+    table(console, rows, {**where, **columns, "holm": "p (Holm)"})
     _more(console, len(lines))
 
 
@@ -126,7 +129,7 @@ def _domains(console: Console, document: Document) -> None:
         console.print(f"\nSpearman of '{escape(proxy)}' on the row's data set with the target on the column's:")
         grid: dict[str, Document] = {}
         for cell in cells:
-            grid.setdefault(cell["source"], {"": cell["source"]})[f"on {cell['dataset']}"] = cell["spearman"]
+            grid.setdefault(cell["source"], {"": cell["source"]})[f"on {cell['dataset']}"] = _short(cell["spearman"])
         table(console, list(grid.values())[:SHOWN], {"": "", **{f"on {name}": name for name in targets}})
 
 
@@ -159,3 +162,7 @@ def _against(other: Document, first: str) -> str:
 def _more(console: Console, n: int) -> None:
     if n > SHOWN:
         console.print(f"and {n - SHOWN} more, see --json")
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
