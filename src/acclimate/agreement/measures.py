@@ -33,7 +33,7 @@ STATISTICS: Final = {
     "regret": "best target value less that of the proxy's first choice",
 }
 LEAST_MODELS: Final = 3  # two models correlate at +1 or -1, whatever they are
-_BLOCK: Final = 2**15  # numbers in one (resamples, models) array: what a core's cache holds
+_BLOCK: Final = 2**14  # numbers in one (resamples, models) array: what a core's cache holds
 
 
 @dataclass(frozen=True, eq=False)
