@@ -50,7 +50,7 @@ def shifts_of(frame: pd.DataFrame, question: Question) -> Shifts:
 def domains(
     cells: Sequence[Cell], corrected: dict[int, dict[str, float | None]], shifts: Shifts, question: Question
 ) -> dict[str, Any]:
-    """Return the matrix, its averages by kind of shift, and how much is lost out of domain, for each proxy."""
+    """Return the matrix, its averages by kind of shift, and what changes out of domain, for each proxy."""
     asked = [cell for cell in cells if cell.candidate.column is not None]
     proxies = dict.fromkeys(cell.candidate.name for cell in asked)
     return {
@@ -60,7 +60,7 @@ def domains(
             for name in proxies
             for line in _averages([c for c in asked if c.candidate.name == name], shifts, question)
         ],
-        "lost": [_lost([c for c in asked if c.candidate.name == name], name, question) for name in proxies],
+        "change": [_change([c for c in asked if c.candidate.name == name], name, question) for name in proxies],
     }
 
 
@@ -99,8 +99,8 @@ def _averages(cells: Sequence[Cell], shifts: Shifts, question: Question) -> list
     ]
 
 
-def _lost(cells: Sequence[Cell], name: str, question: Question) -> dict[str, Any]:
-    """Return Spearman in domain less out of domain with its interval, over the same resamples."""
+def _change(cells: Sequence[Cell], name: str, question: Question) -> dict[str, Any]:
+    """Return Spearman out of domain less in domain with its interval, over the same resamples."""
     inside, outside = [c for c in cells if c.in_domain], [c for c in cells if not c.in_domain]
     if not inside or not outside:
         return {"proxy": name, "spearman": None}
@@ -108,8 +108,8 @@ def _lost(cells: Sequence[Cell], name: str, question: Question) -> dict[str, Any
     x, y = summary(inside, question)["spearman"], summary(outside, question)["spearman"]
     if x is None or y is None:
         return {"proxy": name, "spearman": None}
-    drawn = mean_drawn(inside, "spearman") - mean_drawn(outside, "spearman")
-    return {"proxy": name, "spearman": {"difference": x - y, **(bounds(drawn, least, question.level) or {})}}
+    drawn = mean_drawn(outside, "spearman") - mean_drawn(inside, "spearman")
+    return {"proxy": name, "spearman": {"difference": y - x, **(bounds(drawn, least, question.level) or {})}}
 
 
 def _some(names: set[str]) -> str:

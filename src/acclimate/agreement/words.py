@@ -20,7 +20,8 @@ def words(document: dict[str, Any]) -> dict[str, str]:
     """
     trust = _trust(document)
     opening = _OPENINGS[trust].format(proxy=document["proxy"], target=document["target"], where=_where(document))
-    parts = [_correlation(document), *_pairs(document), *_cost(document), *_beside(document), *_ceiling(document)]
+    parts = [_correlation(document), *_pairs(document), *_cost(document), *_beside(document)]
+    parts += [*_ceiling(document), *_outside(document)]
     return {"trust": trust, "verdict": f"{opening}. {'; '.join(parts)}."}
 
 
@@ -92,3 +93,19 @@ def _told(ahead: dict[str, Any] | None) -> str:
 def _ceiling(document: dict[str, Any]) -> list[str]:
     top = document["ceiling"]["spearman"]
     return [] if top is None else [f"reruns of '{document['target']}' agree with its true order at {top:.2f}"]
+
+
+def _outside(document: dict[str, Any]) -> list[str]:
+    """Return what changes when the proxy was read on another data set."""
+    if document["ood"] is None:
+        return []
+    found = next(line for line in document["ood"]["change"] if line["proxy"] == document["proxy"])["spearman"]
+    if found is None:
+        return []
+    outside = next(
+        line["spearman"]
+        for line in document["ood"]["averages"]
+        if line["proxy"] == document["proxy"] and line["part"] == "out of domain"
+    )
+    span = f" ({found['low']:+.2f} to {found['high']:+.2f})" if "low" in found else ""
+    return [f"read on another data set it gives {outside:.2f}, a change of {found['difference']:+.2f}{span}"]

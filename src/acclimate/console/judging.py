@@ -66,7 +66,10 @@ def _spanned(line: Document, key: str) -> str | None:
     value, span = line.get(key), line["intervals"].get(key)
     if value is None:
         return None
-    return f"{value:.2f} ({span['low']:.2f} to {span['high']:.2f})" if span else f"{value:.2f}"
+    digits = 3 if key == "regret" else 2
+    return (
+        f"{value:.{digits}f} ({span['low']:.{digits}f} to {span['high']:.{digits}f})" if span else f"{value:.{digits}f}"
+    )
 
 
 def _datasets(console: Console, document: Document) -> None:
