@@ -225,8 +225,8 @@ def test_an_interval_of_mostly_undefined_resamples_is_none() -> None:
 
 def test_seeds_are_drawn_for_all_models_and_spread_as_wide_as_they_should() -> None:
     rng = np.random.default_rng(9)
-    runs = rng.normal(size=(2000, 3))
-    draws = make_draws(2000, [column(runs)], None, resamples=400, seed=0)
+    runs = rng.normal(size=(100, 3))
+    draws = make_draws(100, [column(runs)], None, resamples=400, seed=0)
     blocks = list(draws.blocks())
     assert len(blocks) == 40
     assert sum(len(counts) for _, counts in blocks) == 400

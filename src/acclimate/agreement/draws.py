@@ -1,7 +1,7 @@
 """What is drawn again in a resample: the models, the seeds of their runs, and the test images behind a number.
 
 Models are what would differ in another zoo, so they are always drawn. Seeds and images change the numbers themselves;
-`OUTER` draws of them are shared by the model draws, which is the two-way bootstrap at a fraction of its cost.
+up to `OUTER` draws of them are shared by the model draws, which is the two-way bootstrap at a fraction of its cost.
 
 Sources: bootstrap of crossed factors, Owen (2007); widened percentiles for few models, Hesterberg (2015), section 4.3.
 """
@@ -74,7 +74,9 @@ def make_draws(n: int, columns: Sequence[Column], images: ImageDraw | None, *, r
     counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
     several = [column for column in columns if column.runs.shape[1] > 1]
     seeds = tuple(dict.fromkeys(s for column in several for s in column.seeds))
-    outer = min(OUTER, resamples) if several or images is not None else 0
+    # Over many models the noise of seeds and images averages out, while an outer draw costs n squared.
+    enough = min(OUTER, max(10, 4000 // n))
+    outer = min(enough, resamples) if several or images is not None else 0
     s = max(1, len(seeds))
     drawn = np.random.default_rng([seed, 2]).multinomial(s, np.full(s, 1 / s), size=outer)
     return Draws(counts, seeds, drawn.astype(np.float64).reshape(outer, s), images)

@@ -237,6 +237,8 @@ def _unique(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return one row for each model and seed, or raise `DataError` when two disagree."""
     identity = ["model", "seed"] if "seed" in rows.columns else ["model"]
     twice = rows[rows.duplicated(identity, keep=False)]
+    if twice.empty:
+        return rows
     for _, group in twice.groupby(identity, sort=False):
         if group["value"].nunique() > 1:
             raise DataError(_disagreement(group, where, seeded="seed" in identity))

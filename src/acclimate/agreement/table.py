@@ -143,9 +143,9 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _texts(column: pd.Series[Any]) -> list[str]:
+def _texts(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
     """Return cells as text: empty for a missing one, whole numbers without a point."""
-    return [_text(value) for value in column.tolist()]
+    return np.array([_text(value) for value in column.tolist()], dtype=object)
 
 
 def _text(value: Any) -> str:
