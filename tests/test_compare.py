@@ -448,6 +448,13 @@ def test_too_few_models(simple: Callable[[Rows], Path], n: int) -> None:
         )
 
 
+def test_every_proxy_needs_models(simple: Callable[[Rows], Path]) -> None:
+    said = complaint(simple([*GOOD, *rows_of({"probe": KNN[:2]})]), proxy="knn,probe")
+    assert said.startswith("'probe' and 'finetune' share 2 models on 'birds'; expected at least 3")
+    said = complaint(simple([*GOOD, *rows_of({"probe": KNN}, "cars")]), proxy="knn,probe")
+    assert said.startswith("'probe' and 'finetune' share 0 models on the data sets of 'finetune'; expected at least 3")
+
+
 def test_a_constant_column_is_said_not_nan(simple: Callable[[Rows], Path]) -> None:
     found = compared(simple(rows_of({"knn": KNN, "finetune": [0.1] * 6})))
     assert found["spearman"] is None
@@ -537,6 +544,10 @@ def test_a_thousand_models(tmp_path: Path) -> None:
         ({"more": ["--unit", "percents"]}, "unknown unit 'percents'; did you mean 'percent'?"),
         ({"more": ["--level", "90"]}, "level is 90.0; expected a probability between 0 and 1, such as 0.9"),
         ({"proxy": "knn@10"}, "got the protocol 'knn@10', but the table has no column 'labels'; expected 'knn'"),
+        (
+            {"more": ["--by", "protocol"]},
+            "the column 'protocol' neither groups models nor tells settings of 'knn' apart",
+        ),
         ({"proxy": " , "}, "got no proxy; expected the name of a protocol, such as --proxy knn"),
     ],
 )
@@ -607,9 +618,12 @@ def test_tied_first_places_are_said(simple: Callable[[Rows], Path]) -> None:
 
 def test_hostile_names_are_text(simple: Callable[[Rows], Path]) -> None:
     rows = [{**row, "model": f"[red]{row['model']}[/]", "dataset": "[bold]=cmd|' /C calc'!A0"} for row in GOOD]
-    code, out, _ = call("compare", simple(rows), "--proxy", "knn", "--target", "finetune", *FEW)
-    assert code == 0
-    assert "[red]m" in " ".join(out.split())
+    rows += [{**row, "dataset": "[/]", "[x]": "[y]"} for row in rows]
+    asked = ("--proxy", "knn", "--target", "finetune", "--ood", "--by", "[x]", *FEW)
+    code, out, err = call("compare", simple(rows), *asked)
+    assert (code, err) == (0, "")
+    for text in ("[red]m", "[bold]=cmd", "[/]", "[x]", "[y]"):
+        assert text in out
 
 
 # the page -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from acclimate.agreement.groups import by_group, groups_of, settings_of
 from acclimate.agreement.images import ImageDraw
 from acclimate.agreement.influence import influence
 from acclimate.agreement.measures import LEAST_MODELS
-from acclimate.agreement.notes import missing_cells, notes
+from acclimate.agreement.notes import NAMED, missing_cells, notes
 from acclimate.agreement.question import Question
 from acclimate.agreement.sides import Column, nearest, side
 from acclimate.agreement.words import words
@@ -134,20 +134,25 @@ def _pairs(proxies: Sides, targets: dict[str, Column], question: Question) -> li
 def _shared_models(
     pairs: list[tuple[str, str]], proxies: Sides, targets: dict[str, Column], models: list[str], question: Question
 ) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Return the rows of models that have a proxy and the target in some cell; at least three in one cell."""
-    shared, most = np.zeros(len(models), bool), 0
-    for source, target in pairs:
-        for columns in proxies.values():
-            if source in columns:
-                both = np.isfinite(columns[source].means) & np.isfinite(targets[target].means)
-                shared, most = shared | both, max(most, int(both.sum()))
-    if most < LEAST_MODELS:
-        first = f"'{question.proxies[0]}' and '{question.target}'"
-        raise DataError(
-            f"{first} share {most} model{'s' * (most != 1)} on '{pairs[0][1]}'; expected at least {LEAST_MODELS}: "
-            "fewer have no correlation to speak of. Add rows of more models"
-        )
+    """Return the rows of models that have a proxy and the target in some cell; every proxy needs a cell of three."""
+    shared = np.zeros(len(models), bool)
+    for name, columns in proxies.items():
+        there = [(t, _both(columns[s], targets[t])) for s, t in pairs if s in columns]
+        most = max((int(both.sum()) for _, both in there), default=0)
+        if most < LEAST_MODELS:
+            where = " or ".join(repr(t) for t, _ in there[:NAMED]) or f"the data sets of '{question.target}'"
+            raise DataError(
+                f"'{name}' and '{question.target}' share {most} model{'s' * (most != 1)} on {where}; expected at least "
+                f"{LEAST_MODELS}: fewer have no correlation to speak of. Add rows of more models"
+            )
+        shared |= np.any([both for _, both in there], axis=0)
     return np.flatnonzero(shared)
+
+
+def _both(proxy: Column, target: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which models (n,) have both."""
+    there: np.ndarray[Any, np.dtype[np.bool_]] = np.isfinite(proxy.means) & np.isfinite(target.means)
+    return there
 
 
 def _take(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]]) -> Column:
@@ -164,8 +169,7 @@ def _tasks(
         task = Task(target)
         for name, columns in proxies.items():
             for source in [s for s, t in pairs if t == dataset and s in columns]:
-                both = np.isfinite(columns[source].means) & np.isfinite(target.means)
-                if both.sum() >= LEAST_MODELS:
+                if _both(columns[source], target).sum() >= LEAST_MODELS:
                     task.candidates.append(Candidate(name, source, column=columns[source]))
         if task.candidates:
             static = static_list(target, list(targets.values()))

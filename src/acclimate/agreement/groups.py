@@ -46,6 +46,11 @@ def settings_of(
     """Return proxy -> name with its setting -> rows, where ``by`` tells rows of one model apart; else nothing.
 
     So ``--by normalise`` compares a proxy with and without feature normalisation.
+
+    Raises
+    ------
+    DataError
+        The column does neither.
     """
     by = question.by
     if by is None or groups is not None:
@@ -57,6 +62,11 @@ def settings_of(
         if len(values) > 1:
             rest = frame[~frame.index.isin(own.index)]
             found[spec] = {f"{spec} [{by}={v or 'none'}]": _joined(own[own[by] == v], rest) for v in values}
+    if not found:
+        raise DataError(
+            f"the column '{by}' neither groups models nor tells settings of '{question.proxies[0]}' apart: a model has "
+            "several values of it, and the proxy one; expected a column such as family, or a setting of the proxy"
+        )
     return found
 
 

@@ -101,7 +101,7 @@ def _groups(console: Console, document: Document) -> None:
         return
     console.print(f"\nBy {escape(groups['by'])}, within each:")
     rows = [{**line, "interval": _interval(line)} for line in groups["groups"]]
-    table(console, rows[:SHOWN], {"group": groups["by"], "proxy": "proxy", **COLUMNS})
+    table(console, rows[:SHOWN], {"group": escape(groups["by"]), "proxy": "proxy", **COLUMNS})
     _more(console, len(rows))
     small = [f"{name} ({n})" for name, n in groups["sizes"].items() if n < 3]
     if small:
@@ -133,7 +133,7 @@ def _domains(console: Console, document: Document) -> None:
         grid: dict[str, Document] = {}
         for cell in cells:
             grid.setdefault(cell["source"], {"": cell["source"]})[f"on {cell['dataset']}"] = _short(cell["spearman"])
-        table(console, list(grid.values())[:SHOWN], {"": "", **{f"on {name}": name for name in targets}})
+        table(console, list(grid.values())[:SHOWN], {"": "", **{f"on {name}": escape(name) for name in targets}})
 
 
 def _influence(console: Console, document: Document) -> None:
