@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import adapt_vs_lightly
+import bootstrap
 import byol_step
 import extract
 import startup
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "extract": extract.run,
     "byol_step": byol_step.run,
     "adapt_vs_lightly": adapt_vs_lightly.run,
+    "bootstrap": bootstrap.run,
 }
 
 

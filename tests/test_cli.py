@@ -33,6 +33,19 @@ KEYS = {
     "adapt": {"run", "method", "scope", "steps", "images_per_second", "monitors", "kept", "reason"},
     "rank": {"models", "best", "confidence_set", "seconds_spent"},
     "curve": {"points", "verdict", "comparisons", "verdicts", "models", "labels", "notes"},
+    "compare": {
+        "proxy",
+        "target",
+        "n_models",
+        "pearson",
+        "spearman",
+        "kendall",
+        "weighted_tau",
+        "regret",
+        "intervals",
+        "ceiling",
+        "static_baseline",
+    },
     "predict": {"run", "n", "skipped", "out"},
     "export": {"run", "format", "out"},
     "explain": {"run", "start", "images", "layers", "affine", "summary"},
@@ -56,6 +69,13 @@ steps = 4
 batch = 16
 lr = 0.001
 """
+
+
+TABLE = "model,dataset,protocol,metric,value\n" + "".join(
+    f"{model},leaves,{protocol},accuracy,{0.5 + 0.1 * ((i + shift) % 5)}\n"
+    for i, model in enumerate("abcd")
+    for shift, protocol in enumerate(("knn", "finetune"))
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
     folder = tmp_path_factory.mktemp("world")
     model, other = (_tiny_model(folder, name) for name in ("test_resnet", "test_efficientnet"))
     (folder / "short.toml").write_text(RECIPE, encoding="utf-8")
+    (folder / "table.csv").write_text(TABLE, encoding="utf-8")
     data, recipe = str(digits_folder), str(folder / "short.toml")
     run, adapted, ranking, proof = (str(folder / name) for name in ("run", "adapted", "ranking", "proof"))
     commands = {
@@ -124,6 +145,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
         "adapt": [data, "--model", model, "--steps", "2", "--batch", "8", "--out", adapted],
         "rank": [data, "--models", f"{model},{other}", "--top", "1", "--final", recipe, "--out", ranking],
         "curve": [data, "--models", f"{model},{other}", "--labels", "2,4", "--seeds", "2", "--out", proof],
+        "compare": [str(folder / "table.csv"), "--proxy", "knn", "--target", "finetune"],
         "predict": [run, data, "--out", str(folder / "p.csv")],
         "export": [run],
         "explain": [run],

@@ -99,6 +99,7 @@ def test_cli_page_is_not_stale() -> None:
         "tune",
         "adapt",
         "curve",
+        "compare",
         "predict",
         "rank",
         "export",

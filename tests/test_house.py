@@ -147,7 +147,7 @@ def test_verbs_without_a_model_run_without_torch() -> None:
     code = (
         "import sys, acclimate\n"
         "assert acclimate.models()['models'] and acclimate.check('builtin:digits')['images'] == 1797\n"
-        "assert callable(acclimate.report)\n"
+        "assert callable(acclimate.report) and callable(acclimate.compare)\n"
         "print('torch' in sys.modules or 'timm' in sys.modules)"
     )
     assert _python(code) == "False\n"

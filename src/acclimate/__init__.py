@@ -18,6 +18,7 @@ _HOMES = {
     "Options": "verbs",
     "adapt": "verbs",
     "check": "verbs",
+    "compare": "verbs",
     "curve": "verbs",
     "demo": "story",
     "embed": "verbs",

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from acclimate.console import explaining, looking, many, runs
+from acclimate.console import explaining, judging, looking, many, runs
 from acclimate.console.tables import Document
 
 PAINTERS: dict[str, Callable[[Console, Document], None]] = {
@@ -29,6 +29,7 @@ PAINTERS: dict[str, Callable[[Console, Document], None]] = {
     "export": runs.export,
     "rank": many.rank,
     "curve": many.curve,
+    "compare": judging.compare,
     "demo": many.demo,
 }
 

@@ -12,6 +12,7 @@ _HOMES = {
     "Options": "options",
     "adapt": "runs",
     "check": "light",
+    "compare": "judge",
     "curve": "prove",
     "embed": "data",
     "explain": "explaining",

@@ -1,0 +1,111 @@
+"""The answer in a sentence: can the proxy be trusted, how sure is that, and what would a fixed list have done."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+TRUSTED: Final = 0.5  # Spearman: two models in three are then ordered rightly, and chance is far
+
+_OPENINGS: Final = {
+    "yes": "Yes: '{proxy}' can be trusted to order models as '{target}' does{where}",
+    "no": "No: '{proxy}' does not order models as '{target}' does{where}",
+    "cannot tell": "Cannot tell whether '{proxy}' orders models as '{target}' does{where}",
+}
+
+
+def words(document: dict[str, Any]) -> dict[str, str]:
+    """Return ``trust`` (yes, no, cannot tell) and ``verdict``, a sentence.
+
+    Yes when the interval of Spearman's correlation lies above `TRUSTED`, no when it lies below, else nobody can tell.
+    """
+    trust = _trust(document)
+    opening = _OPENINGS[trust].format(proxy=document["proxy"], target=document["target"], where=_where(document))
+    parts = [_correlation(document), *_pairs(document), *_cost(document), *_beside(document)]
+    parts += [*_ceiling(document), *_outside(document)]
+    return {"trust": trust, "verdict": f"{opening}. {'; '.join(parts)}."}
+
+
+def _trust(document: dict[str, Any]) -> str:
+    found = document["intervals"]["spearman"]
+    if found is None or document["spearman"] is None:
+        return "cannot tell"
+    if found["low"] >= TRUSTED:
+        return "yes"
+    return "no" if found["high"] <= TRUSTED else "cannot tell"
+
+
+def _where(document: dict[str, Any]) -> str:
+    if document["cells"] > 1:
+        return f", on average over {document['cells']} data sets"
+    line = document["datasets"][0]
+    if line["source"] == line["dataset"]:
+        return f" on '{line['dataset']}'"
+    return f" on '{line['dataset']}', read on '{line['source']}'"
+
+
+def _correlation(document: dict[str, Any]) -> str:
+    models = f"{document['n_models']:,} models"
+    if document["spearman"] is None:
+        return f"correlations are undefined ({models})"
+    found = document["intervals"]["spearman"]
+    level = f"{100 * document['level']:g}% interval"
+    span = f"{level} {found['low']:.2f} to {found['high']:.2f}" if found else "an interval cannot be given"
+    return f"Spearman {document['spearman']:.2f}, {span} ({models})"
+
+
+def _pairs(document: dict[str, Any]) -> list[str]:
+    share = document["agreement"]
+    return [] if share is None else [f"it orders {share:.0%} of the pairs rightly"]
+
+
+def _cost(document: dict[str, Any]) -> list[str]:
+    if document["regret"] is None:
+        return []
+    often = " on average" if document["cells"] > 1 else ""
+    return [f"trusting its first choice costs {amount(document['regret'], document['regret_unit'])}{often}"]
+
+
+def amount(regret: float, unit: str) -> str:
+    """Return a regret with its unit; fractions are told in points, of which there are 100."""
+    if unit == "fraction":
+        return f"{100 * regret:.2g} points"
+    return f"{regret:.2g} points" if unit == "percent" else f"{regret:.3g} of {unit}"
+
+
+def _beside(document: dict[str, Any]) -> list[str]:
+    found = []
+    for key, name in (("static_baseline", "the static list"), ("size_baseline", "a list by size")):
+        listed = document[key]
+        if listed is not None and listed["spearman"] is not None:
+            found.append(f"{name} alone gives {listed['spearman']:.2f}{_told(listed['ahead']['spearman'])}")
+    return found
+
+
+def _told(ahead: dict[str, Any] | None) -> str:
+    """Return whether a difference can be told from none."""
+    if ahead is None or "low" not in ahead:
+        return ""
+    if ahead["low"] > 0:
+        return ", clearly less"
+    return ", clearly more" if ahead["high"] < 0 else ", which cannot be told apart"
+
+
+def _ceiling(document: dict[str, Any]) -> list[str]:
+    top = document["ceiling"]["spearman"]
+    return [] if top is None else [f"reruns of '{document['target']}' agree with its true order at {top:.2f}"]
+
+
+def _outside(document: dict[str, Any]) -> list[str]:
+    """Return what changes when the proxy was read on another data set."""
+    if document["ood"] is None:
+        return []
+    found = next(line for line in document["ood"]["change"] if line["proxy"] == document["proxy"])["spearman"]
+    if found is None:
+        return []
+    outside = next(
+        line["spearman"]
+        for line in document["ood"]["averages"]
+        if line["proxy"] == document["proxy"] and line["part"] == "out of domain"
+    )
+    span = f" ({found['low']:+.2f} to {found['high']:+.2f})" if "low" in found else ""
+    return [f"read on another data set it gives {outside:.2f}, a change of {found['difference']:+.2f}{span}"]
