@@ -32,6 +32,7 @@ _HOMES = {
     "rank": "verbs",
     "report": "verbs",
     "score": "verbs",
+    "study": "verbs",
     "tune": "verbs",
 }
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from acclimate import __version__
-from acclimate.cli import features, looking, many, runs
+from acclimate.cli import features, looking, many, runs, studying
 from acclimate.errors import AcclimateError
 
 _STOPPED = 130
@@ -30,6 +30,7 @@ COMMANDS = (
     runs.adapt,
     many.rank,
     many.curve,
+    studying.study,
     runs.predict,
     runs.export,
     looking.report,

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from acclimate.console import looking, many, runs
+from acclimate.console import looking, many, runs, studying
 from acclimate.console.tables import Document
 
 PAINTERS: dict[str, Callable[[Console, Document], None]] = {
@@ -29,7 +29,10 @@ PAINTERS: dict[str, Callable[[Console, Document], None]] = {
     "rank": many.rank,
     "curve": many.curve,
     "demo": many.demo,
+    "study": studying.study,
 }
+# Plans of dry runs that have a form of their own.
+PLANS: dict[str, Callable[[Console, Document], None]] = {"study": studying.plan}
 
 
 def show(document: Document, *, as_json: bool) -> None:
@@ -39,8 +42,9 @@ def show(document: Document, *, as_json: bool) -> None:
         sys.stdout.write("\n")
         return
     console = Console()
-    painter = PAINTERS[document["command"]]
-    (looking.dry if document.get("dry_run") else painter)(console, document)
+    command = document["command"]
+    painter = PLANS.get(command, looking.dry) if document.get("dry_run") else PAINTERS[command]
+    painter(console, document)
 
 
 def _finite(value: Any) -> Any:

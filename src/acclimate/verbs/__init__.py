@@ -20,6 +20,7 @@ _HOMES = {
     "rank": "choose",
     "report": "light",
     "score": "data",
+    "study": "studying",
     "tune": "runs",
 }
 
