@@ -331,29 +331,3 @@ def peak_memory_mb(device: str) -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-def run_protocol(
-    setting: Setting, backbone: Backbone, name: str, folder: Path, results: Results, *, scale: float = 1.0
-) -> Result:
-    """Run a score or a recipe by its name and return its row.
-
-    Parameters
-    ----------
-    folder
-        Of the run, for a recipe.
-    scale
-        Share of the epochs or steps of a recipe's stages, in (0, 1]; at least one is left. A score takes all of it.
-    """
-    if name in SCORES:
-        return run_score(setting, backbone, name, results)
-    return run_recipe(setting, backbone, _scaled(load_recipe(name), scale), folder, results)
-
-
-def _scaled(recipe: Recipe, scale: float) -> Recipe:
-    lengths = ("epochs", "steps")
-    stages = [
-        s.model_copy(update={k: max(1, round(v * scale)) for k in lengths if (v := getattr(s, k)) is not None})
-        for s in recipe.stages
-    ]
-    return recipe.model_copy(update={"stages": tuple(stages)})
