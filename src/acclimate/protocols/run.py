@@ -151,7 +151,7 @@ def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabi
     needed = np.concatenate([split.train, *parts.values()])
     features = setting.features(backbone, needed)
     x, y, n_classes = features.x, features.y, len(setting.images.classes)
-    fitted = SCORES[name](
+    fitted = SCORES[name].fit(
         x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed
     )
     by_part = {part: fitted.predict_proba(x[indices]) for part, indices in parts.items()}
