@@ -21,6 +21,8 @@ from acclimate.recipe import recipe_names
 from acclimate.results import Results
 from acclimate.scores import SCORES
 
+SMALL = 0.02  # of the length
+
 CHOOSING = """
 name = "own/choosing"
 source = "this test"
@@ -77,6 +79,26 @@ def test_every_preset_is_whole(name: str) -> None:
     assert all(len(text) > 10 for text in preset.deviations)
     assert scaled(preset, 1) is preset
     assert scaled(preset, 0.01).kind == preset.kind
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Backbone:
+    return load_backbone("zoo:resnet-byol")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_runs_on_the_embedded_zoo_and_its_row_states_its_settings(
+    setting: Setting, embedded: Backbone, name: str, tmp_path: Path
+) -> None:
+    shorter = scaled(load_preset(name), SMALL)
+    row = run_protocol(setting, embedded, name, tmp_path / "run", Results(tmp_path), scale=SMALL)
+    assert (row.protocol, row.settings["kind"], row.settings["scale"]) == (name, shorter.kind, SMALL)
+    stated = {key: value for key, value in row.settings.items() if key not in ("kind", "scale", "parts", "features")}
+    assert stated == shorter.stated()
+    assert set(row.metrics) == {"val", "test"}
+    assert all(0 <= row.metrics[part]["accuracy"] <= 1 for part in row.metrics)
+    assert row.key == Results(tmp_path).rows()[0].key
+    assert run_protocol(setting, embedded, name, tmp_path / "run", Results(tmp_path), scale=SMALL) == row
 
 
 def test_protocols_are_named_once() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from acclimate.errors import RecipeError
-from acclimate.presets.schema import EpisodesPart, Preset, RecipePart, ScorePart, Value
+from acclimate.presets.schema import Preset, RecipePart, ScorePart, Value
 from acclimate.recipe import Stage
 
 T = TypeVar("T")
@@ -41,9 +41,13 @@ def scaled(preset: Preset, scale: float) -> Preset:
         return preset
     if isinstance(preset.part, RecipePart):
         return preset.model_copy(update={"recipe": _recipe(preset.part, scale)})
-    part: ScorePart | EpisodesPart = preset.part
-    shorter = part.model_copy(update={"settings": _settings(part.settings, scale)})
-    return preset.model_copy(update={preset.kind: shorter})
+    if isinstance(preset.part, ScorePart):
+        values = preset.part.checked().model_dump(mode="json")
+        return preset.model_copy(
+            update={"score": preset.part.model_copy(update={"settings": _settings(values, scale)})}
+        )
+    shorter = preset.part.model_copy(update={"settings": _settings(preset.part.settings, scale)})
+    return preset.model_copy(update={"episodes": shorter})
 
 
 def thinned(values: Sequence[T], scale: float) -> tuple[T, ...]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acclimate.errors import DataError, unknown
 from acclimate.images import parse_labels
+from acclimate.presets.messages import complaint
 from acclimate.recipe import Recipe, Stage
-from acclimate.scores import SCORES
+from acclimate.scores import SCORES, Settings
 
 Kind = Literal["score", "recipe", "episodes"]
 Value = bool | int | float | str
@@ -22,6 +23,30 @@ class Part(BaseModel):
     """What every part of a preset is: frozen, and without keys that nobody reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def checked_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Return settings of a score or of episodes, in full.
+
+    A single value, or a text of values with commas between them, stands for a list where one is expected.
+
+    Raises
+    ------
+    ValueError
+        With the first thing that is wrong; an unknown setting names the nearest one.
+    """
+    lists = {key for key, field in model.model_fields.items() if get_origin(field.annotation) is tuple}
+    values = {key: _as_list(value) if key in lists else value for key, value in values.items()}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(complaint(error, model, kind="setting")) from None
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return value if isinstance(value, list | tuple) else [value]
 
 
 class ScorePart(Part):
@@ -44,6 +69,15 @@ class ScorePart(Part):
         if name not in SCORES:
             raise ValueError(unknown("score", name, SCORES))
         return name
+
+    @model_validator(mode="after")
+    def _checked_settings(self) -> ScorePart:
+        self.checked()
+        return self
+
+    def checked(self) -> Settings:
+        """Return the settings in full, checked by the score's own model."""
+        return checked_settings(SCORES[self.name].settings, self.settings)
 
 
 class EpisodesPart(Part):
@@ -124,11 +158,7 @@ class RecipePart(Part):
         try:
             return (*self.stages[:-1], Stage.model_validate({**values, **point}))
         except ValidationError as error:
-            first = error.errors()[0]
-            if first["type"] == "extra_forbidden":
-                raise ValueError("choose: " + unknown("key", str(first["loc"][-1]), Stage.model_fields)) from None
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"choose: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+            raise ValueError(f"choose: {complaint(error, Stage)}") from None
 
 
 class Preset(Part):
@@ -173,6 +203,13 @@ class Preset(Part):
         part = self.score or self.recipe or self.episodes
         assert part is not None  # by _one_part
         return part
+
+    def stated(self) -> dict[str, Any]:
+        """Return everything that is set, in full, as a row states it; JSON-able."""
+        told = self.part.model_dump(mode="json")
+        if isinstance(self.part, ScorePart):
+            told["settings"] = self.part.checked().model_dump(mode="json")
+        return told
 
     def recipe_at(self, point: Mapping[str, Value]) -> Recipe:
         """Return the recipe of a point of the grids.

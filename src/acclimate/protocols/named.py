@@ -88,7 +88,7 @@ def run_preset(
     results = results or Results(folder)
     stated = Stated(preset.name, stated_settings(shorter, scale))
     if isinstance(shorter.part, ScorePart):
-        return run_score(setting, backbone, shorter.part.name, results, stated=stated)
+        return run_score(setting, backbone, shorter.part.name, results, settings=shorter.part.checked(), stated=stated)
     if isinstance(shorter.part, RecipePart):
         own = budgeted(setting, preset.name, shorter.part.labels)
         if shorter.part.choose:
@@ -99,7 +99,7 @@ def run_preset(
 
 def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
     """Return what a row says of a preset: its kind, everything that is set, and the scale."""
-    return {"kind": preset.kind, **preset.part.model_dump(mode="json"), "scale": float(scale)}
+    return {"kind": preset.kind, **preset.stated(), "scale": float(scale)}
 
 
 def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
