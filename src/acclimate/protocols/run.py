@@ -1,4 +1,4 @@
-"""Protocols: a score or a recipe on (model, data, seed) -> one result row, with the same numbers for both."""
+"""A score or a recipe on (model, data, seed) -> one result row, with the same numbers for both."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from acclimate import __version__
-from acclimate.backbones import Backbone, choose_device, choose_precision, extract
+from acclimate.backbones import Backbone, Tap, choose_device, choose_precision, extract
 from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.features import Features
 from acclimate.images import Images, Split, clean_pool, require_classes
 from acclimate.metrics import measure
-from acclimate.recipe import Recipe, load_recipe, recipe_names
+from acclimate.recipe import Recipe, load_recipe
 from acclimate.results import Predictions, Result, Results, plain, row_key, versions
-from acclimate.scores import SCORES
+from acclimate.scores import SCORES, Fitted, Settings
 from acclimate.store import write_atomic
 from acclimate.train import CHECKPOINT, Job, Progress, Trained, probabilities, train
 
 Probabilities = Mapping[str, npt.NDArray[np.float64]]
 RUN = "run.json"
+OUTPUT: Final = Tap()  # the network's own pooled output
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Setting:
         The label budget in words, such as ``10`` (a class) or ``25%``; None for all labels.
     use_test
         Whether rows are measured on the test part as well. Selection leaves it sealed.
+    tap
+        Layer and pooling that scores take features from; recipes train on the network's own output.
     """
 
     images: Images
@@ -57,6 +60,7 @@ class Setting:
     use_test: bool = True
     quiet: bool = False
     progress: Progress | None = None
+    tap: Tap = OUTPUT
 
     def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
         """Return the labelled parts that rows are measured on, by name."""
@@ -72,6 +76,7 @@ class Setting:
         return extract(
             backbone,
             self.images,
+            tap=self.tap,
             indices=indices,
             hflip=hflip,
             cache=self.cache,
@@ -92,18 +97,33 @@ class Setting:
         )
 
 
-def protocol_names() -> tuple[str, ...]:
-    """Return every protocol: the scores that classify, then the recipes."""
-    return (*SCORES, *recipe_names())
+@dataclass(frozen=True)
+class Stated:
+    """How a row names what was run, where that is more than a score or a recipe: its protocol and its settings."""
+
+    protocol: str
+    settings: Mapping[str, Any]
 
 
-def run_score(setting: Setting, backbone: Backbone, name: str, results: Results | None = None) -> Result:
+def run_score(
+    setting: Setting,
+    backbone: Backbone,
+    name: str,
+    results: Results | None = None,
+    *,
+    settings: Settings | None = None,
+    stated: Stated | None = None,
+) -> Result:
     """Fit a score on cached features of the training part and return its row.
 
     Parameters
     ----------
     results
         Where the row is kept. A row that is there already is returned and nothing is done.
+    settings
+        Of the score; default its own. With ``refit`` the validation numbers are those before it.
+    stated
+        What the row says was run; default the score with these settings.
 
     Raises
     ------
@@ -113,19 +133,21 @@ def run_score(setting: Setting, backbone: Backbone, name: str, results: Results 
     if name not in SCORES:
         raise RecipeError(unknown("score", name, SCORES))
     require_classes(setting.images, setting.split)
-    settings = {"parts": list(setting.evaluated())}
-    key = setting.key(backbone, name, settings)
+    settings = settings or SCORES[name].settings()
+    stated = stated or Stated(name, {"settings": settings.model_dump(mode="json")})
+    told = {**stated.settings, "features": str(setting.tap.of(backbone.module)), "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, told)
     if results is not None and results.has(key):
         return results.get(key)
     started = time.perf_counter()
-    by_part, chosen, images = _fit_score(setting, backbone, name)
+    by_part, chosen, images = _fit_score(setting, backbone, name, settings)
     seconds = time.perf_counter() - started
-    row = _row(
+    row = result_row(
         setting,
         backbone,
-        name,
+        stated.protocol,
         by_part,
-        settings=settings,
+        settings=told,
         chosen=chosen,
         trainable=0,
         total=backbone.parameters,
@@ -133,25 +155,41 @@ def run_score(setting: Setting, backbone: Backbone, name: str, results: Results 
         images_per_second=images / max(seconds, 1e-9),
     )
     if results is not None:
-        results.append(row, _predictions(setting, by_part))
+        results.append(row, kept_predictions(setting, by_part))
     return row
 
 
-def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabilities, dict[str, Any], int]:
+def _fit_score(
+    setting: Setting, backbone: Backbone, name: str, settings: Settings
+) -> tuple[Probabilities, dict[str, Any], int]:
     """Return probabilities of each measured part, what validation chose, and the number of images used."""
     parts, split = setting.evaluated(), setting.split
     needed = np.concatenate([split.train, *parts.values()])
     features = setting.features(backbone, needed)
-    x, y, n_classes = features.x, features.y, len(setting.images.classes)
-    fitted = SCORES[name](
-        x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed
-    )
+    x, y = features.x, features.y
+
+    def fit(settings: Settings) -> Fitted:
+        train, val = split.train, split.val
+        n_classes = len(setting.images.classes)
+        return SCORES[name].fit(
+            x[train], y[train], x[val], y[val], n_classes=n_classes, seed=setting.seed, settings=settings
+        )
+
+    fitted = fit(settings)
     by_part = {part: fitted.predict_proba(x[indices]) for part, indices in parts.items()}
+    if getattr(settings, "refit", False):  # it has learned the validation images by now
+        by_part["val"] = fit(settings.model_copy(update={"refit": False})).predict_proba(x[split.val])
     return by_part, dict(fitted.settings), len(needed)
 
 
 def run_recipe(
-    setting: Setting, backbone: Backbone, recipe: Recipe | str, folder: Path, results: Results | None = None
+    setting: Setting,
+    backbone: Backbone,
+    recipe: Recipe | str,
+    folder: Path,
+    results: Results | None = None,
+    *,
+    stated: Stated | None = None,
 ) -> Result:
     """Train a recipe in ``folder``, leave the finished classifier there and return its row.
 
@@ -162,6 +200,8 @@ def run_recipe(
     results
         Where the row goes; default the run's own folder. A run that is finished already, with its row there, is
         returned as it is; one that was interrupted goes on.
+    stated
+        What the row says was run; default the recipe.
 
     Raises
     ------
@@ -171,6 +211,10 @@ def run_recipe(
         When the folder holds another run.
     """
     recipe, results = load_recipe(recipe), results or Results(folder)
+    if setting.tap != OUTPUT:
+        raise InputError(
+            f"got features '{setting.tap}' for a recipe; layer and pooling are choices of scores: leave them out"
+        )
     if not recipe.supervised:
         raise RecipeError(
             f"recipe '{recipe.name}' ends without a classifier; expected a supervised last stage, or 'acclimate adapt'"
@@ -179,8 +223,9 @@ def run_recipe(
     if not all(stage.needs_labels for stage in recipe.stages):
         setting = replace(setting, split=clean_pool(setting.images, setting.split, cache=setting.cache).split)
     job = job_of(setting, backbone, recipe)
-    settings = {**recipe.model_dump(mode="json"), "parts": list(setting.evaluated())}
-    key = setting.key(backbone, recipe.name, settings)
+    stated = stated or Stated(recipe.name, recipe.model_dump(mode="json"))
+    settings = {**stated.settings, "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, settings)
     if is_finished(folder, job.identity()) and results.has(key):
         return results.get(key)
     trained = train(job, folder, quiet=setting.quiet, progress=setting.progress)
@@ -188,10 +233,10 @@ def run_recipe(
     recipe.save(folder / "recipe.toml")
     by_part = {part: probabilities(trained.network, job, indices) for part, indices in setting.evaluated().items()}
     seconds = sum(report.seconds for report in trained.reports)
-    row = _row(
+    row = result_row(
         setting,
         backbone,
-        recipe.name,
+        stated.protocol,
         by_part,
         settings=settings,
         chosen={},
@@ -200,7 +245,7 @@ def run_recipe(
         seconds=seconds,
         images_per_second=sum(report.images for report in trained.reports) / max(seconds, 1e-9),
     )
-    results.append(row, _predictions(setting, by_part))
+    results.append(row, kept_predictions(setting, by_part))
     document = run_document(setting, backbone, recipe, trained, row, job.identity())
     close_run(folder, document)
     return row
@@ -277,7 +322,7 @@ def run_document(
     }
 
 
-def _row(
+def result_row(
     setting: Setting,
     backbone: Backbone,
     protocol: str,
@@ -288,8 +333,9 @@ def _row(
     trainable: int,
     total: int,
     seconds: float,
-    images_per_second: float,
+    images_per_second: float | None,
 ) -> Result:
+    """Return the row of what was measured: probabilities ``(m, C)`` by part, and what it took."""
     labels, n_classes = setting.images.labels, len(setting.images.classes)
     parts = setting.evaluated()
     device = choose_device(setting.device)
@@ -308,7 +354,7 @@ def _row(
         weights=backbone.digest,
         versions=versions(),
         seconds=round(seconds, 4),
-        images_per_second=round(images_per_second, 2),
+        images_per_second=None if images_per_second is None else round(images_per_second, 2),
         peak_memory_mb=round(peak_memory_mb(device), 1),
         device=device,
         precision=choose_precision(setting.precision, device),
@@ -317,8 +363,8 @@ def _row(
     )
 
 
-def _predictions(setting: Setting, by_part: Probabilities) -> Predictions:
-    """Probabilities of every measured image, the parts one after the other."""
+def kept_predictions(setting: Setting, by_part: Probabilities) -> Predictions:
+    """Return the probabilities of every measured image, the parts one after the other."""
     parts = setting.evaluated()
     index = np.concatenate([parts[part] for part in by_part])
     joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)
