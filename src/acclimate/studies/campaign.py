@@ -200,8 +200,8 @@ def _notes(rows: Sequence[tuple[Cell, Result]]) -> list[str]:
     for (dataset, labels), times in repeated.items():
         if times:
             notes.append(
-                f"{dataset}, labels {labels}: {times} rows equal that of another seed to the last digit: seeds draw the "
-                "same images there and the protocol uses no random number. Their spread says nothing"
+                f"{dataset}, labels {labels}: {times} rows equal that of another seed to the last digit: seeds draw "
+                "the same images there and the protocol uses no random number. Their spread says nothing"
             )
     by_weights: dict[str, set[str]] = {}
     for cell, row in rows:

@@ -1,4 +1,4 @@
-"""What a study's names stand for, and whether it is there: models, data sets and protocols, without loading any."""
+"""What a study's names stand for, and whether it is there: models and data sets, without loading any."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from huggingface_hub import try_to_load_from_cache
 from acclimate.backbones.model import unknown_architecture
 from acclimate.backbones.weights import SUFFIXES
 from acclimate.catalogue import paper_model, zoo_weights
-from acclimate.errors import DataError, ModelError, RecipeError, StudyError, unknown
+from acclimate.errors import DataError, ModelError, StudyError, unknown
 from acclimate.images.datasets import dataset_entries, dataset_entry
 from acclimate.images.load import BUILTIN, NAMED
-from acclimate.protocols import protocol_names
-from acclimate.recipe import load_recipe, recipe_names
-from acclimate.store import cache_root, digest
+from acclimate.store import cache_root
 
 HERE, FETCHED, MISSING = "here", "download", "missing"
 MODEL_KINDS = ("zoo", "timm", "paper", "random")
@@ -28,7 +26,7 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetens
 
 @dataclass(frozen=True)
 class Input:
-    """One model, data set or protocol of a study.
+    """One model or data set of a study.
 
     Attributes
     ----------
@@ -40,15 +38,12 @@ class Input:
         ``here``, ``download`` (fetched when it is needed) or ``missing``.
     said
         Where it comes from, or how to get it.
-    content
-        Digest of a recipe file, so that a changed one makes other cells; else "".
     """
 
     name: str
     given: str
     state: str = HERE
     said: str = ""
-    content: str = ""
 
     @property
     def is_path(self) -> bool:
@@ -82,7 +77,7 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
         return Input(name, name)
     if colon and kind == "timm":
         return _hub(name, rest)
-    if (path := _path(name, roots)).exists():
+    if (path := inside(name, roots)).exists():
         return Input(name, str(path))
     architecture, at, file = name.partition("@")
     if at:
@@ -129,7 +124,7 @@ def _paper(name: str, rest: str, roots: Sequence[Path]) -> Input:
 
 
 def _file(name: str, before: str, file: str, roots: Sequence[Path]) -> Input:
-    path = _path(file, roots)
+    path = inside(file, roots)
     return Input(name, f"{before}{path}", *(() if path.exists() else (MISSING, f"there is no file or folder {path}")))
 
 
@@ -159,7 +154,7 @@ def find_data(name: str, roots: Sequence[Path]) -> Input:
         return Input(name, name, FETCHED, "from the Hugging Face hub")
     if colon and kind == "data":
         return _named(name, rest, roots)
-    path = _path(name, roots)
+    path = inside(name, roots)
     if path.exists():
         return Input(name, str(path))
     if colon:
@@ -182,38 +177,20 @@ def _named(name: str, rest: str, roots: Sequence[Path]) -> Input:
         return _file(name, f"data:{short}@", folder, roots)
     for root in roots:
         if (root / short).is_dir():
-            return Input(name, f"data:{short}@{_path(short, [root])}")
+            return Input(name, f"data:{short}@{inside(short, [root])}")
     if entry.download is not None:
         return Input(name, name, FETCHED, f"through torchvision, from {entry.url}")
     return Input(name, name, MISSING, f"get it from {entry.url} and put it at {roots[0] / short}, or give --data-root")
 
 
-def find_protocol(name: str, roots: Sequence[Path]) -> Input:
-    """Return what a protocol's name stands for: a score, a preset, a recipe, or a TOML file with one.
+def inside(text: str, roots: Sequence[Path]) -> Path:
+    """Return the absolute path of a text, below one of the roots when links are followed.
 
     Raises
     ------
-    RecipeError
-        For a name that nothing has (the nearest one is named), or a recipe that ends without a classifier.
+    StudyError
+        For one that leads out of them.
     """
-    if name in protocol_names():
-        _require_classifier(name, name)
-        return Input(name, name)
-    path = _path(name, roots)
-    if not name.endswith(".toml") or not path.is_file():
-        raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a recipe's TOML file")
-    _require_classifier(name, str(path))
-    return Input(name, str(path), content=digest(path.read_text(encoding="utf-8")))
-
-
-def _require_classifier(name: str, given: str) -> None:
-    if (given == name and name not in recipe_names()) or load_recipe(given).supervised:
-        return
-    raise RecipeError(f"protocol '{name}' ends without a classifier, so it cannot be measured; see 'acclimate adapt'")
-
-
-def _path(text: str, roots: Sequence[Path]) -> Path:
-    """Return the absolute path of a text: inside one of the roots, links followed, or not at all."""
     given = Path(text).expanduser()
     places = [root / given for root in roots]
     chosen = next((place for place in places if place.exists()), places[0]).resolve()

@@ -11,7 +11,8 @@ from typing import Any, Self
 from acclimate.errors import StudyError
 from acclimate.images import parse_labels
 from acclimate.store import digest
-from acclimate.studies.inputs import MISSING, Input, find_data, find_model, find_protocol
+from acclimate.studies.inputs import MISSING, Input, find_data, find_model
+from acclimate.studies.protocol import Protocol, find_protocol
 from acclimate.studies.study import Study
 
 
@@ -65,7 +66,7 @@ class Plan:
     study: Study
     models: tuple[Input, ...]
     data: tuple[Input, ...]
-    protocols: tuple[Input, ...]
+    protocols: tuple[Protocol, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
 
@@ -88,8 +89,8 @@ class Plan:
             for pair, cells in itertools.groupby(self.cells, key=lambda cell: (cell.data, cell.model))
         ]
 
-    def protocol(self, name: str) -> Input:
-        """Return the protocol of a cell."""
+    def protocol(self, name: str) -> Protocol:
+        """Return the protocol of that name."""
         return next(one for one in self.protocols if one.name == name)
 
     def document(self) -> dict[str, Any]:
@@ -99,9 +100,11 @@ class Plan:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """Return the plan of a `document`."""
-        inputs = {axis: tuple(Input(**one) for one in document[axis]) for axis in ("models", "data", "protocols")}
+        models, data = (tuple(Input(**one) for one in document[axis]) for axis in ("models", "data"))
+        protocols = tuple(Protocol(**one) for one in document["protocols"])
         cells = tuple(Cell(**cell) for cell in document["cells"])
-        return cls(Study.model_validate(document["study"]), **inputs, seeds=tuple(document["seeds"]), cells=cells)
+        study = Study.model_validate(document["study"])
+        return cls(study, models, data, protocols, tuple(document["seeds"]), cells)
 
 
 def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, seed: int = 0) -> Plan:
@@ -129,12 +132,13 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
     protocols = tuple(find_protocol(name, [folder]) for name in study.protocols)
     seeds = tuple(range(seed, seed + study.seeds))
     cells = tuple(_cells(study, protocols, seeds))
+    _refuse_two_budgets(protocols, cells)
     if not cells:
         raise StudyError(f"study '{study.name}' excludes every one of its cells; expected at least one to be left")
     return Plan(study, models, data, protocols, seeds, cells)
 
 
-def _cells(study: Study, protocols: tuple[Input, ...], seeds: tuple[int, ...]) -> list[Cell]:
+def _cells(study: Study, protocols: tuple[Protocol, ...], seeds: tuple[int, ...]) -> list[Cell]:
     axes = itertools.product(study.data, study.models, protocols, _many_first(study.labels), enumerate(seeds))
     return [
         Cell(
@@ -148,6 +152,21 @@ def _cells(study: Study, protocols: tuple[Input, ...], seeds: tuple[int, ...]) -
         for data, model, protocol, labels, (at, seed) in axes
         if not study.excluded(model, data, protocol.name, labels, at)
     ]
+
+
+def _refuse_two_budgets(protocols: tuple[Protocol, ...], cells: tuple[Cell, ...]) -> None:
+    own = {one.name: one.labels for one in protocols if one.labels is not None}
+    for cell in cells:
+        if cell.protocol in own and not all_labels(cell.labels):
+            raise StudyError(
+                f"protocol '{cell.protocol}' takes {own[cell.protocol]} of the labels by itself, got it with labels "
+                f"'{cell.labels}'; exclude that: [[exclude]] protocols = [\"{cell.protocol}\"], labels = [...]"
+            )
+
+
+def all_labels(labels: str) -> bool:
+    """Whether a budget is all labels."""
+    return parse_labels(labels) == (None, 1.0)
 
 
 def _many_first(labels: tuple[str, ...]) -> list[str]:

@@ -62,7 +62,7 @@ class Study(BaseModel):
     labels
         Label budgets: a count a class (``10``) or a share of each class (``1%``).
     scale
-        Shortens every protocol that can be shortened, in (0, 1].
+        Shortens every preset, in (0, 1]; scores and recipes that are no preset stay as they are.
     exclude
         Cells to leave out.
     """

@@ -13,15 +13,14 @@ import numpy as np
 from acclimate.backbones import Backbone, load_backbone
 from acclimate.classifier import WEIGHTS
 from acclimate.errors import Interrupted, StudyError
-from acclimate.images import Images, Split, decoded, load_images, make_split, open_pixels, parse_labels
+from acclimate.images import Images, Split, decoded, load_images, make_split, open_pixels
 from acclimate.proof.budgets import plan_budgets
 from acclimate.protocols import Setting, run_protocol
-from acclimate.recipe import recipe_names
 from acclimate.store import digest, safe_name
 from acclimate.studies.claims import PAUSE, Claims
 from acclimate.studies.inputs import Input
 from acclimate.studies.ledger import Ledger
-from acclimate.studies.plan import Cell, Group, Plan
+from acclimate.studies.plan import Cell, Group, Plan, all_labels
 
 
 @dataclass(frozen=True)
@@ -133,16 +132,18 @@ class Worker:
     def _cell(self, group: Group, cell: Cell, setting: Setting, backbone: Backbone) -> None:
         self.tell(Event("start", group.id, cell.id, cell.words))
         run = self.ledger.folder / "runs" / _run_name(cell)
-        name, scale = self.plan.protocol(cell.protocol).given, self.plan.study.scale
+        protocol = self.plan.protocol(cell.protocol)
+        scale = self.plan.study.scale if protocol.scales else 1.0
         try:
-            row = run_protocol(setting, backbone, name, run, self.ledger.results, scale=scale)
+            row = run_protocol(setting, backbone, protocol.given, run, self.ledger.results, scale=scale)
         except Interrupted:
             raise
         except Exception as error:
             self._failed(group, cell, error)
             return
         self.ledger.finish(cell, row)
-        (run / WEIGHTS).unlink(missing_ok=True)  # a study is made of many runs, and each would leave a whole network
+        for weights in run.rglob(WEIGHTS):  # a study is made of many runs, and each would leave a whole network
+            weights.unlink(missing_ok=True)
         self.seen.add(cell.id)
         self.tell(Event("done", group.id, cell.id, cell.words))
 
@@ -205,7 +206,7 @@ class Worker:
         parts = [part for s in settings for part in (s.split.train, s.split.val, s.split.test)]
         needed = np.unique(np.concatenate(parts))
         pixels = open_pixels(first.images, geometry, cache=self.machine.cache)
-        scored = any(self.plan.protocol(cell.protocol).given not in recipe_names() for cell in cells)
+        scored = any(self.plan.protocol(cell.protocol).features for cell in cells)
 
         def share() -> None:
             if scored:
@@ -228,7 +229,7 @@ def draw(images: Images, labels: str, seed: int) -> tuple[Split, str | None]:
     curve. It stays whole where there is no test part, since it is then what rows are measured on.
     """
     split = make_split(images, seed=seed)
-    if parse_labels(labels) == (None, 1.0):
+    if all_labels(labels):
         return split, None
     budget = plan_budgets([labels], images, split)[0][0]
     drawn = budget.draw(images, split, seed)
