@@ -12,14 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from acclimate.errors import RecipeError, unknown
 from acclimate.presets.messages import complaint
-from acclimate.presets.schema import EpisodesPart, Preset, RecipePart, ScorePart
+from acclimate.presets.schema import Preset, RecipePart, ScorePart
 from acclimate.recipe import Stage
+from acclimate.scores.episodes import EpisodeSettings
 
 SUFFIX: Final = ".toml"
 TABLES: Final[dict[str, type[BaseModel]]] = {
     "score": ScorePart,
     "recipe": RecipePart,
-    "episodes": EpisodesPart,
+    "episodes": EpisodeSettings,
     "stages": Stage,
 }
 

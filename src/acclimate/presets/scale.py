@@ -12,7 +12,6 @@ from acclimate.recipe import Stage
 T = TypeVar("T")
 
 LENGTHS: Final = ("epochs", "steps")  # of a stage; at least 1
-COUNTS: Final = ("episodes",)  # of a score or of episodes; at least 1
 PATHS: Final = ("k", "c", "lambdas")  # lists of a score that validation chooses from
 
 
@@ -46,8 +45,8 @@ def scaled(preset: Preset, scale: float) -> Preset:
         return preset.model_copy(
             update={"score": preset.part.model_copy(update={"settings": _settings(values, scale)})}
         )
-    shorter = preset.part.model_copy(update={"settings": _settings(preset.part.settings, scale)})
-    return preset.model_copy(update={"episodes": shorter})
+    fewer = preset.part.model_copy(update={"episodes": shortened(preset.part.episodes, scale)})
+    return preset.model_copy(update={"episodes": fewer})
 
 
 def thinned(values: Sequence[T], scale: float) -> tuple[T, ...]:
@@ -90,9 +89,6 @@ def _stage(stage: Stage, scale: float) -> Stage:
 
 def _settings(settings: Mapping[str, Any], scale: float) -> dict[str, Any]:
     found = dict(settings)
-    for key in COUNTS:
-        if key in found:
-            found[key] = shortened(found[key], scale)
     for key in PATHS:
         if isinstance(found.get(key), list | tuple):
             found[key] = list(thinned(found[key], scale))

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acclimate.errors import DataError, unknown
 from acclimate.images import parse_labels
 from acclimate.presets.messages import complaint
 from acclimate.recipe import Recipe, Stage
 from acclimate.scores import SCORES, Settings
+from acclimate.scores.episodes import EpisodeSettings
 
 Kind = Literal["score", "recipe", "episodes"]
 Value = bool | int | float | str
 Point = dict[str, Value]
+
+
+def _readable_labels(text: str | None) -> str | None:
+    try:
+        parse_labels(text or "all")
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Labels = Annotated[str | None, AfterValidator(_readable_labels)]
 
 
 class Part(BaseModel):
@@ -56,11 +68,15 @@ class ScorePart(Part):
     ----------
     name
         A name in ``SCORES``.
+    labels
+        Label budget that belongs to the protocol, as ``acclimate score --labels`` takes it (``1%``, ``10``); None for
+        all labels.
     settings
         Settings of the score.
     """
 
     name: str
+    labels: Labels = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("name")
@@ -78,18 +94,6 @@ class ScorePart(Part):
     def checked(self) -> Settings:
         """Return the settings in full, checked by the score's own model."""
         return checked_settings(SCORES[self.name].settings, self.settings)
-
-
-class EpisodesPart(Part):
-    """Few-shot episodes on cached features.
-
-    Attributes
-    ----------
-    settings
-        Ways, shots, queries, number of episodes and metric.
-    """
-
-    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class RecipePart(Part):
@@ -110,7 +114,7 @@ class RecipePart(Part):
         Train the chosen point again on training and validation images together before the test part is measured.
     """
 
-    labels: str | None = None
+    labels: Labels = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     choose: tuple[dict[str, tuple[Value, ...]], ...] = ()
     refit: bool = False
@@ -119,15 +123,6 @@ class RecipePart(Part):
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, Mapping) else value
-
-    @field_validator("labels")
-    @classmethod
-    def _readable_labels(cls, text: str | None) -> str | None:
-        try:
-            parse_labels(text or "all")
-        except DataError as error:
-            raise ValueError(str(error)) from None
-        return text
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipePart:
@@ -173,7 +168,7 @@ class Preset(Part):
     deviations
         Every deliberate difference from the source, in words.
     score, recipe, episodes
-        Exactly one of them.
+        Exactly one of them; few-shot episodes have their settings in the table itself.
     """
 
     name: str = Field(min_length=1)
@@ -181,7 +176,7 @@ class Preset(Part):
     deviations: tuple[str, ...]
     score: ScorePart | None = None
     recipe: RecipePart | None = None
-    episodes: EpisodesPart | None = None
+    episodes: EpisodeSettings | None = None
 
     @model_validator(mode="after")
     def _one_part(self) -> Preset:
@@ -198,7 +193,7 @@ class Preset(Part):
         return "score" if self.score is not None else "recipe" if self.recipe is not None else "episodes"
 
     @property
-    def part(self) -> ScorePart | RecipePart | EpisodesPart:
+    def part(self) -> ScorePart | RecipePart | EpisodeSettings:
         """The part that is run."""
         part = self.score or self.recipe or self.episodes
         assert part is not None  # by _one_part

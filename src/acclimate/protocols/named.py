@@ -13,18 +13,19 @@ import numpy as np
 from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.images import label_subset, parse_labels
-from acclimate.presets import Preset, RecipePart, ScorePart, check_scale, load_preset, preset_names, scaled
+from acclimate.presets import Preset, ScorePart, check_scale, load_preset, preset_names, scaled
 from acclimate.protocols.choice import run_choice
+from acclimate.protocols.fewshot import run_episodes
 from acclimate.protocols.run import Setting, Stated, run_recipe, run_score
 from acclimate.recipe import load_recipe, recipe_names
 from acclimate.results import Result, Results
 from acclimate.scores import SCORES
+from acclimate.scores.episodes import EpisodeSettings
 
 
 def protocol_names() -> tuple[str, ...]:
-    """Return every protocol: the presets, then the scores that classify and the recipes that are no preset."""
-    presets = preset_names()
-    return (*presets, *(name for name in (*SCORES, *recipe_names()) if name not in presets))
+    """Return every protocol: the presets, the scores that classify, the recipes. No name is there twice."""
+    return (*preset_names(), *SCORES, *recipe_names())
 
 
 def run_protocol(
@@ -35,7 +36,7 @@ def run_protocol(
     Parameters
     ----------
     name
-        A preset, a score, a recipe, or a TOML file of a preset or a recipe; of two with one name, the preset.
+        A preset, a score, a recipe, or a TOML file of a preset or a recipe.
     folder
         Where a recipe trains; scores leave nothing there.
     results
@@ -85,16 +86,16 @@ def run_preset(
 ) -> Result:
     """Run a preset and return its row, which states the settings as they ran, in full, and the scale."""
     shorter = scaled(preset, scale)
-    results = results or Results(folder)
+    results, part = results or Results(folder), shorter.part
     stated = Stated(preset.name, stated_settings(shorter, scale))
-    if isinstance(shorter.part, ScorePart):
-        return run_score(setting, backbone, shorter.part.name, results, settings=shorter.part.checked(), stated=stated)
-    if isinstance(shorter.part, RecipePart):
-        own = budgeted(setting, preset.name, shorter.part.labels)
-        if shorter.part.choose:
-            return run_choice(own, backbone, shorter, folder, results, stated)
-        return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
-    raise RecipeError(f"preset '{preset.name}' is of kind {preset.kind}, which has no score yet")
+    if isinstance(part, EpisodeSettings):
+        return run_episodes(setting, backbone, part, results, stated)
+    own = budgeted(setting, preset.name, part.labels)
+    if isinstance(part, ScorePart):
+        return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
+    if part.choose:
+        return run_choice(own, backbone, shorter, folder, results, stated)
+    return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
 
 
 def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:

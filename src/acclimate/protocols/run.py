@@ -146,7 +146,7 @@ def run_score(
         setting,
         backbone,
         stated.protocol,
-        by_part,
+        measured(setting, by_part),
         settings=told,
         chosen=chosen,
         trainable=0,
@@ -237,7 +237,7 @@ def run_recipe(
         setting,
         backbone,
         stated.protocol,
-        by_part,
+        measured(setting, by_part),
         settings=settings,
         chosen={},
         trainable=trained.reports[-1].trainable,
@@ -322,11 +322,17 @@ def run_document(
     }
 
 
+def measured(setting: Setting, by_part: Probabilities) -> dict[str, dict[str, float]]:
+    """Return the metrics of each part from its probabilities ``(m, C)``."""
+    labels, n_classes, parts = setting.images.labels, len(setting.images.classes), setting.evaluated()
+    return {part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()}
+
+
 def result_row(
     setting: Setting,
     backbone: Backbone,
     protocol: str,
-    by_part: Probabilities,
+    metrics: Mapping[str, Mapping[str, float]],
     *,
     settings: Mapping[str, Any],
     chosen: Mapping[str, Any],
@@ -335,16 +341,14 @@ def result_row(
     seconds: float,
     images_per_second: float | None,
 ) -> Result:
-    """Return the row of what was measured: probabilities ``(m, C)`` by part, and what it took."""
-    labels, n_classes = setting.images.labels, len(setting.images.classes)
-    parts = setting.evaluated()
+    """Return the row of what was measured, by part, and what it took."""
     device = choose_device(setting.device)
     return Result(
         model=backbone.name,
         dataset=setting.images.name,
         protocol=protocol,
         seed=setting.seed,
-        metrics={part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()},
+        metrics=metrics,
         settings=settings,
         labels=setting.labels,
         trainable=trainable,
