@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acclimate.protocols.named import protocol_names, run_protocol
+from acclimate.protocols.named import budgeted, is_preset, protocol_names, run_on_features, run_preset, run_protocol
 from acclimate.protocols.run import (
     RUN,
     Setting,
@@ -19,11 +19,15 @@ __all__ = [
     "RUN",
     "Setting",
     "Stated",
+    "budgeted",
     "close_run",
     "is_finished",
+    "is_preset",
     "job_of",
     "peak_memory_mb",
     "protocol_names",
+    "run_on_features",
+    "run_preset",
     "run_protocol",
     "run_recipe",
     "run_score",

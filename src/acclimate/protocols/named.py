@@ -13,7 +13,7 @@ import numpy as np
 from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.images import label_subset, parse_labels
-from acclimate.presets import Preset, ScorePart, check_scale, load_preset, preset_names, scaled
+from acclimate.presets import Preset, RecipePart, check_scale, load_preset, preset_names, scaled
 from acclimate.protocols.choice import run_choice
 from acclimate.protocols.fewshot import run_episodes
 from acclimate.protocols.run import Setting, Stated, run_recipe, run_score
@@ -85,17 +85,38 @@ def run_preset(
     scale: float = 1.0,
 ) -> Result:
     """Run a preset and return its row, which states the settings as they ran, in full, and the scale."""
+    results = results or Results(folder)
+    if preset.kind != "recipe":
+        return run_on_features(setting, backbone, preset, results, scale=scale)
     shorter = scaled(preset, scale)
-    results, part = results or Results(folder), shorter.part
-    stated = Stated(preset.name, stated_settings(shorter, scale))
-    if isinstance(part, EpisodeSettings):
-        return run_episodes(setting, backbone, part, results, stated)
+    part, stated = shorter.part, Stated(preset.name, stated_settings(shorter, scale))
+    assert isinstance(part, RecipePart)
     own = budgeted(setting, preset.name, part.labels)
-    if isinstance(part, ScorePart):
-        return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
     if part.choose:
         return run_choice(own, backbone, shorter, folder, results, stated)
     return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
+
+
+def run_on_features(
+    setting: Setting, backbone: Backbone, preset: Preset, results: Results | None = None, *, scale: float = 1.0
+) -> Result:
+    """Run a preset of a score or of episodes and return its row; without `results` nothing is kept.
+
+    Raises
+    ------
+    InputError
+        For a preset that trains.
+    """
+    shorter = scaled(preset, scale)
+    part, stated = shorter.part, Stated(preset.name, stated_settings(shorter, scale))
+    if isinstance(part, EpisodeSettings):
+        return run_episodes(setting, backbone, part, results, stated)
+    if isinstance(part, RecipePart):
+        raise InputError(
+            f"'{preset.name}' trains the model; expected a score, or: acclimate tune --recipe {preset.name}"
+        )
+    own = budgeted(setting, preset.name, part.labels)
+    return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
 
 
 def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
@@ -109,15 +130,15 @@ def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
     Raises
     ------
     InputError
-        When the setting has a budget already.
+        When the setting has another budget already.
     """
-    if labels is None:
+    if labels in (None, setting.labels):
         return setting
     if setting.labels is not None:
         raise InputError(
             f"got a label budget of {setting.labels} for '{name}', which takes {labels} of the labels by itself; "
             "leave one of them out"
         )
-    count, fraction = parse_labels(labels)
+    count, fraction = parse_labels(str(labels))
     train = label_subset(setting.images.labels, setting.split.train, count=count, fraction=fraction, seed=setting.seed)
     return replace(setting, split=replace(setting.split, train=np.asarray(train)), labels=labels)
