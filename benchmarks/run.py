@@ -19,6 +19,7 @@ import adapt_vs_lightly
 import byol_step
 import extract
 import startup
+import study_sharing
 from measure import Options, Row, machine
 
 from acclimate.errors import unknown
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "extract": extract.run,
     "byol_step": byol_step.run,
     "adapt_vs_lightly": adapt_vs_lightly.run,
+    "study_sharing": study_sharing.run,
 }
 
 

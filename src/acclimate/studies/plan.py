@@ -157,7 +157,7 @@ def _cells(study: Study, protocols: tuple[Protocol, ...], seeds: tuple[int, ...]
 def _refuse_two_budgets(protocols: tuple[Protocol, ...], cells: tuple[Cell, ...]) -> None:
     own = {one.name: one.labels for one in protocols if one.labels is not None}
     for cell in cells:
-        if cell.protocol in own and not all_labels(cell.labels):
+        if cell.protocol in own and own[cell.protocol] != cell.labels and not all_labels(cell.labels):
             raise StudyError(
                 f"protocol '{cell.protocol}' takes {own[cell.protocol]} of the labels by itself, got it with labels "
                 f"'{cell.labels}'; exclude that: [[exclude]] protocols = [\"{cell.protocol}\"], labels = [...]"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acclimate.errors import RecipeError, unknown
-from acclimate.presets import RecipePart, load_preset
+from acclimate.presets import load_preset
 from acclimate.protocols import protocol_names
 from acclimate.protocols.named import is_preset
 from acclimate.recipe import load_recipe
@@ -64,10 +64,10 @@ def find_protocol(name: str, roots: Sequence[Path]) -> Protocol:
 
 def _described(name: str, given: str, content: str) -> Protocol:
     if is_preset(given):
-        part = load_preset(given).part
-        trains = isinstance(part, RecipePart)
-        labels = part.labels if isinstance(part, RecipePart) else None
-        return Protocol(name, given, features=not trains, scales=True, labels=labels, content=content)
+        preset = load_preset(given)
+        told = preset.stated()
+        budget = f"{told['examples']} in all" if told.get("examples") else told.get("labels")
+        return Protocol(name, given, preset.kind != "recipe", scales=True, labels=budget, content=content)
     if given not in SCORES and not load_recipe(given).supervised:
         raise RecipeError(f"protocol '{name}' ends without a classifier and cannot be measured; see 'acclimate adapt'")
     return Protocol(name, given, features=given in SCORES, content=content)
