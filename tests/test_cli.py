@@ -34,6 +34,7 @@ KEYS = {
     "adapt": {"run", "method", "scope", "steps", "images_per_second", "monitors", "kept", "reason"},
     "rank": {"models", "best", "confidence_set", "seconds_spent"},
     "curve": {"points", "verdict", "comparisons", "verdicts", "models", "labels", "notes"},
+    "study": {"study", "cells", "done", "failed", "missing", "summary", "notes", "table", "out"},
     "predict": {"run", "n", "skipped", "out"},
     "export": {"run", "format", "out"},
     "report": {"out"},
@@ -55,6 +56,15 @@ scope = "head+norm"
 steps = 4
 batch = 16
 lr = 0.001
+"""
+
+
+STUDY = """
+name = "short"
+models = ["test_resnet.safetensors"]
+data = ["DATA"]
+protocols = ["knn", "knn/dino"]
+seeds = 2
 """
 
 
@@ -113,6 +123,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
     folder = tmp_path_factory.mktemp("world")
     model, other = (_tiny_model(folder, name) for name in ("test_resnet", "test_efficientnet"))
     (folder / "short.toml").write_text(RECIPE, encoding="utf-8")
+    study = STUDY.replace("DATA", digits_folder.name)
+    (folder / "study.toml").write_text(study, encoding="utf-8")
     data, recipe = str(digits_folder), str(folder / "short.toml")
     run, adapted, ranking, proof = (str(folder / name) for name in ("run", "adapted", "ranking", "proof"))
     commands = {
@@ -125,6 +137,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
         "adapt": [data, "--model", model, "--steps", "2", "--batch", "8", "--out", adapted],
         "rank": [data, "--models", f"{model},{other}", "--top", "1", "--final", recipe, "--out", ranking],
         "curve": [data, "--models", f"{model},{other}", "--labels", "2,4", "--seeds", "2", "--out", proof],
+        "study": [
+            str(folder / "study.toml"),
+            "--data-root",
+            str(digits_folder.parent),
+            "--out",
+            str(folder / "study"),
+        ],
         "predict": [run, data, "--out", str(folder / "p.csv")],
         "export": [run],
         "report": [run],
@@ -330,6 +349,7 @@ SAID = {
     "adapt": "of neighbours in common with the start model",
     "rank": "A page of it: acclimate report",
     "curve": "Points and rows",
+    "study": "Study short: 4 of 4 cells",
     "predict": "Predictions of 108 images",
     "export": "Written for timm",
     "report": "Report:",

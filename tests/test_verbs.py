@@ -8,6 +8,7 @@ import inspect
 import io
 import json
 import pkgutil
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -103,6 +104,11 @@ def test_functions_return_what_the_commands_print(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data, second, quiet = str(digits_folder), "random:test_resnet", Options(quiet=True)
+    study = str(tmp_path / "study.toml")
+    Path(study).write_text(
+        'name = "s"\nmodels = ["random:test_resnet"]\ndata = ["digits"]\nprotocols = ["knn"]\nseeds = 1\n'
+    )
+    shutil.copytree(digits_folder, tmp_path / "digits")
     twins: dict[str, tuple[Callable[[], dict[str, Any]], list[str]]] = {
         "models": (lambda: acclimate.models(family="masked"), ["--family", "masked"]),
         "protocols": (lambda: acclimate.list_protocols("knn/dino"), ["knn/dino"]),
@@ -128,6 +134,7 @@ def test_functions_return_what_the_commands_print(
             lambda: acclimate.curve(data, models=[model, "run"], labels=["2"], seeds=2, out="proof", options=quiet),
             [data, "--models", f"{model},run", "--labels", "2", "--seeds", "2", "--out", "proof"],
         ),
+        "study": (lambda: acclimate.study(study, out="study", options=quiet), [study, "--out", "study"]),
         "predict": (lambda: acclimate.predict("run", data, out="p.csv"), ["run", data, "--out", "p.csv"]),
         "export": (lambda: acclimate.export("run"), ["run"]),
         "report": (lambda: acclimate.report("run"), ["run"]),
