@@ -27,13 +27,14 @@ means timm's own parameters by timm's names, with adapters or without: no term b
 from acclimate.adapters import merge
 from acclimate.scope.choice import Scope, Trainable, freeze, parse_scope, prepare, select
 from acclimate.scope.mode import BatchNormStatistics, set_mode
-from acclimate.scope.terms import TERMS, is_norm
+from acclimate.scope.terms import TERMS, blocks_of, is_norm
 
 __all__ = [
     "TERMS",
     "BatchNormStatistics",
     "Scope",
     "Trainable",
+    "blocks_of",
     "freeze",
     "is_norm",
     "merge",

@@ -63,12 +63,12 @@ def _last(network: nn.Module, argument: str) -> set[str]:
             f"scope 'last:{argument}' needs timm's group_matcher, which {type(network).__name__} lacks; name the "
             "parameters with 're:PATTERN' instead"
         )
-    layers = _layers(network)
+    layers = blocks_of(network)
     wanted = set(sorted(set(layers.values()))[-int(argument) :])
     return {name for name, layer in layers.items() if layer in wanted}
 
 
-def _layers(network: nn.Module) -> dict[str, int]:
+def blocks_of(network: nn.Module) -> dict[str, int]:
     """Return the block of every parameter below the classifier, by timm's numbers.
 
     What timm's patterns leave out stands between the blocks and the classifier, such as the last norm of BiT and
