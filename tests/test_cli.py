@@ -294,7 +294,7 @@ def short_story(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "BUDGETS", (1, 5))
     monkeypatch.setattr(story, "CURVE_SEEDS", 2)
     monkeypatch.setattr("acclimate.recipe.load_recipe", _short_recipe)
-    monkeypatch.setattr("acclimate.protocols.load_recipe", _short_recipe)
+    monkeypatch.setattr("acclimate.protocols.run.load_recipe", _short_recipe)
 
 
 def _short_recipe(recipe: Any) -> Any:

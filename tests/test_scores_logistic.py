@@ -11,7 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from acclimate.scores import logistic, softmax
-from acclimate.scores.logistic import GRID, _unfold, path, principal_axes
+from acclimate.scores.axes import Axes, principal_axes
+from acclimate.scores.logistic import GRID, LogisticSettings, _unfold, path
+from acclimate.scores.normalise import ZScore
 
 
 def data(n: int, d: int, classes: int, seed: int = 0):
@@ -22,12 +24,17 @@ def data(n: int, d: int, classes: int, seed: int = 0):
     return x[:n], y[:n], x[n:], y[n:]
 
 
+def axes_of(x: np.ndarray) -> Axes:
+    return principal_axes(x, ZScore.fit(x))
+
+
 def ours(x, y, held, grid, classes: int, **options) -> list[np.ndarray]:
-    axes = principal_axes(x)
+    axes = axes_of(x)
     found = []
-    for solution in path(axes, x, y, grid, **options):
+    for solution in path(axes, x, y, grid, LogisticSettings(**options)):
         weights, bias = _unfold(axes, solution, np.arange(classes), classes)
-        found.append(logistic.softmax((held - axes.mean) @ weights + bias))
+        z = axes.normaliser.transform(held.astype(float)) - axes.mean
+        found.append(logistic.softmax(z @ weights + bias))
     return found
 
 
@@ -52,9 +59,9 @@ def test_the_usual_tolerance_gives_the_same_loss_and_accuracy() -> None:
 
 def test_gradient_vanishes_at_the_solution() -> None:
     x, y, _, _ = data(200, 8, 3)
-    axes = principal_axes(x)
+    axes = axes_of(x)
     z = axes.project(x).astype(float)
-    (solution,) = path(axes, x, y, [0.5], tolerance=1e-12)
+    (solution,) = path(axes, x, y, [0.5], LogisticSettings(tolerance=1e-12))
 
     def objective(flat: np.ndarray) -> float:
         weights = flat.reshape(3, 9)
@@ -96,8 +103,8 @@ def test_the_start_does_not_matter() -> None:
 
 def test_warm_whitened_path_needs_few_iterations() -> None:
     x, y, _, _ = data(500, 40, 5)
-    iterations = [s.iterations for s in path(principal_axes(x), x, y, GRID)]
-    assert all(s.converged for s in path(principal_axes(x), x, y, GRID))
+    iterations = [s.iterations for s in path(axes_of(x), x, y, GRID)]
+    assert all(s.converged for s in path(axes_of(x), x, y, GRID))
     theirs = LogisticRegression(C=1.0, max_iter=5000).fit(x.astype(float), y).n_iter_[0]
     assert max(iterations) < 100
     assert iterations[6] < theirs
@@ -127,7 +134,7 @@ def test_the_path_ends_when_only_overfitting_is_left() -> None:
     assert max(a for a, _ in tried[:-3]) >= max(a for a, _ in tried[-3:])
     assert min(loss for _, loss in tried[:-3]) <= min(loss for _, loss in tried[-3:])
     grows = [(0.1 * i, 1.0 + i) for i in range(9)]  # a rising accuracy goes on, whatever the loss
-    assert not any(logistic._hopeless(grows[:i]) for i in range(1, 10))
+    assert not any(logistic._hopeless(grows[:i], 3) for i in range(1, 10))
 
 
 def test_losses_do_not_overflow() -> None:

@@ -1,4 +1,4 @@
-"""Protocols: a score or a recipe on (model, data, seed) -> one result row, with the same numbers for both."""
+"""A score or a recipe on (model, data, seed) -> one result row, with the same numbers for both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.features import Features
 from acclimate.images import Images, Split, clean_pool, require_classes
 from acclimate.metrics import measure
-from acclimate.recipe import Recipe, load_recipe, recipe_names
+from acclimate.recipe import Recipe, load_recipe
 from acclimate.results import Predictions, Result, Results, plain, row_key, versions
 from acclimate.scores import SCORES
 from acclimate.store import write_atomic
@@ -92,18 +92,25 @@ class Setting:
         )
 
 
-def protocol_names() -> tuple[str, ...]:
-    """Return every protocol: the scores that classify, then the recipes."""
-    return (*SCORES, *recipe_names())
+@dataclass(frozen=True)
+class Stated:
+    """How a row names what was run, where that is more than a score or a recipe: its protocol and its settings."""
+
+    protocol: str
+    settings: Mapping[str, Any]
 
 
-def run_score(setting: Setting, backbone: Backbone, name: str, results: Results | None = None) -> Result:
+def run_score(
+    setting: Setting, backbone: Backbone, name: str, results: Results | None = None, *, stated: Stated | None = None
+) -> Result:
     """Fit a score on cached features of the training part and return its row.
 
     Parameters
     ----------
     results
         Where the row is kept. A row that is there already is returned and nothing is done.
+    stated
+        What the row says was run; default the score.
 
     Raises
     ------
@@ -113,17 +120,18 @@ def run_score(setting: Setting, backbone: Backbone, name: str, results: Results 
     if name not in SCORES:
         raise RecipeError(unknown("score", name, SCORES))
     require_classes(setting.images, setting.split)
-    settings = {"parts": list(setting.evaluated())}
-    key = setting.key(backbone, name, settings)
+    stated = stated or Stated(name, {})
+    settings = {**stated.settings, "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, settings)
     if results is not None and results.has(key):
         return results.get(key)
     started = time.perf_counter()
     by_part, chosen, images = _fit_score(setting, backbone, name)
     seconds = time.perf_counter() - started
-    row = _row(
+    row = result_row(
         setting,
         backbone,
-        name,
+        stated.protocol,
         by_part,
         settings=settings,
         chosen=chosen,
@@ -133,7 +141,7 @@ def run_score(setting: Setting, backbone: Backbone, name: str, results: Results 
         images_per_second=images / max(seconds, 1e-9),
     )
     if results is not None:
-        results.append(row, _predictions(setting, by_part))
+        results.append(row, kept_predictions(setting, by_part))
     return row
 
 
@@ -143,7 +151,7 @@ def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabi
     needed = np.concatenate([split.train, *parts.values()])
     features = setting.features(backbone, needed)
     x, y, n_classes = features.x, features.y, len(setting.images.classes)
-    fitted = SCORES[name](
+    fitted = SCORES[name].fit(
         x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed
     )
     by_part = {part: fitted.predict_proba(x[indices]) for part, indices in parts.items()}
@@ -151,7 +159,13 @@ def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabi
 
 
 def run_recipe(
-    setting: Setting, backbone: Backbone, recipe: Recipe | str, folder: Path, results: Results | None = None
+    setting: Setting,
+    backbone: Backbone,
+    recipe: Recipe | str,
+    folder: Path,
+    results: Results | None = None,
+    *,
+    stated: Stated | None = None,
 ) -> Result:
     """Train a recipe in ``folder``, leave the finished classifier there and return its row.
 
@@ -162,6 +176,8 @@ def run_recipe(
     results
         Where the row goes; default the run's own folder. A run that is finished already, with its row there, is
         returned as it is; one that was interrupted goes on.
+    stated
+        What the row says was run; default the recipe.
 
     Raises
     ------
@@ -179,8 +195,9 @@ def run_recipe(
     if not all(stage.needs_labels for stage in recipe.stages):
         setting = replace(setting, split=clean_pool(setting.images, setting.split, cache=setting.cache).split)
     job = job_of(setting, backbone, recipe)
-    settings = {**recipe.model_dump(mode="json"), "parts": list(setting.evaluated())}
-    key = setting.key(backbone, recipe.name, settings)
+    stated = stated or Stated(recipe.name, recipe.model_dump(mode="json"))
+    settings = {**stated.settings, "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, settings)
     if is_finished(folder, job.identity()) and results.has(key):
         return results.get(key)
     trained = train(job, folder, quiet=setting.quiet, progress=setting.progress)
@@ -188,10 +205,10 @@ def run_recipe(
     recipe.save(folder / "recipe.toml")
     by_part = {part: probabilities(trained.network, job, indices) for part, indices in setting.evaluated().items()}
     seconds = sum(report.seconds for report in trained.reports)
-    row = _row(
+    row = result_row(
         setting,
         backbone,
-        recipe.name,
+        stated.protocol,
         by_part,
         settings=settings,
         chosen={},
@@ -200,7 +217,7 @@ def run_recipe(
         seconds=seconds,
         images_per_second=sum(report.images for report in trained.reports) / max(seconds, 1e-9),
     )
-    results.append(row, _predictions(setting, by_part))
+    results.append(row, kept_predictions(setting, by_part))
     document = run_document(setting, backbone, recipe, trained, row, job.identity())
     close_run(folder, document)
     return row
@@ -277,7 +294,7 @@ def run_document(
     }
 
 
-def _row(
+def result_row(
     setting: Setting,
     backbone: Backbone,
     protocol: str,
@@ -288,8 +305,9 @@ def _row(
     trainable: int,
     total: int,
     seconds: float,
-    images_per_second: float,
+    images_per_second: float | None,
 ) -> Result:
+    """Return the row of what was measured: probabilities ``(m, C)`` by part, and what it took."""
     labels, n_classes = setting.images.labels, len(setting.images.classes)
     parts = setting.evaluated()
     device = choose_device(setting.device)
@@ -308,7 +326,7 @@ def _row(
         weights=backbone.digest,
         versions=versions(),
         seconds=round(seconds, 4),
-        images_per_second=round(images_per_second, 2),
+        images_per_second=None if images_per_second is None else round(images_per_second, 2),
         peak_memory_mb=round(peak_memory_mb(device), 1),
         device=device,
         precision=choose_precision(setting.precision, device),
@@ -317,8 +335,8 @@ def _row(
     )
 
 
-def _predictions(setting: Setting, by_part: Probabilities) -> Predictions:
-    """Probabilities of every measured image, the parts one after the other."""
+def kept_predictions(setting: Setting, by_part: Probabilities) -> Predictions:
+    """Return the probabilities of every measured image, the parts one after the other."""
     parts = setting.evaluated()
     index = np.concatenate([parts[part] for part in by_part])
     joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)

@@ -1,0 +1,187 @@
+"""A preset: a score, a recipe or few-shot episodes, with its source and its deviations; checked before any work."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from acclimate.errors import DataError, unknown
+from acclimate.images import parse_labels
+from acclimate.recipe import Recipe, Stage
+from acclimate.scores import SCORES
+
+Kind = Literal["score", "recipe", "episodes"]
+Value = bool | int | float | str
+Point = dict[str, Value]
+
+
+class Part(BaseModel):
+    """What every part of a preset is: frozen, and without keys that nobody reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ScorePart(Part):
+    """A score with fixed settings.
+
+    Attributes
+    ----------
+    name
+        A name in ``SCORES``.
+    settings
+        Settings of the score.
+    """
+
+    name: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in SCORES:
+            raise ValueError(unknown("score", name, SCORES))
+        return name
+
+
+class EpisodesPart(Part):
+    """Few-shot episodes on cached features.
+
+    Attributes
+    ----------
+    settings
+        Ways, shots, queries, number of episodes and metric.
+    """
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class RecipePart(Part):
+    """A recipe, and what of it validation chooses.
+
+    Attributes
+    ----------
+    labels
+        Label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``); None for
+        all labels.
+    stages
+        As in a recipe.
+    choose
+        Grids of values for keys of the last stage; each is the product of its lists, several are tried one after the
+        other. Every point is trained, and the one with the highest validation accuracy is taken (log loss breaks
+        ties). In TOML ``[recipe.choose]`` for one grid, ``[[recipe.choose]]`` for several.
+    refit
+        Train the chosen point again on training and validation images together before the test part is measured.
+    """
+
+    labels: str | None = None
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    choose: tuple[dict[str, tuple[Value, ...]], ...] = ()
+    refit: bool = False
+
+    @field_validator("choose", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, Mapping) else value
+
+    @field_validator("labels")
+    @classmethod
+    def _readable_labels(cls, text: str | None) -> str | None:
+        try:
+            parse_labels(text or "all")
+        except DataError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RecipePart:
+        if not self.stages[-1].needs_labels:
+            raise ValueError("the last stage trains no classifier; expected objective 'supervised' there")
+        for point in self.points():
+            self.at(point)
+        if self.refit and not self.choose:
+            raise ValueError("'refit' trains a chosen point again; expected [recipe.choose] with lists of values")
+        return self
+
+    def points(self) -> tuple[Point, ...]:
+        """Return every point of the grids, in order; one empty point where nothing is chosen."""
+        grids = self.choose or ({},)
+        return tuple(
+            dict(zip(grid, values, strict=True)) for grid in grids for values in itertools.product(*grid.values())
+        )
+
+    def at(self, point: Mapping[str, Value]) -> tuple[Stage, ...]:
+        """Return the stages with the values of a point in the last one."""
+        if not point:
+            return self.stages
+        values = {**self.stages[-1].model_dump(exclude_none=True), **point}
+        if "steps" in point:
+            values.pop("epochs", None)
+        elif "epochs" in point:
+            values.pop("steps", None)
+        try:
+            return (*self.stages[:-1], Stage.model_validate({**values, **point}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            if first["type"] == "extra_forbidden":
+                raise ValueError("choose: " + unknown("key", str(first["loc"][-1]), Stage.model_fields)) from None
+            where = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"choose: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+class Preset(Part):
+    """An evaluation protocol with a name.
+
+    Attributes
+    ----------
+    name
+        ``FAMILY/NAME``, as its file lies.
+    source
+        The paper and the file of the authors' code that the numbers are from.
+    deviations
+        Every deliberate difference from the source, in words.
+    score, recipe, episodes
+        Exactly one of them.
+    """
+
+    name: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    deviations: tuple[str, ...]
+    score: ScorePart | None = None
+    recipe: RecipePart | None = None
+    episodes: EpisodesPart | None = None
+
+    @model_validator(mode="after")
+    def _one_part(self) -> Preset:
+        given = [kind for kind in ("score", "recipe", "episodes") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"got {' and '.join(given) or 'none'}; expected exactly one of [score], [recipe], [episodes]"
+            )
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """Which part the preset has."""
+        return "score" if self.score is not None else "recipe" if self.recipe is not None else "episodes"
+
+    @property
+    def part(self) -> ScorePart | RecipePart | EpisodesPart:
+        """The part that is run."""
+        part = self.score or self.recipe or self.episodes
+        assert part is not None  # by _one_part
+        return part
+
+    def recipe_at(self, point: Mapping[str, Value]) -> Recipe:
+        """Return the recipe of a point of the grids.
+
+        Raises
+        ------
+        ValueError
+            For a preset of another kind.
+        """
+        if self.recipe is None:
+            raise ValueError(f"preset '{self.name}' is of kind {self.kind} and has no recipe")
+        return Recipe(name=self.name, source=self.source, stages=self.recipe.at(point))

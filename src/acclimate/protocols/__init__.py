@@ -1,0 +1,30 @@
+"""Protocols: a score, a recipe or a preset on (model, data, seed) -> one result row, with the same numbers for all."""
+
+from __future__ import annotations
+
+from acclimate.protocols.named import protocol_names, run_protocol
+from acclimate.protocols.run import (
+    RUN,
+    Setting,
+    Stated,
+    close_run,
+    is_finished,
+    job_of,
+    peak_memory_mb,
+    run_recipe,
+    run_score,
+)
+
+__all__ = [
+    "RUN",
+    "Setting",
+    "Stated",
+    "close_run",
+    "is_finished",
+    "job_of",
+    "peak_memory_mb",
+    "protocol_names",
+    "run_protocol",
+    "run_recipe",
+    "run_score",
+]

@@ -1,0 +1,122 @@
+"""Any protocol by its name: a preset, a score, or a recipe by name or from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acclimate.backbones import Backbone
+from acclimate.errors import InputError, RecipeError, unknown
+from acclimate.images import label_subset, parse_labels
+from acclimate.presets import Preset, RecipePart, ScorePart, check_scale, load_preset, preset_names, scaled
+from acclimate.protocols.choice import run_choice
+from acclimate.protocols.run import Setting, Stated, run_recipe, run_score
+from acclimate.recipe import load_recipe, recipe_names
+from acclimate.results import Result, Results
+from acclimate.scores import SCORES
+
+
+def protocol_names() -> tuple[str, ...]:
+    """Return every protocol: the presets, then the scores that classify and the recipes that are no preset."""
+    presets = preset_names()
+    return (*presets, *(name for name in (*SCORES, *recipe_names()) if name not in presets))
+
+
+def run_protocol(
+    setting: Setting, backbone: Backbone, name: str, folder: Path, results: Results | None = None, *, scale: float = 1.0
+) -> Result:
+    """Run a protocol and return its row.
+
+    Parameters
+    ----------
+    name
+        A preset, a score, a recipe, or a TOML file of a preset or a recipe; of two with one name, the preset.
+    folder
+        Where a recipe trains; scores leave nothing there.
+    results
+        Where the row is kept, default in `folder`. A row that is there already is returned and nothing is done.
+    scale
+        In (0, 1]: shortens a preset, see `presets.scaled`. The row states it.
+
+    Raises
+    ------
+    RecipeError
+        For an unknown protocol (the nearest one is named), a scale out of range, or one below 1 for what is no preset.
+    InputError
+        When the folder holds another run; for a label budget where the preset has its own.
+    """
+    check_scale(scale)
+    if is_preset(name):
+        return run_preset(setting, backbone, load_preset(name), folder, results, scale=scale)
+    if scale != 1:
+        raise RecipeError(f"got scale {scale} for '{name}', which is no preset; expected a preset, or scale 1")
+    if name in SCORES:
+        return run_score(setting, backbone, name, results)
+    if name in recipe_names() or Path(name).is_file():
+        return run_recipe(setting, backbone, load_recipe(name), folder, results)
+    raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a TOML file")
+
+
+def is_preset(name: str) -> bool:
+    """Whether this is a preset's name, or a TOML file that holds no recipe: a recipe has ``stages`` at its top."""
+    if name in preset_names():
+        return True
+    if name in SCORES or name in recipe_names() or not Path(name).is_file():
+        return False
+    try:
+        return "stages" not in tomllib.loads(Path(name).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False  # a recipe says what is wrong with it
+
+
+def run_preset(
+    setting: Setting,
+    backbone: Backbone,
+    preset: Preset,
+    folder: Path,
+    results: Results | None = None,
+    *,
+    scale: float = 1.0,
+) -> Result:
+    """Run a preset and return its row, which states the settings as they ran, in full, and the scale."""
+    shorter = scaled(preset, scale)
+    results = results or Results(folder)
+    stated = Stated(preset.name, stated_settings(shorter, scale))
+    if isinstance(shorter.part, ScorePart):
+        return run_score(setting, backbone, shorter.part.name, results, stated=stated)
+    if isinstance(shorter.part, RecipePart):
+        own = budgeted(setting, preset.name, shorter.part.labels)
+        if shorter.part.choose:
+            return run_choice(own, backbone, shorter, folder, results, stated)
+        return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
+    raise RecipeError(f"preset '{preset.name}' is of kind {preset.kind}, which has no score yet")
+
+
+def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
+    """Return what a row says of a preset: its kind, everything that is set, and the scale."""
+    return {"kind": preset.kind, **preset.part.model_dump(mode="json"), "scale": float(scale)}
+
+
+def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
+    """Return the setting with the label budget of a preset.
+
+    Raises
+    ------
+    InputError
+        When the setting has a budget already.
+    """
+    if labels is None:
+        return setting
+    if setting.labels is not None:
+        raise InputError(
+            f"got a label budget of {setting.labels} for '{name}', which takes {labels} of the labels by itself; "
+            "leave one of them out"
+        )
+    count, fraction = parse_labels(labels)
+    train = label_subset(setting.images.labels, setting.split.train, count=count, fraction=fraction, seed=setting.seed)
+    return replace(setting, split=replace(setting.split, train=np.asarray(train)), labels=labels)
