@@ -168,7 +168,7 @@ class Heads(_Normalized):
         for place, columns in enumerate(self.columns.values()):
             own = [cast(nn.Linear, part) for part in self.linears[place * count : (place + 1) * count]]
             weight, bias = torch.cat([part.weight for part in own]), torch.cat([part.bias for part in own])
-            out.append(F.linear(self._normalized(x, columns), weight, bias).unflatten(1, (count, -1)))
+            out.append(F.linear(self._normalized(x, columns), weight, bias).view(len(x), count, -1))
         return torch.cat(out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -212,8 +212,8 @@ class Layered(nn.Module):
         self.body, self.blocks, self.fc = body, blocks, cast(nn.Module, nn.Identity())
         self.avg = avg and has_class_token(body)
         self.pretrained_cfg = getattr(body, "pretrained_cfg", {})
-        self.register_state_dict_post_hook(_without_body)
-        self.register_load_state_dict_pre_hook(_with_body)
+        self.register_state_dict_post_hook(_without_body)  # type: ignore[no-untyped-call]  # torch gives them no types
+        self.register_load_state_dict_pre_hook(_with_body)  # type: ignore[no-untyped-call]
 
     def parts(self, x: Tensor) -> list[Tensor]:
         """Return the features ``(n, d)`` of each block, first to last, and the joined mean."""
@@ -288,9 +288,7 @@ def with_head(network: nn.Module, spec: HeadSpec, n_classes: int, size: tuple[in
     return network
 
 
-def _layered(
-    network: nn.Module, layers: Sequence[str], size: tuple[int, int]
-) -> tuple[nn.Module, dict[str, slice]]:
+def _layered(network: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> tuple[nn.Module, dict[str, slice]]:
     """Return the network of several layers, and the columns of its features that each input takes."""
     cast(Any, network).reset_classifier(0)
     wanted = [parse_layers(text) for text in layers]

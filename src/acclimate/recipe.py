@@ -160,7 +160,9 @@ class Stage(BaseModel):
     def _fitting_head(self) -> Stage:
         spec = self.classifier
         if not self.needs_labels and not spec.plain:
-            raise ValueError(f"objective '{self.objective}' has no classifier; leave head, normalize, layers, rates out")
+            raise ValueError(
+                f"objective '{self.objective}' has no classifier; leave head, normalize, layers, rates out"
+            )
         if spec.layers and not parse_scope(self.scope).head_only:
             raise ValueError(f"'layers' are read from a frozen backbone; expected scope 'head', got '{self.scope}'")
         if not spec.several:

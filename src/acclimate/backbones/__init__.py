@@ -3,7 +3,7 @@
 from acclimate.backbones.device import Precision, autocast, choose_device, choose_precision
 from acclimate.backbones.extract import extract, to_batch
 from acclimate.backbones.load import from_module, load_backbone
-from acclimate.backbones.model import Backbone, Preprocess, digest
+from acclimate.backbones.model import Backbone, Preprocess, create, digest
 from acclimate.backbones.weights import load_strictly, read_weights, save_weights
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "autocast",
     "choose_device",
     "choose_precision",
+    "create",
     "digest",
     "extract",
     "from_module",

@@ -74,7 +74,7 @@ class Supervised:
             weight=self.weight,
             label_smoothing=smoothing,
             reduction="none",
-        ).unflatten(0, (-1, count))  # (b, H)
+        ).view(-1, count)  # (b, H)
         losses = each.sum(0) / (len(labels) if self.weight is None else self.weight[labels].sum())
         finite = losses.isfinite()
         return torch.where(finite | ~finite.any(), losses, 0.0).sum()

@@ -17,8 +17,8 @@ def set_mode(network: nn.Module, *, bn_stats: BatchNormStatistics = "adapt", sta
 
     A module is in train mode when a parameter in its subtree trains; a module without parameters (dropout, activation)
     follows the module it stands in. Everything else is in eval mode. ``bn_stats="frozen"`` keeps all batch norms below
-    the classifier in eval mode even when their scale and shift train; ``statistics`` (``Scope.statistics``) puts those with running
-    statistics into train mode even so and even when nothing trains.
+    the classifier in eval mode even when their scale and shift train; ``statistics`` (``Scope.statistics``) puts those
+    with running statistics into train mode even so and even when nothing trains.
     """
     if all(p.requires_grad for p in network.parameters()):
         network.train()  # also norms without parameters of their own

@@ -7,7 +7,7 @@ numbers come from torch's global generator, to which the loop lends the seed of 
 
 from __future__ import annotations
 
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import nn
 
 from acclimate.backbones import Backbone, create

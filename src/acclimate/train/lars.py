@@ -1,7 +1,7 @@
 """LARS: SGD with momentum whose every step is as long as a thousandth of the weights it moves.
 
-Source: You, Gitman and Ginsburg 2017, arXiv 1708.03888, algorithm 1, with momentum applied to the scaled step. As MAE and
-BYOL use it: what no weight decay is meant for (biases, scale and shift of norms) is not scaled.
+Source: You, Gitman and Ginsburg 2017, arXiv 1708.03888, algorithm 1, with momentum applied to the scaled step. As in
+MAE and BYOL, what has one axis (biases, scale and shift of norms) is not scaled.
 """
 
 from __future__ import annotations
