@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.images import label_subset, parse_labels
+from acclimate.automatic import family_of
 from acclimate.presets import Preset, RecipePart, ScorePart, check_scale, load_preset, preset_names, scaled
+from acclimate.protocols.budget import budget
 from acclimate.protocols.choice import run_choice
 from acclimate.protocols.run import Setting, Stated, run_recipe, run_score
 from acclimate.recipe import load_recipe, recipe_names
@@ -84,17 +83,26 @@ def run_preset(
     scale: float = 1.0,
 ) -> Result:
     """Run a preset and return its row, which states the settings as they ran, in full, and the scale."""
-    shorter = scaled(preset, scale)
+    shorter = scaled(for_network(preset, backbone), scale)
     results = results or Results(folder)
     stated = Stated(preset.name, stated_settings(shorter, scale))
     if isinstance(shorter.part, ScorePart):
         return run_score(setting, backbone, shorter.part.name, results, stated=stated)
     if isinstance(shorter.part, RecipePart):
-        own = budgeted(setting, preset.name, shorter.part.labels)
+        own = budgeted(setting, preset.name, shorter.part)
         if shorter.part.choose:
             return run_choice(own, backbone, shorter, folder, results, stated)
         return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
     raise RecipeError(f"preset '{preset.name}' is of kind {preset.kind}, which has no score yet")
+
+
+def for_network(preset: Preset, backbone: Backbone) -> Preset:
+    """Return the preset as it is for the family of a network: one may set other values for transformers."""
+    part = preset.part
+    if not isinstance(part, RecipePart):
+        return preset
+    transformer = part.transformers and family_of(backbone.module) == "transformer"
+    return preset.model_copy(update={"recipe": part.for_transformers() if transformer else part.for_others()})
 
 
 def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
@@ -102,7 +110,7 @@ def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
     return {"kind": preset.kind, **preset.part.model_dump(mode="json"), "scale": float(scale)}
 
 
-def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
+def budgeted(setting: Setting, name: str, part: RecipePart) -> Setting:
     """Return the setting with the label budget of a preset.
 
     Raises
@@ -110,6 +118,7 @@ def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
     InputError
         When the setting has a budget already.
     """
+    labels = part.labels if part.examples is None else f"{part.examples} in all"
     if labels is None:
         return setting
     if setting.labels is not None:
@@ -117,6 +126,5 @@ def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
             f"got a label budget of {setting.labels} for '{name}', which takes {labels} of the labels by itself; "
             "leave one of them out"
         )
-    count, fraction = parse_labels(labels)
-    train = label_subset(setting.images.labels, setting.split.train, count=count, fraction=fraction, seed=setting.seed)
-    return replace(setting, split=replace(setting.split, train=np.asarray(train)), labels=labels)
+    split = budget(setting.images.labels, setting.split, part.labels, part.examples, seed=setting.seed)
+    return replace(setting, split=split, labels=labels)
