@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
 
 from acclimate.backbones import Backbone, load_backbone
-from acclimate.errors import InputError, RecipeError
+from acclimate.errors import DataError, InputError, RecipeError
 from acclimate.images import Images, load_images, make_split
 from acclimate.metrics import measure
 from acclimate.presets import load_preset, preset_names, scaled
@@ -20,6 +23,8 @@ from acclimate.protocols import Setting, protocol_names, run_protocol
 from acclimate.recipe import recipe_names
 from acclimate.results import Results
 from acclimate.scores import SCORES
+
+SMALL = 0.02  # of the length
 
 CHOOSING = """
 name = "own/choosing"
@@ -69,6 +74,10 @@ def with_stage(**more: Any) -> str:
     return "\n".join(['name = "own"', 'source = "test"', "deviations = []", "[[recipe.stages]]", *lines])
 
 
+def of_kind(part: str) -> str:
+    return f'name = "a"\nsource = "b"\ndeviations = []\n{part}'
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_whole(name: str) -> None:
     preset = load_preset(name)
@@ -79,10 +88,95 @@ def test_every_preset_is_whole(name: str) -> None:
     assert scaled(preset, 0.01).kind == preset.kind
 
 
+@pytest.fixture(scope="module")
+def embedded() -> Backbone:
+    return load_backbone("zoo:resnet-byol")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    """Return a setting of six digits with enough images for episodes of 5 ways, 50 shots and 15 queries."""
+    bunch = load_digits()
+    y = np.concatenate([np.flatnonzero(bunch.target == label)[:100] for label in range(6)])
+    scans, labels = np.round(bunch.images[y] * (255 / 16)).astype(np.uint8), bunch.target[y]
+    test = np.arange(len(y)) % 5 == 0
+    file = tmp_path_factory.mktemp("wide") / "digits.npz"
+    np.savez(file, x_train=scans[~test], y_train=labels[~test], x_test=scans[test], y_test=labels[test])
+    images = load_images(file)
+    return Setting(images, make_split(images), device="cpu", quiet=True)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_runs_on_the_embedded_zoo_and_its_row_states_its_settings(
+    setting: Setting, wide: Setting, embedded: Backbone, name: str, tmp_path: Path
+) -> None:
+    shorter = scaled(load_preset(name), SMALL)
+    setting = wide if shorter.kind == "episodes" else setting
+    row = run_protocol(setting, embedded, name, tmp_path / "run", Results(tmp_path), scale=SMALL)
+    assert (row.protocol, row.settings["kind"], row.settings["scale"]) == (name, shorter.kind, SMALL)
+    stated = {key: value for key, value in row.settings.items() if key not in ("kind", "scale", "parts", "features")}
+    assert stated == shorter.stated()
+    assert set(row.metrics) == {"val", "test"}
+    assert all(0 <= row.metrics[part]["accuracy"] <= 1 for part in row.metrics)
+    assert row.key == Results(tmp_path).rows()[0].key
+    assert run_protocol(setting, embedded, name, tmp_path / "run", Results(tmp_path), scale=SMALL) == row
+
+
 def test_protocols_are_named_once() -> None:
     names = protocol_names()
-    assert len(set(names)) == len(names)
+    assert len(set(names)) == len(names) > len(SCORES) + len(recipe_names())
     assert {*preset_names(), *SCORES, *recipe_names()} == set(names)
+    assert not {*SCORES} & {*preset_names()}
+
+
+@pytest.mark.parametrize(("name", "normaliser"), [("knn/marks", None), ("knn/marks-zscore", StandardScaler())])
+def test_marks_is_scikit_learn_s_classifier(
+    setting: Setting, backbone: Backbone, tmp_path: Path, name: str, normaliser: StandardScaler | None
+) -> None:
+    row = run_protocol(setting, backbone, name, tmp_path)
+    kept = Results(tmp_path).predictions(row.key)
+    features = setting.features(backbone)
+    x = features.x.astype(float)
+    if normaliser is not None:
+        x = normaliser.fit(x[setting.split.train]).transform(x)
+    theirs = KNeighborsClassifier(20, weights="distance", algorithm="brute")
+    theirs.fit(x[setting.split.train], features.y[setting.split.train])
+    np.testing.assert_allclose(kept.probabilities, theirs.predict_proba(x[kept.index]), atol=2e-4)
+
+
+def test_validation_numbers_are_those_before_the_fit_on_validation(
+    setting: Setting, backbone: Backbone, tmp_path: Path
+) -> None:
+    row = run_protocol(setting, backbone, "logreg/dinov2", tmp_path, scale=0.2)
+    path = {point["C"]: point["val_accuracy"] for point in row.chosen["path"]}
+    assert next(iter(path)) == pytest.approx(1e-6)
+    assert list(path)[-1] == pytest.approx(1e5)
+    assert len(path) == 9
+    assert row.metrics["val"]["accuracy"] == pytest.approx(path[row.chosen["C"]]) == max(path.values())
+
+
+def test_episodes_leave_the_test_part_sealed(wide: Setting, embedded: Backbone, tmp_path: Path) -> None:
+    both = run_protocol(wide, embedded, "episodes/ericsson", tmp_path / "a", scale=0.05)
+    sealed = run_protocol(replace(wide, use_test=False), embedded, "episodes/ericsson", tmp_path / "b", scale=0.05)
+    assert both.settings["episodes"] == 30
+    assert sealed.metrics["val"] == both.metrics["val"]
+    assert both.metrics["test"] != both.metrics["val"]
+    assert all(m["accuracy_low"] < m["accuracy"] < m["accuracy_high"] for m in both.metrics.values())
+
+
+def test_an_episode_needs_images(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"3 of 3 classes have the 20 images .* at least 5: ask for fewer ways"):
+        run_protocol(setting, backbone, "episodes/ericsson", tmp_path)
+
+
+def test_a_class_with_one_image_keeps_it_at_any_budget(images: Images, backbone: Backbone, tmp_path: Path) -> None:
+    whole = make_split(images)
+    ones = whole.train[images.labels[whole.train] == 2][:1]
+    train = np.sort(np.concatenate([whole.train[images.labels[whole.train] != 2], ones]))
+    setting = Setting(images, replace(whole, train=train), device="cpu", quiet=True)
+    text = with_stage().replace("[[recipe", '[recipe]\nlabels = "1%"\n[[recipe', 1)
+    row = run_protocol(setting, backbone, written(tmp_path, text), tmp_path / "run")
+    assert (row.labels, json.loads((tmp_path / "run" / "run.json").read_text())["images"]["train"]) == ("1%", 3)
 
 
 def test_a_choice_is_made_on_validation_and_trained_again_with_it(
@@ -156,7 +250,11 @@ def test_bad_names_and_scales(setting: Setting, backbone: Backbone, tmp_path: Pa
         (with_stage() + "\n[recipe.choose]\nlr = [0]", "choose: lr: .* greater than 0"),
         (with_stage().replace("[[recipe", "[recipe]\nrefit = true\n[[recipe"), "'refit' trains a chosen point again"),
         (with_stage().replace("[[recipe", '[recipe]\nlabels = "few"\n[[recipe'), "recipe.labels: cannot read 'few'"),
-        ('name = "a"\nsource = "b"\ndeviations = []\n[score]\nname = "knm"', "score.name: unknown score 'knm'; did"),
+        (of_kind('[score]\nname = "knm"'), "score.name: unknown score 'knm'; did"),
+        (of_kind('[score]\nname = "knn"\nsettings = {kk = 3}'), "score: unknown setting 'kk'; did you mean 'k'"),
+        (of_kind('[score]\nname = "knn"\nsettings = {k = [0]}'), "score: k.0: .* greater than or equal to 1, got 0"),
+        (of_kind('[score]\nname = "knn"\nsettings = {normalise = "l3"}'), "score: normalise: .*'whiten'.* got 'l3'"),
+        (of_kind("[episodes]\nway = 3"), "unknown key 'way'; did you mean 'ways'"),
     ],
 )
 def test_bad_presets(text: str, message: str) -> None:

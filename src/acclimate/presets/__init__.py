@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from acclimate.presets.load import load_preset, preset_names
 from acclimate.presets.scale import check_scale, scaled
-from acclimate.presets.schema import EpisodesPart, Point, Preset, RecipePart, ScorePart
+from acclimate.presets.schema import Point, Preset, RecipePart, ScorePart, checked_settings
 
 __all__ = [
-    "EpisodesPart",
     "Point",
     "Preset",
     "RecipePart",
     "ScorePart",
     "check_scale",
+    "checked_settings",
     "load_preset",
     "preset_names",
     "scaled",

@@ -6,19 +6,21 @@ import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
 from acclimate.errors import RecipeError, unknown
-from acclimate.presets.schema import EpisodesPart, Preset, RecipePart, ScorePart
+from acclimate.presets.messages import complaint
+from acclimate.presets.schema import Preset, RecipePart, ScorePart
 from acclimate.recipe import Stage
+from acclimate.scores.episodes import EpisodeSettings
 
 SUFFIX: Final = ".toml"
 TABLES: Final[dict[str, type[BaseModel]]] = {
     "score": ScorePart,
     "recipe": RecipePart,
-    "episodes": EpisodesPart,
+    "episodes": EpisodeSettings,
     "stages": Stage,
 }
 
@@ -59,7 +61,7 @@ def read_preset(text: str, *, where: str, name: str | None = None) -> Preset:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"preset {where} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise RecipeError(f"preset {where}: {_plain(error)}") from None
+        raise RecipeError(f"preset {where}: {complaint(error, Preset, TABLES)}") from None
     if name is not None and preset.name != name:
         raise RecipeError(f"preset {where} says name '{preset.name}'; expected the name of its file, '{name}'")
     return preset
@@ -78,15 +80,3 @@ def _files() -> dict[str, Traversable]:
 
 def _stem(file: Traversable) -> str:
     return file.name.removesuffix(SUFFIX)
-
-
-def _plain(error: ValidationError) -> str:
-    """Return pydantic's first complaint as one line; an unknown key, which explains others, names the nearest one."""
-    first: dict[str, Any] = dict(min(error.errors(), key=lambda e: e["type"] != "extra_forbidden"))
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        tables = [TABLES[part] for part in first["loc"][:-1] if part in TABLES]
-        return unknown("key", str(first["loc"][-1]), (tables or [Preset])[-1].model_fields)
-    message = first["msg"].removeprefix("Value error, ")
-    got = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
-    return f"{where}: {message}{got}" if where else message

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from acclimate.errors import RecipeError
-from acclimate.presets.schema import EpisodesPart, Preset, RecipePart, ScorePart, Value
+from acclimate.presets.schema import Preset, RecipePart, ScorePart, Value
 from acclimate.recipe import Stage
 
 T = TypeVar("T")
 
 LENGTHS: Final = ("epochs", "steps")  # of a stage; at least 1
-COUNTS: Final = ("episodes",)  # of a score or of episodes; at least 1
 PATHS: Final = ("k", "c", "lambdas")  # lists of a score that validation chooses from
 
 
@@ -41,9 +40,13 @@ def scaled(preset: Preset, scale: float) -> Preset:
         return preset
     if isinstance(preset.part, RecipePart):
         return preset.model_copy(update={"recipe": _recipe(preset.part, scale)})
-    part: ScorePart | EpisodesPart = preset.part
-    shorter = part.model_copy(update={"settings": _settings(part.settings, scale)})
-    return preset.model_copy(update={preset.kind: shorter})
+    if isinstance(preset.part, ScorePart):
+        values = preset.part.checked().model_dump(mode="json")
+        return preset.model_copy(
+            update={"score": preset.part.model_copy(update={"settings": _settings(values, scale)})}
+        )
+    fewer = preset.part.model_copy(update={"episodes": shortened(preset.part.episodes, scale)})
+    return preset.model_copy(update={"episodes": fewer})
 
 
 def thinned(values: Sequence[T], scale: float) -> tuple[T, ...]:
@@ -86,9 +89,6 @@ def _stage(stage: Stage, scale: float) -> Stage:
 
 def _settings(settings: Mapping[str, Any], scale: float) -> dict[str, Any]:
     found = dict(settings)
-    for key in COUNTS:
-        if key in found:
-            found[key] = shortened(found[key], scale)
     for key in PATHS:
         if isinstance(found.get(key), list | tuple):
             found[key] = list(thinned(found[key], scale))

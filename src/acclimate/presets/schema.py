@@ -4,24 +4,61 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acclimate.errors import DataError, unknown
 from acclimate.images import parse_labels
+from acclimate.presets.messages import complaint
 from acclimate.recipe import Recipe, Stage
-from acclimate.scores import SCORES
+from acclimate.scores import SCORES, Settings
+from acclimate.scores.episodes import EpisodeSettings
 
 Kind = Literal["score", "recipe", "episodes"]
 Value = bool | int | float | str
 Point = dict[str, Value]
 
 
+def _readable_labels(text: str | None) -> str | None:
+    try:
+        parse_labels(text or "all")
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Labels = Annotated[str | None, AfterValidator(_readable_labels)]
+
+
 class Part(BaseModel):
     """What every part of a preset is: frozen, and without keys that nobody reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def checked_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Return settings of a score or of episodes, in full.
+
+    A single value, or a text of values with commas between them, stands for a list where one is expected.
+
+    Raises
+    ------
+    ValueError
+        With the first thing that is wrong; an unknown setting names the nearest one.
+    """
+    lists = {key for key, field in model.model_fields.items() if get_origin(field.annotation) is tuple}
+    values = {key: _as_list(value) if key in lists else value for key, value in values.items()}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(complaint(error, model, kind="setting")) from None
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return value if isinstance(value, list | tuple) else [value]
 
 
 class ScorePart(Part):
@@ -31,11 +68,15 @@ class ScorePart(Part):
     ----------
     name
         A name in ``SCORES``.
+    labels
+        Label budget that belongs to the protocol, as ``acclimate score --labels`` takes it (``1%``, ``10``); None for
+        all labels.
     settings
         Settings of the score.
     """
 
     name: str
+    labels: Labels = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("name")
@@ -45,17 +86,14 @@ class ScorePart(Part):
             raise ValueError(unknown("score", name, SCORES))
         return name
 
+    @model_validator(mode="after")
+    def _checked_settings(self) -> ScorePart:
+        self.checked()
+        return self
 
-class EpisodesPart(Part):
-    """Few-shot episodes on cached features.
-
-    Attributes
-    ----------
-    settings
-        Ways, shots, queries, number of episodes and metric.
-    """
-
-    settings: dict[str, Any] = Field(default_factory=dict)
+    def checked(self) -> Settings:
+        """Return the settings in full, checked by the score's own model."""
+        return checked_settings(SCORES[self.name].settings, self.settings)
 
 
 class RecipePart(Part):
@@ -80,7 +118,7 @@ class RecipePart(Part):
         Train the chosen point again on training and validation images together before the test part is measured.
     """
 
-    labels: str | None = None
+    labels: Labels = None
     examples: int | None = Field(default=None, ge=5)
     stages: tuple[Stage, ...] = Field(min_length=1)
     transformers: dict[str, Any] = Field(default_factory=dict)
@@ -91,15 +129,6 @@ class RecipePart(Part):
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, Mapping) else value
-
-    @field_validator("labels")
-    @classmethod
-    def _readable_labels(cls, text: str | None) -> str | None:
-        try:
-            parse_labels(text or "all")
-        except DataError as error:
-            raise ValueError(str(error)) from None
-        return text
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipePart:
@@ -141,11 +170,7 @@ class RecipePart(Part):
         try:
             return (*self.stages[:-1], Stage.model_validate({**values, **point}))
         except ValidationError as error:
-            first = error.errors()[0]
-            if first["type"] == "extra_forbidden":
-                raise ValueError("choose: " + unknown("key", str(first["loc"][-1]), Stage.model_fields)) from None
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"choose: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+            raise ValueError(f"choose: {complaint(error, Stage)}") from None
 
 
 class Preset(Part):
@@ -160,7 +185,7 @@ class Preset(Part):
     deviations
         Every deliberate difference from the source, in words.
     score, recipe, episodes
-        Exactly one of them.
+        Exactly one of them; few-shot episodes have their settings in the table itself.
     """
 
     name: str = Field(min_length=1)
@@ -168,7 +193,7 @@ class Preset(Part):
     deviations: tuple[str, ...]
     score: ScorePart | None = None
     recipe: RecipePart | None = None
-    episodes: EpisodesPart | None = None
+    episodes: EpisodeSettings | None = None
 
     @model_validator(mode="after")
     def _one_part(self) -> Preset:
@@ -185,11 +210,18 @@ class Preset(Part):
         return "score" if self.score is not None else "recipe" if self.recipe is not None else "episodes"
 
     @property
-    def part(self) -> ScorePart | RecipePart | EpisodesPart:
+    def part(self) -> ScorePart | RecipePart | EpisodeSettings:
         """The part that is run."""
         part = self.score or self.recipe or self.episodes
         assert part is not None  # by _one_part
         return part
+
+    def stated(self) -> dict[str, Any]:
+        """Return everything that is set, in full, as a row states it; JSON-able."""
+        told = self.part.model_dump(mode="json")
+        if isinstance(self.part, ScorePart):
+            told["settings"] = self.part.checked().model_dump(mode="json")
+        return told
 
     def recipe_at(self, point: Mapping[str, Value]) -> Recipe:
         """Return the recipe of a point of the grids.

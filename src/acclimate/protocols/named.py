@@ -8,22 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from acclimate.automatic import family_of
 from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.automatic import family_of
 from acclimate.presets import Preset, RecipePart, ScorePart, check_scale, load_preset, preset_names, scaled
 from acclimate.protocols.budget import budget
 from acclimate.protocols.choice import run_choice
+from acclimate.protocols.fewshot import run_episodes
 from acclimate.protocols.run import Setting, Stated, run_recipe, run_score
 from acclimate.recipe import load_recipe, recipe_names
 from acclimate.results import Result, Results
 from acclimate.scores import SCORES
+from acclimate.scores.episodes import EpisodeSettings
 
 
 def protocol_names() -> tuple[str, ...]:
-    """Return every protocol: the presets, then the scores that classify and the recipes that are no preset."""
-    presets = preset_names()
-    return (*presets, *(name for name in (*SCORES, *recipe_names()) if name not in presets))
+    """Return every protocol: the presets, the scores that classify, the recipes. No name is there twice."""
+    return (*preset_names(), *SCORES, *recipe_names())
 
 
 def run_protocol(
@@ -34,7 +35,7 @@ def run_protocol(
     Parameters
     ----------
     name
-        A preset, a score, a recipe, or a TOML file of a preset or a recipe; of two with one name, the preset.
+        A preset, a score, a recipe, or a TOML file of a preset or a recipe.
     folder
         Where a recipe trains; scores leave nothing there.
     results
@@ -84,16 +85,16 @@ def run_preset(
 ) -> Result:
     """Run a preset and return its row, which states the settings as they ran, in full, and the scale."""
     shorter = scaled(for_network(preset, backbone), scale)
-    results = results or Results(folder)
+    results, part = results or Results(folder), shorter.part
     stated = Stated(preset.name, stated_settings(shorter, scale))
-    if isinstance(shorter.part, ScorePart):
-        return run_score(setting, backbone, shorter.part.name, results, stated=stated)
-    if isinstance(shorter.part, RecipePart):
-        own = budgeted(setting, preset.name, shorter.part)
-        if shorter.part.choose:
-            return run_choice(own, backbone, shorter, folder, results, stated)
-        return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
-    raise RecipeError(f"preset '{preset.name}' is of kind {preset.kind}, which has no score yet")
+    if isinstance(part, EpisodeSettings):
+        return run_episodes(setting, backbone, part, results, stated)
+    own = budgeted(setting, preset.name, part.labels, part.examples if isinstance(part, RecipePart) else None)
+    if isinstance(part, ScorePart):
+        return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
+    if part.choose:
+        return run_choice(own, backbone, shorter, folder, results, stated)
+    return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
 
 
 def for_network(preset: Preset, backbone: Backbone) -> Preset:
@@ -107,10 +108,10 @@ def for_network(preset: Preset, backbone: Backbone) -> Preset:
 
 def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
     """Return what a row says of a preset: its kind, everything that is set, and the scale."""
-    return {"kind": preset.kind, **preset.part.model_dump(mode="json"), "scale": float(scale)}
+    return {"kind": preset.kind, **preset.stated(), "scale": float(scale)}
 
 
-def budgeted(setting: Setting, name: str, part: RecipePart) -> Setting:
+def budgeted(setting: Setting, name: str, labels: str | None, examples: int | None = None) -> Setting:
     """Return the setting with the label budget of a preset.
 
     Raises
@@ -118,7 +119,7 @@ def budgeted(setting: Setting, name: str, part: RecipePart) -> Setting:
     InputError
         When the setting has a budget already.
     """
-    labels = part.labels if part.examples is None else f"{part.examples} in all"
+    text, labels = labels, labels if examples is None else f"{examples} in all"
     if labels is None:
         return setting
     if setting.labels is not None:
@@ -126,5 +127,5 @@ def budgeted(setting: Setting, name: str, part: RecipePart) -> Setting:
             f"got a label budget of {setting.labels} for '{name}', which takes {labels} of the labels by itself; "
             "leave one of them out"
         )
-    split = budget(setting.images.labels, setting.split, part.labels, part.examples, seed=setting.seed)
+    split = budget(setting.images.labels, setting.split, text, examples, seed=setting.seed)
     return replace(setting, split=split, labels=labels)

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from acclimate import __version__
-from acclimate.backbones import Backbone, choose_device, choose_precision, extract
+from acclimate.backbones import Backbone, Tap, choose_device, choose_precision, extract
 from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.features import Features
@@ -25,12 +25,13 @@ from acclimate.images import Images, Split, clean_pool, require_classes
 from acclimate.metrics import measure
 from acclimate.recipe import Recipe, load_recipe
 from acclimate.results import Predictions, Result, Results, plain, row_key, versions
-from acclimate.scores import SCORES
+from acclimate.scores import SCORES, Fitted, Settings
 from acclimate.store import write_atomic
 from acclimate.train import CHECKPOINT, Job, Progress, Trained, probabilities, train
 
 Probabilities = Mapping[str, npt.NDArray[np.float64]]
 RUN = "run.json"
+OUTPUT: Final = Tap()  # the network's own pooled output
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Setting:
         The label budget in words, such as ``10`` (a class) or ``25%``; None for all labels.
     use_test
         Whether rows are measured on the test part as well. Selection leaves it sealed.
+    tap
+        Layer and pooling that scores take features from; recipes train on the network's own output.
     """
 
     images: Images
@@ -57,6 +60,7 @@ class Setting:
     use_test: bool = True
     quiet: bool = False
     progress: Progress | None = None
+    tap: Tap = OUTPUT
 
     def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
         """Return the labelled parts that rows are measured on, by name."""
@@ -72,6 +76,7 @@ class Setting:
         return extract(
             backbone,
             self.images,
+            tap=self.tap,
             indices=indices,
             hflip=hflip,
             cache=self.cache,
@@ -101,7 +106,13 @@ class Stated:
 
 
 def run_score(
-    setting: Setting, backbone: Backbone, name: str, results: Results | None = None, *, stated: Stated | None = None
+    setting: Setting,
+    backbone: Backbone,
+    name: str,
+    results: Results | None = None,
+    *,
+    settings: Settings | None = None,
+    stated: Stated | None = None,
 ) -> Result:
     """Fit a score on cached features of the training part and return its row.
 
@@ -109,8 +120,10 @@ def run_score(
     ----------
     results
         Where the row is kept. A row that is there already is returned and nothing is done.
+    settings
+        Of the score; default its own. With ``refit`` the validation numbers are those before it.
     stated
-        What the row says was run; default the score.
+        What the row says was run; default the score with these settings.
 
     Raises
     ------
@@ -120,20 +133,21 @@ def run_score(
     if name not in SCORES:
         raise RecipeError(unknown("score", name, SCORES))
     require_classes(setting.images, setting.split)
-    stated = stated or Stated(name, {})
-    settings = {**stated.settings, "parts": list(setting.evaluated())}
-    key = setting.key(backbone, stated.protocol, settings)
+    settings = settings or SCORES[name].settings()
+    stated = stated or Stated(name, {"settings": settings.model_dump(mode="json")})
+    told = {**stated.settings, "features": str(setting.tap.of(backbone.module)), "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, told)
     if results is not None and results.has(key):
         return results.get(key)
     started = time.perf_counter()
-    by_part, chosen, images = _fit_score(setting, backbone, name)
+    by_part, chosen, images = _fit_score(setting, backbone, name, settings)
     seconds = time.perf_counter() - started
     row = result_row(
         setting,
         backbone,
         stated.protocol,
-        by_part,
-        settings=settings,
+        measured(setting, by_part),
+        settings=told,
         chosen=chosen,
         trainable=0,
         total=backbone.parameters,
@@ -145,16 +159,26 @@ def run_score(
     return row
 
 
-def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabilities, dict[str, Any], int]:
+def _fit_score(
+    setting: Setting, backbone: Backbone, name: str, settings: Settings
+) -> tuple[Probabilities, dict[str, Any], int]:
     """Return probabilities of each measured part, what validation chose, and the number of images used."""
     parts, split = setting.evaluated(), setting.split
     needed = np.concatenate([split.train, *parts.values()])
     features = setting.features(backbone, needed)
-    x, y, n_classes = features.x, features.y, len(setting.images.classes)
-    fitted = SCORES[name].fit(
-        x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed
-    )
+    x, y = features.x, features.y
+
+    def fit(settings: Settings) -> Fitted:
+        train, val = split.train, split.val
+        n_classes = len(setting.images.classes)
+        return SCORES[name].fit(
+            x[train], y[train], x[val], y[val], n_classes=n_classes, seed=setting.seed, settings=settings
+        )
+
+    fitted = fit(settings)
     by_part = {part: fitted.predict_proba(x[indices]) for part, indices in parts.items()}
+    if getattr(settings, "refit", False):  # it has learned the validation images by now
+        by_part["val"] = fit(settings.model_copy(update={"refit": False})).predict_proba(x[split.val])
     return by_part, dict(fitted.settings), len(needed)
 
 
@@ -187,6 +211,10 @@ def run_recipe(
         When the folder holds another run.
     """
     recipe, results = load_recipe(recipe), results or Results(folder)
+    if setting.tap != OUTPUT:
+        raise InputError(
+            f"got features '{setting.tap}' for a recipe; layer and pooling are choices of scores: leave them out"
+        )
     if not recipe.supervised:
         raise RecipeError(
             f"recipe '{recipe.name}' ends without a classifier; expected a supervised last stage, or 'acclimate adapt'"
@@ -209,7 +237,7 @@ def run_recipe(
         setting,
         backbone,
         stated.protocol,
-        by_part,
+        measured(setting, by_part),
         settings=settings,
         chosen=trained.chosen,
         trainable=trained.reports[-1].trainable,
@@ -294,11 +322,17 @@ def run_document(
     }
 
 
+def measured(setting: Setting, by_part: Probabilities) -> dict[str, dict[str, float]]:
+    """Return the metrics of each part from its probabilities ``(m, C)``."""
+    labels, n_classes, parts = setting.images.labels, len(setting.images.classes), setting.evaluated()
+    return {part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()}
+
+
 def result_row(
     setting: Setting,
     backbone: Backbone,
     protocol: str,
-    by_part: Probabilities,
+    metrics: Mapping[str, Mapping[str, float]],
     *,
     settings: Mapping[str, Any],
     chosen: Mapping[str, Any],
@@ -307,16 +341,14 @@ def result_row(
     seconds: float,
     images_per_second: float | None,
 ) -> Result:
-    """Return the row of what was measured: probabilities ``(m, C)`` by part, and what it took."""
-    labels, n_classes = setting.images.labels, len(setting.images.classes)
-    parts = setting.evaluated()
+    """Return the row of what was measured, by part, and what it took."""
     device = choose_device(setting.device)
     return Result(
         model=backbone.name,
         dataset=setting.images.name,
         protocol=protocol,
         seed=setting.seed,
-        metrics={part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()},
+        metrics=metrics,
         settings=settings,
         labels=setting.labels,
         trainable=trainable,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from acclimate.scores import knn, logistic
+from acclimate.scores import knn, logistic, ncm, ridge
 from acclimate.scores.base import Fitted, Score, ScoreFit, Settings
 
 __all__ = ["SCORES", "Fitted", "Score", "ScoreFit", "Settings"]
@@ -19,6 +19,18 @@ SCORES: Final[dict[str, Score[Any]]] = {
         knn.KnnSettings,
         "Accuracy of the vote of the most similar training images: how well classes form neighbourhoods already.",
         laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
+    ),
+    "ncm": Score(
+        ncm.fit,
+        ncm.NcmSettings,
+        "Accuracy of the nearest class mean: how well each class forms one cluster, with hardly anything fitted.",
+        laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
+    ),
+    "ridge": Score(
+        ridge.fit,
+        ridge.RidgeSettings,
+        "Accuracy of a linear classifier in closed form: nearly a linear probe's, at a fraction of the time.",
+        laws=frozenset({"order", "labels", "columns", "shift", "scale"}),
     ),
     "logistic": Score(
         logistic.fit,

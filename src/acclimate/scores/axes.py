@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from acclimate.scores.base import Features, Float32, Float64, blocks
+from acclimate.scores.base import Features, Float64, blocks
 from acclimate.scores.normalise import Normaliser, mean_of
 
 
@@ -18,17 +19,14 @@ class Axes:
     mean: Float64  # (d,), of the normalised features
     rotation: Float64  # (d, r), orthonormal columns
 
-    def project(self, x: Features) -> Float32:
-        """Return normalised features minus the mean in principal axes, (m, r) float32."""
+    def project(self, x: Features, kind: type[np.floating[Any]] = np.float32) -> Features:
+        """Return normalised features minus the mean in principal axes, (m, r) of type `kind`."""
         own = self.normaliser.of(x)
-        result = np.empty((len(x), self.rotation.shape[1]), np.float32)
-        rotation = self.rotation.astype(np.float32)
-        for rows in blocks(len(x), 16 * x.shape[1]):
-            result[rows] = self._centred(own, x[rows]) @ rotation
+        result = np.empty((len(x), self.rotation.shape[1]), kind)
+        rotation = self.rotation.astype(kind)
+        for rows in blocks(len(x), 24 * x.shape[1]):
+            result[rows] = (own.transform(x[rows].astype(np.float64)) - self.mean).astype(kind, copy=False) @ rotation
         return result
-
-    def _centred(self, own: Normaliser, x: Features) -> Float32:
-        return (own.transform(x) - self.mean).astype(np.float32)
 
 
 def principal_axes(x: Features, normaliser: Normaliser) -> Axes:
@@ -41,10 +39,10 @@ def principal_axes(x: Features, normaliser: Normaliser) -> Axes:
     mean = mean_of(x, own)
     n, d = x.shape
     if n < d:
-        basis, triangle = np.linalg.qr((own.transform(x) - mean).T)  # (d, n), (n, n)
+        basis, triangle = np.linalg.qr((own.transform(x.astype(np.float64)) - mean).T)  # (d, n), (n, n)
         return Axes(normaliser, mean, basis @ np.linalg.eigh(triangle @ triangle.T)[1])
     covariance = np.zeros((d, d))
     for rows in blocks(n, 16 * d):
-        part = (own.transform(x[rows]) - mean).astype(np.float32)
+        part = (own.transform(x[rows].astype(np.float64)) - mean).astype(np.float32)
         covariance += part.T @ part
     return Axes(normaliser, mean, np.linalg.eigh(covariance)[1])

@@ -116,8 +116,8 @@ def check_fit(x: Features, y: Labels, x_val: Features, y_val: Labels, n_classes:
     """Raise `DataError` for training and validation data that no score can use."""
     check_features(x, "training features")
     check_features(x_val, "validation features", width=x.shape[1])
-    _check_labels(y, len(x), n_classes, "training")
-    _check_labels(y_val, len(x_val), n_classes, "validation")
+    check_labels(y, len(x), n_classes, "training")
+    check_labels(y_val, len(x_val), n_classes, "validation")
     if y.min() == y.max():
         raise DataError(
             f"all {len(y)} training labels are class {y[0]}; a score needs two classes or more: "
@@ -143,7 +143,8 @@ def check_features(x: Features, what: str, *, width: int | None = None) -> None:
             )
 
 
-def _check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
+def check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
+    """Raise `DataError` unless `y` is (n,) integers in [0, n_classes)."""
     if y.shape != (n,):
         raise DataError(f"{what} labels have shape {y.shape}; expected ({n},), one per row of the features")
     if not np.issubdtype(y.dtype, np.integer):

@@ -5,8 +5,9 @@ standardised with the mean and the standard deviation of the training set. As th
 weight vector w = w_1 - w_0, which is the softmax below with half of C.
 
 C runs over 13 powers of ten, 1e-6 to 1e6, from strong to weak regularisation, each fit starting from the last. It
-stops early when three in a row improved neither log loss nor accuracy on validation: what is left would overfit
-more, at the highest cost. The C with the lowest validation log loss is taken (of equals the smallest). If it lies
+stops early when two in a row improved neither log loss nor accuracy on validation: what is left would overfit
+more, at the highest cost. The C with the lowest validation log loss is taken (of equals the smallest) and solved more
+precisely than the path, whose points need only be told apart. If it lies
 on the edge of the grid this is reported: a better one may lie outside.
 
 Cost: one float32 copy of the features, their covariance and its eigenvectors, then a few dozen products of
@@ -26,7 +27,6 @@ from acclimate.metrics import Labels
 from acclimate.scores.axes import Axes, principal_axes
 from acclimate.scores.base import (
     Features,
-    Float32,
     Float64,
     Settings,
     blocks,
@@ -35,12 +35,15 @@ from acclimate.scores.base import (
     judge,
 )
 from acclimate.scores.normalise import NORMALISERS, Normalise, Normaliser
-from acclimate.scores.softmax import Problem, solve, start
+from acclimate.scores.softmax import Problem, State, solve, start
+from acclimate.scores.temper import softmax
 
 GRID: Final = tuple(10.0**power for power in range(-6, 7))
-TOLERANCE: Final = 1e-7  # nats per image between the objective and its minimum
-MAX_ITERATIONS: Final = 100
-PATIENCE: Final = 3
+TOLERANCE: Final = 1e-5  # nats per image between the objective and its minimum, along the path
+POLISH: Final = {"float32": 1e-7, "float64": 1e-12}  # the same for the C that is taken
+SMALL: Final = 2**20  # values in a matrix that is cheap enough for float64
+MAX_ITERATIONS: Final = 200
+PATIENCE: Final = 2
 
 
 class LogisticSettings(Settings):
@@ -59,7 +62,8 @@ class LogisticSettings(Settings):
     normalise
         A name in ``NORMALISERS``, learned from the training images (with `refit`, from both).
     tolerance
-        Nats per image between the objective (divided by C n) and its minimum at which a C counts as solved.
+        Nats per image between the objective (divided by C n) and its minimum at which a C of the path counts as solved;
+        the C that is taken is solved to 1e-7 in float32, and to 1e-12 in float64, which small problems are solved in.
     max_iterations
         Iterations of L-BFGS for each C.
     """
@@ -99,7 +103,7 @@ class Solution:
     """One point of the path."""
 
     c: float
-    weights: Float64  # (present classes, r + 1), in principal axes, intercepts last
+    state: State  # in principal axes
     iterations: int
     converged: bool
 
@@ -130,23 +134,25 @@ def fit(
     """
     check_fit(x, y, x_val, y_val, n_classes)
     settings = settings or LogisticSettings()
-    grid = sorted(set(settings.c))
-    axes, present = principal_axes(x, NORMALISERS[settings.normalise].fit(x)), np.unique(y)
-    held = axes.project(x_val)
-    solutions, judged = [], []
-    for solution in path(axes, x, np.searchsorted(present, y), grid, settings):
+    grid, present = sorted(set(settings.c)), np.unique(y)
+    axes = principal_axes(x, NORMALISERS[settings.normalise].fit(x))
+    problem = pose(axes, x, np.searchsorted(present, y))
+    held, solutions, judged = axes.project(x_val), [], []
+    for solution in path(problem, grid, settings):
         solutions.append(solution)
         judged.append(judge(_predict(held, solution, present, n_classes), y_val))
         if settings.patience is not None and _hopeless(judged, settings.patience):
             break
-    best = solutions[_best(judged, settings.select)]
+    place = _best(judged, settings.select)
+    best = polish(problem, solutions[place], settings)
+    judged[place] = judge(_predict(held, best, present, n_classes), y_val)
     described = {
         "C": best.c,
         "at_edge": len(grid) > 1 and best.c in (grid[0], grid[-1]),
         "select": settings.select,
         "refit": settings.refit,
         "normalise": settings.normalise,
-        "iterations": best.iterations,
+        "iterations": sum(solution.iterations for solution in solutions) + best.iterations,
         "converged": best.converged,
         "path": [
             {"C": solution.c, "val_accuracy": accuracy, "val_log_loss": loss}
@@ -154,9 +160,12 @@ def fit(
         ],
     }
     if settings.refit:
+        del problem, held
         x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
-        axes, present = principal_axes(x, NORMALISERS[settings.normalise].fit(x)), np.unique(y)
-        (best,) = path(axes, x, np.searchsorted(present, y), [best.c], settings)
+        present = np.unique(y)
+        axes = principal_axes(x, NORMALISERS[settings.normalise].fit(x))
+        problem = pose(axes, x, np.searchsorted(present, y))
+        best = polish(problem, next(path(problem, [best.c], settings)), settings)
     return Logistic(axes.normaliser, axes.mean, *_unfold(axes, best, present, n_classes), described)
 
 
@@ -175,40 +184,42 @@ def _hopeless(judged: list[tuple[float, float]], patience: int) -> bool:
     return accurate and min(loss for _, loss in before) <= min(loss for _, loss in after)
 
 
-def _predict(held: Float32, solution: Solution, present: Labels, n_classes: int) -> Float64:
+def _predict(held: Features, solution: Solution, present: Labels, n_classes: int) -> Float64:
     """Return probabilities (v, C) of validation features in principal axes."""
     p = np.zeros((len(held), n_classes))
-    p[:, present] = softmax(held @ solution.weights[:, :-1].T + solution.weights[:, -1])
+    p[:, present] = softmax(held @ solution.state.weights[:, :-1].T + solution.state.weights[:, -1])
     return p
 
 
-def path(axes: Axes, x: Features, y: Labels, grid: Sequence[float], settings: LogisticSettings) -> Iterator[Solution]:
-    """Yield the solution for each C of an ascending grid; labels 0..K-1 must all occur."""
-    z = axes.project(x)
-    problem = Problem(z, y, int(y.max()) + 1, np.einsum("ij,ij->j", z, z, dtype=np.float64))
+def pose(axes: Axes, x: Features, y: Labels) -> Problem:
+    """Return the regression in principal axes; labels 0..K-1 must all occur. Small ones are solved in float64."""
+    z = axes.project(x, np.float64 if len(x) * axes.rotation.shape[1] <= SMALL else np.float32)
+    return Problem(z, y, int(y.max()) + 1, np.einsum("ij,ij->j", z, z, dtype=np.float64))
+
+
+def path(problem: Problem, grid: Sequence[float], settings: LogisticSettings) -> Iterator[Solution]:
+    """Yield the solution for each C of an ascending grid, each from the last."""
     state = start(problem)
     for c in grid:
-        iterations, converged = solve(
-            problem,
-            state,
-            c / 2 if problem.n_classes == 2 else c,
-            tolerance=settings.tolerance,
-            max_iterations=settings.max_iterations,
-        )
-        yield Solution(c, state.weights, iterations, converged)
+        yield _solved(problem, state, c, settings.tolerance, settings.max_iterations)
+
+
+def polish(problem: Problem, solution: Solution, settings: LogisticSettings) -> Solution:
+    """Return a solution taken as far as the precision of the products goes."""
+    tolerance = min(POLISH[problem.z.dtype.name], settings.tolerance)
+    return _solved(problem, solution.state, solution.c, tolerance, settings.max_iterations)
+
+
+def _solved(problem: Problem, state: State, c: float, tolerance: float, max_iterations: int) -> Solution:
+    scaled = c / 2 if problem.n_classes == 2 else c
+    found = solve(problem, state, scaled, tolerance=tolerance, max_iterations=max_iterations)
+    return Solution(c, state.copy(), *found)
 
 
 def _unfold(axes: Axes, solution: Solution, present: Labels, n_classes: int) -> tuple[Float64, Float64]:
     """Return weights (d, C) of the centred features and intercepts (C,) of a solution in principal axes."""
     weights = np.zeros((len(axes.mean), n_classes))
-    weights[:, present] = axes.rotation @ solution.weights[:, :-1].T
+    weights[:, present] = axes.rotation @ solution.state.weights[:, :-1].T
     bias = np.full(n_classes, -np.inf)
-    bias[present] = solution.weights[:, -1]
+    bias[present] = solution.state.weights[:, -1]
     return weights, bias
-
-
-def softmax(logits: Float64) -> Float64:
-    """Return exp(logits) with each row divided by its sum."""
-    p: Float64 = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    return p
