@@ -3,7 +3,7 @@
 from acclimate.backbones.device import Precision, autocast, choose_device, choose_precision
 from acclimate.backbones.extract import extract, extract_taps, to_batch
 from acclimate.backbones.load import from_module, load_backbone
-from acclimate.backbones.model import Backbone, Preprocess, digest
+from acclimate.backbones.model import Backbone, Preprocess, create, digest
 from acclimate.backbones.taps import DEFAULT, LAST, Tap, layer_names, tapped_widths
 from acclimate.backbones.weights import load_strictly, read_weights, save_weights
 
@@ -17,6 +17,7 @@ __all__ = [
     "autocast",
     "choose_device",
     "choose_precision",
+    "create",
     "digest",
     "extract",
     "extract_taps",

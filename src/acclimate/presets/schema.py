@@ -104,8 +104,12 @@ class RecipePart(Part):
     labels
         Label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``); None for
         all labels.
+    examples
+        The same as a number of labelled images in all, training and validation together: 4 in 5 of them train.
     stages
         As in a recipe.
+    transformers
+        Keys of the last stage that have another value for networks of attention blocks.
     choose
         Grids of values for keys of the last stage; each is the product of its lists, several are tried one after the
         other. Every point is trained, and the one with the highest validation accuracy is taken (log loss breaks
@@ -115,7 +119,9 @@ class RecipePart(Part):
     """
 
     labels: Labels = None
+    examples: int | None = Field(default=None, ge=5)
     stages: tuple[Stage, ...] = Field(min_length=1)
+    transformers: dict[str, Any] = Field(default_factory=dict)
     choose: tuple[dict[str, tuple[Value, ...]], ...] = ()
     refit: bool = False
 
@@ -128,7 +134,10 @@ class RecipePart(Part):
     def _consistent(self) -> RecipePart:
         if not self.stages[-1].needs_labels:
             raise ValueError("the last stage trains no classifier; expected objective 'supervised' there")
+        if self.labels is not None and self.examples is not None:
+            raise ValueError("got 'labels' and 'examples'; expected one label budget")
         for point in self.points():
+            self.at({**self.transformers, **point})
             self.at(point)
         if self.refit and not self.choose:
             raise ValueError("'refit' trains a chosen point again; expected [recipe.choose] with lists of values")
@@ -141,7 +150,15 @@ class RecipePart(Part):
             dict(zip(grid, values, strict=True)) for grid in grids for values in itertools.product(*grid.values())
         )
 
-    def at(self, point: Mapping[str, Value]) -> tuple[Stage, ...]:
+    def for_transformers(self) -> RecipePart:
+        """Return the part as it is for networks of attention blocks."""
+        return self.model_copy(update={"stages": self.at(self.transformers), "transformers": {}})
+
+    def for_others(self) -> RecipePart:
+        """Return the part as it is for other networks."""
+        return self.model_copy(update={"transformers": {}})
+
+    def at(self, point: Mapping[str, Any]) -> tuple[Stage, ...]:
         """Return the stages with the values of a point in the last one."""
         if not point:
             return self.stages

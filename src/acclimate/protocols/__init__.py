@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from acclimate.protocols.named import budgeted, is_preset, protocol_names, run_on_features, run_preset, run_protocol
+from acclimate.protocols.named import (
+    budgeted,
+    for_network,
+    is_preset,
+    protocol_names,
+    run_on_features,
+    run_preset,
+    run_protocol,
+)
 from acclimate.protocols.run import (
     RUN,
     Setting,
@@ -21,6 +29,7 @@ __all__ = [
     "Stated",
     "budgeted",
     "close_run",
+    "for_network",
     "is_finished",
     "is_preset",
     "job_of",

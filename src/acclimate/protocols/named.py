@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from acclimate.automatic import family_of
 from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.images import label_subset, parse_labels
 from acclimate.presets import Preset, RecipePart, check_scale, load_preset, preset_names, scaled
+from acclimate.protocols.budget import budget
 from acclimate.protocols.choice import run_choice
 from acclimate.protocols.fewshot import run_episodes
 from acclimate.protocols.run import Setting, Stated, run_recipe, run_score
@@ -88,10 +87,10 @@ def run_preset(
     results = results or Results(folder)
     if preset.kind != "recipe":
         return run_on_features(setting, backbone, preset, results, scale=scale)
-    shorter = scaled(preset, scale)
+    shorter = scaled(for_network(preset, backbone), scale)
     part, stated = shorter.part, Stated(preset.name, stated_settings(shorter, scale))
     assert isinstance(part, RecipePart)
-    own = budgeted(setting, preset.name, part.labels)
+    own = budgeted(setting, preset.name, part.labels, part.examples)
     if part.choose:
         return run_choice(own, backbone, shorter, folder, results, stated)
     return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
@@ -119,12 +118,21 @@ def run_on_features(
     return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
 
 
+def for_network(preset: Preset, backbone: Backbone) -> Preset:
+    """Return the preset as it is for the family of a network: one may set other values for transformers."""
+    part = preset.part
+    if not isinstance(part, RecipePart):
+        return preset
+    transformer = part.transformers and family_of(backbone.module) == "transformer"
+    return preset.model_copy(update={"recipe": part.for_transformers() if transformer else part.for_others()})
+
+
 def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
     """Return what a row says of a preset: its kind, everything that is set, and the scale."""
     return {"kind": preset.kind, **preset.stated(), "scale": float(scale)}
 
 
-def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
+def budgeted(setting: Setting, name: str, labels: str | None, examples: int | None = None) -> Setting:
     """Return the setting with the label budget of a preset.
 
     Raises
@@ -132,6 +140,7 @@ def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
     InputError
         When the setting has another budget already.
     """
+    text, labels = labels, labels if examples is None else f"{examples} in all"
     if labels in (None, setting.labels):
         return setting
     if setting.labels is not None:
@@ -139,6 +148,5 @@ def budgeted(setting: Setting, name: str, labels: str | None) -> Setting:
             f"got a label budget of {setting.labels} for '{name}', which takes {labels} of the labels by itself; "
             "leave one of them out"
         )
-    count, fraction = parse_labels(str(labels))
-    train = label_subset(setting.images.labels, setting.split.train, count=count, fraction=fraction, seed=setting.seed)
-    return replace(setting, split=replace(setting.split, train=np.asarray(train)), labels=labels)
+    split = budget(setting.images.labels, setting.split, text, examples, seed=setting.seed)
+    return replace(setting, split=split, labels=labels)

@@ -239,7 +239,7 @@ def run_recipe(
         stated.protocol,
         measured(setting, by_part),
         settings=settings,
-        chosen={},
+        chosen=trained.chosen,
         trainable=trained.reports[-1].trainable,
         total=trained.reports[-1].total,
         seconds=seconds,

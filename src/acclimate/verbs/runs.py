@@ -24,7 +24,7 @@ from acclimate.train import plan
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for, writable_file
 from acclimate.verbs.forecast import forecast
 from acclimate.verbs.options import Options, document
-from acclimate.verbs.training import Training
+from acclimate.verbs.training import Training, priced
 
 FORMATS = ("timm", "onnx")
 
@@ -59,10 +59,12 @@ def tune(
     backbone = load_backbone(model)
     setting = asked.budgeted(setting_for(images, options, labels))
     require_classes(images, setting.split)
+    recipes = asked.recipes(backbone)
     if dry_run:
-        return asked.priced(_dry("tune", started, options, setting, backbone, asked.recipe))
-    plan(job_of(setting, backbone, asked.recipe))
-    name = safe_name(f"{images.name}-{backbone.name}-{asked.recipe.name}")
+        again = 1 if len(recipes) > 1 else 0  # the chosen one
+        return priced(_dry("tune", started, options, setting, backbone, recipes[0]), len(recipes) + again)
+    plan(job_of(setting, backbone, recipes[0]))
+    name = safe_name(f"{images.name}-{backbone.name}-{recipes[0].name}")
     folder = fresh_folder(Path(out) if out else None, f"runs/{name}")
     row = asked.run(setting, backbone, folder)
     written = json.loads((folder / RUN).read_text(encoding="utf-8"))
@@ -71,7 +73,7 @@ def tune(
         "run": str(folder),
         "model": backbone.name,
         "random_start": backbone.random_start,
-        "recipe": asked.recipe.name,
+        "recipe": recipes[0].name,
         "scale": scale,
         "chosen": dict(row.chosen),
         "images": counts(images, setting.split),
