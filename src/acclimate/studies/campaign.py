@@ -101,9 +101,7 @@ def run_study(
         On Ctrl-C; the text says how to go on.
     """
     started, machine, ledger = time.perf_counter(), machine or Machine(), Ledger(folder)
-    possible = plan.possible()
-    if plan.missing and not (skip_missing and possible.cells):
-        raise StudyError(_missing(plan, skip_missing))
+    possible = require_inputs(plan, skip_missing=skip_missing)
     ledger.open(plan)
     if retry_failed:
         ledger.forget_failures(possible.cells)
@@ -137,11 +135,21 @@ def run_study(
     return document
 
 
-def _missing(plan: Plan, skip_missing: bool) -> str:
+def require_inputs(plan: Plan, *, skip_missing: bool) -> Plan:
+    """Return the plan without the cells of missing inputs, if that is asked for.
+
+    Raises
+    ------
+    StudyError
+        When something is missing otherwise, or nothing is left.
+    """
+    possible = plan.possible()
+    if not plan.missing or (skip_missing and possible.cells):
+        return possible
     first = plan.missing[0]
     more = f" and {len(plan.missing) - 1} more" if len(plan.missing) > 1 else ""
     cure = "nothing would be left to measure" if skip_missing else "or give --skip-missing to measure the rest"
-    return f"'{first.name}'{more} of study '{plan.study.name}' is not on this machine: {first.said}; {cure}"
+    raise StudyError(f"'{first.name}'{more} of study '{plan.study.name}' is not on this machine: {first.said}; {cure}")
 
 
 def _work(plan: Plan, ledger: Ledger, machine: Machine, workers: int, quiet: bool) -> None:

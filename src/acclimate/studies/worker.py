@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from acclimate.errors import AcclimateError, Interrupted
 from acclimate.studies.ledger import Ledger
@@ -23,7 +23,7 @@ def main() -> int:
     """Do what the first line of stdin says, and return the exit code."""
     say = _voice()
     order = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with, args=(sys.stdin,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
     machine = Machine(
         **{**order["machine"], "cache": Path(order["machine"]["cache"]) if order["machine"]["cache"] else None}
     )
@@ -49,9 +49,10 @@ def _voice() -> Callable[[dict[str, Any]], None]:
     return say
 
 
-def _end_with(stdin: IO[str]) -> None:
+def _end_with(stdin: int) -> None:
     """End this process when the one that started it has ended: what is finished is on disk."""
-    stdin.read()
+    while os.read(stdin, 1):  # not sys.stdin.read(): its lock would be held while this process ends
+        pass
     os._exit(STOPPED)
 
 

@@ -110,7 +110,7 @@ class Crew:
     def _ended(self, number: int) -> None:
         """Let a worker go that is done; put another in the place of one that died."""
         code = self.running.pop(number).wait()
-        if code == 0:
+        if code == 0 or all(self.ledger.settled(cell) for cell in self.plan.cells):
             return
         self.deaths[self.at[number]] += 1
         if self.deaths[self.at[number]] >= DEATHS:

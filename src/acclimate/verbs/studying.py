@@ -10,7 +10,7 @@ from acclimate.backbones import choose_device
 from acclimate.errors import InputError
 from acclimate.studies import Machine, load_study, plan_study, run_study
 from acclimate.studies import dry_run as dry_run_study
-from acclimate.studies.campaign import default_folder
+from acclimate.studies.campaign import default_folder, require_inputs
 from acclimate.studies.ledger import Ledger
 from acclimate.verbs.common import fresh_folder
 from acclimate.verbs.options import Options, document
@@ -60,6 +60,7 @@ def study(
     if dry_run:
         told = dry_run_study(plan, Ledger(place))
         return {**document("study", options, time.perf_counter() - started, device), **told}
+    require_inputs(plan, skip_missing=skip_missing)
     machine = Machine(options.device, options.precision, options.cache, options.skip_bad)
     return run_study(
         plan,
