@@ -1,4 +1,8 @@
-"""A study of one model on one data set, 8 score protocols x 5 seeds, against one bare extraction of its features."""
+"""A study of one model on one data set, 8 score protocols x 5 seeds, against one bare extraction of its features.
+
+The sweeps over 45 values of C (logreg/dinov2, logreg/kornblith) are left out: where labels mean nothing, as here, their
+fits took five times as long as the extraction of 600 images, and would measure the sweep and not the sharing.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,11 @@ from acclimate.studies import Machine, parse_study, plan_study, run_study
 
 MODEL = "random:resnet18"
 PROTOCOLS = (
+    "knn",
     "knn/dino",
     "knn/marks",
-    "logreg/clip",
-    "logreg/dinov2",
-    "logreg/kornblith",
+    "knn/marks-zscore",
+    "logistic",
     "ridge/big_vision",
     "ncm/mensink",
     "episodes/ericsson",
