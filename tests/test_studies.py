@@ -22,6 +22,7 @@ import torch
 import acclimate
 from acclimate.cli import main
 from acclimate.errors import AcclimateError, Interrupted, StudyError
+from acclimate.network import feature_width
 from acclimate.results import COLUMNS, Results
 from acclimate.studies import dry_run, load_study, parse_study, plan_study, run_study, work
 from acclimate.studies.claims import Claims
@@ -211,9 +212,17 @@ def test_features_are_extracted_once(home: Path, monkeypatch: pytest.MonkeyPatch
             seen.append(len(args[0]))
         return forward(module, *args, **kwargs)
 
+    asked: list[int] = []
+
+    def width(*args: Any) -> int:
+        asked.append(1)
+        return feature_width(*args)
+
+    monkeypatch.setattr("acclimate.backbones.taps.feature_width", width)
     monkeypatch.setattr(torch.nn.Module, "__call__", counted)
     run_study(plan, home / "out", quiet=True)
-    assert sum(n for n in seen if n > 1) == 108, "once each; a network is asked for its width with one image"
+    assert sum(n for n in seen if n > 1) == 108, "once each"
+    assert asked == [1], "a network is asked once for its width"
 
 
 def test_one_failing_cell_is_recorded_and_does_not_stop_the_rest(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

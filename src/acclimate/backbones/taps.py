@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from acclimate.network import feature_width
 LAST: Final = "last"
 DEFAULT: Final = "default"
 POOLINGS: Final = (DEFAULT, "cls", "mean", "cls+mean")
+# Widths of networks that live: a study asks for the same one at every cell, and each answer costs a forward pass.
+_WIDTHS: Final[WeakKeyDictionary[nn.Module, dict[tuple[int, int], int]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,20 @@ def tapped(network: nn.Module, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
 def tapped_widths(network: nn.Module, size: tuple[int, int], taps: Sequence[Tap]) -> list[int]:
     """Return the width of each tap's features by running one black image."""
     others = [tap for tap in taps if tap != Tap()]
-    found = {Tap(): feature_width(network, size)} if len(others) < len(taps) else {}
+    found = {Tap(): _width(network, size)} if len(others) < len(taps) else {}
     if others:
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
         with torch.inference_mode():
             features = tapped(network, torch.zeros(1, 3, *size, device=device), others)
         found |= {tap: one.shape[1] for tap, one in zip(others, features, strict=True)}
     return [found[tap] for tap in taps]
+
+
+def _width(network: nn.Module, size: tuple[int, int]) -> int:
+    known = _WIDTHS.setdefault(network, {})
+    if size not in known:
+        known[size] = feature_width(network, size)
+    return known[size]
 
 
 @dataclass(frozen=True, eq=False)
