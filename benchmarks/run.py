@@ -20,6 +20,7 @@ import bootstrap
 import byol_step
 import extract
 import startup
+import study_sharing
 from measure import Options, Row, machine
 
 from acclimate.errors import unknown
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "byol_step": byol_step.run,
     "adapt_vs_lightly": adapt_vs_lightly.run,
     "bootstrap": bootstrap.run,
+    "study_sharing": study_sharing.run,
 }
 
 

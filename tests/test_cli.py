@@ -26,6 +26,7 @@ STAGE = {"objective", "scope", "trainable", "total", "epochs", "seconds"}
 METRICS = {"accuracy", "balanced_accuracy", "log_loss", "macro_f1", "auc", "ece"}
 KEYS = {
     "models": {"models"},
+    "protocols": {"protocols"},
     "check": {"images", "classes", "corrupt", "duplicates", "leaks", "problems"},
     "embed": {"model", "n", "d", "out"},
     "score": {"model", "score", "value", "n", "d", "warnings"},
@@ -46,6 +47,7 @@ KEYS = {
         "ceiling",
         "static_baseline",
     },
+    "study": {"study", "cells", "done", "failed", "missing", "summary", "notes", "table", "out"},
     "predict": {"run", "n", "skipped", "out"},
     "export": {"run", "format", "out"},
     "explain": {"run", "start", "images", "layers", "affine", "summary"},
@@ -76,6 +78,13 @@ TABLE = "model,dataset,protocol,metric,value\n" + "".join(
     for i, model in enumerate("abcd")
     for shift, protocol in enumerate(("knn", "finetune"))
 )
+STUDY = """
+name = "short"
+models = ["test_resnet.safetensors"]
+data = ["DATA"]
+protocols = ["knn", "knn/dino"]
+seeds = 2
+"""
 
 
 @dataclass(frozen=True)
@@ -134,10 +143,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
     model, other = (_tiny_model(folder, name) for name in ("test_resnet", "test_efficientnet"))
     (folder / "short.toml").write_text(RECIPE, encoding="utf-8")
     (folder / "table.csv").write_text(TABLE, encoding="utf-8")
+    study = STUDY.replace("DATA", digits_folder.name)
+    (folder / "study.toml").write_text(study, encoding="utf-8")
     data, recipe = str(digits_folder), str(folder / "short.toml")
     run, adapted, ranking, proof = (str(folder / name) for name in ("run", "adapted", "ranking", "proof"))
     commands = {
         "models": [],
+        "protocols": ["knn/dino"],
         "check": [data],
         "embed": [data, "--model", model, "--out", str(folder / "f.npz")],
         "score": [data, "--model", model, "--score", "knn"],
@@ -146,6 +158,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
         "rank": [data, "--models", f"{model},{other}", "--top", "1", "--final", recipe, "--out", ranking],
         "curve": [data, "--models", f"{model},{other}", "--labels", "2,4", "--seeds", "2", "--out", proof],
         "compare": [str(folder / "table.csv"), "--proxy", "knn", "--target", "finetune"],
+        "study": [
+            str(folder / "study.toml"),
+            "--data-root",
+            str(digits_folder.parent),
+            "--out",
+            str(folder / "study"),
+        ],
         "predict": [run, data, "--out", str(folder / "p.csv")],
         "export": [run],
         "explain": [run],
@@ -318,7 +337,7 @@ def short_story(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "BUDGETS", (1, 5))
     monkeypatch.setattr(story, "CURVE_SEEDS", 2)
     monkeypatch.setattr("acclimate.recipe.load_recipe", _short_recipe)
-    monkeypatch.setattr("acclimate.protocols.load_recipe", _short_recipe)
+    monkeypatch.setattr("acclimate.protocols.run.load_recipe", _short_recipe)
 
 
 def _short_recipe(recipe: Any) -> Any:
@@ -344,6 +363,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
 
 SAID = {
     "models": "licence",
+    "protocols": "metric = cosine",
     "check": "108 images, 3 classes",
     "embed": "108 images, 96 features each of",
     "score": "57 training images, 96 dimensions",
@@ -351,6 +371,7 @@ SAID = {
     "adapt": "of neighbours in common with the start model",
     "rank": "A page of it: acclimate report",
     "curve": "Points and rows",
+    "study": "Study short: 4 of 4 cells",
     "predict": "Predictions of 108 images",
     "export": "Written for timm",
     "report": "Report:",

@@ -57,6 +57,22 @@ def test_readme_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "Worth" in (tmp_path / "proof" / "report.html").read_text("utf-8")
 
 
+def test_the_page_of_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its study runs with its commands."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"<!-- run: (\S+) -->\n```\w*\n(.*?)```", page, re.DOTALL))
+    (tmp_path / "study.toml").write_text(blocks["study.toml"], encoding="utf-8")
+    for line in blocks["commands"].splitlines():
+        assert main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+    said = capsys.readouterr().out
+    assert "12 cells of 2 models on 1 data sets: 12 open" in said
+    assert "Study digits: 12 of 12 cells" in said
+    assert (tmp_path / "digits" / "report.html").is_file()
+
+
 def test_readme_python(capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, object] = {}
     exec(block("python"), namespace)
@@ -93,6 +109,8 @@ def test_cli_page_is_not_stale() -> None:
     for command in (
         "demo",
         "models",
+        "protocols",
+        "study",
         "check",
         "embed",
         "score",

@@ -86,8 +86,8 @@ def test_a_row_that_is_there_is_not_done_again(
         run_score(setting, backbone, "knn", results),
         run_recipe(setting, backbone, QUICK, tmp_path / "run", results),
     )
-    monkeypatch.setattr(protocols, "extract", None)
-    monkeypatch.setattr(protocols, "train", None)
+    monkeypatch.setattr(protocols.run, "extract", None)
+    monkeypatch.setattr(protocols.run, "train", None)
     again = (
         run_score(setting, backbone, "knn", results),
         run_recipe(setting, backbone, QUICK, tmp_path / "run", results),

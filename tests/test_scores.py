@@ -26,7 +26,7 @@ def blobs(n: int = 150, d: int = 12, classes: int = 4, *, seed: int = 0, noise: 
 
 
 def predict(name: str, split: Split, x: np.ndarray | None = None, *, n_classes: int = 4) -> np.ndarray:
-    fitted = SCORES[name](*split, n_classes=n_classes, seed=0)
+    fitted = SCORES[name].fit(*split, n_classes=n_classes, seed=0)
     return fitted.predict_proba(split[2] if x is None else x)
 
 
@@ -57,7 +57,7 @@ def test_noise_features_give_chance(name: str) -> None:
 
 @EVERY
 def test_settings_are_json_and_the_name_is_the_key(name: str) -> None:
-    fitted = SCORES[name](*blobs(), n_classes=4, seed=0)
+    fitted = SCORES[name].fit(*blobs(), n_classes=4, seed=0)
     assert fitted.name == name
     assert json.loads(json.dumps(fitted.settings, allow_nan=False)) == fitted.settings
 
@@ -76,7 +76,7 @@ def test_repeats_to_the_bit_and_changes_no_input(name: str) -> None:
 @EVERY
 def test_later_changes_of_the_inputs_do_not_reach_the_fitted_score(name: str) -> None:
     x, y, x_val, y_val = blobs()
-    fitted = SCORES[name](x, y, x_val, y_val, n_classes=4, seed=0)
+    fitted = SCORES[name].fit(x, y, x_val, y_val, n_classes=4, seed=0)
     query = x_val.copy()
     before = fitted.predict_proba(query)
     for part in (x, y, x_val, y_val):
@@ -188,12 +188,12 @@ def spoil(position: int, row: int, value: float):
 )
 def test_bad_input_is_named(name: str, change, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        SCORES[name](*change(blobs()), n_classes=4, seed=0)
+        SCORES[name].fit(*change(blobs()), n_classes=4, seed=0)
 
 
 @EVERY
 def test_bad_queries_are_named(name: str) -> None:
-    fitted = SCORES[name](*blobs(), n_classes=4, seed=0)
+    fitted = SCORES[name].fit(*blobs(), n_classes=4, seed=0)
     with pytest.raises(DataError, match="features have 3 columns; expected 12"):
         fitted.predict_proba(np.ones((2, 3)))
     with pytest.raises(DataError, match="row 1 of the features has nan"):

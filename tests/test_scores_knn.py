@@ -9,7 +9,8 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from acclimate.scores import knn
-from acclimate.scores.knn import NEIGHBOURS, probabilities, refer, shares
+from acclimate.scores.knn import NEIGHBOURS, KnnSettings, probabilities, shares
+from acclimate.scores.neighbours import METRICS, nearest, refer
 
 
 def data(n: int = 400, m: int = 120, d: int = 20, classes: int = 5, seed: int = 0):
@@ -20,7 +21,7 @@ def data(n: int = 400, m: int = 120, d: int = 20, classes: int = 5, seed: int = 
 
 
 def cosine_weights(distance: np.ndarray) -> np.ndarray:
-    return np.exp(-distance / knn.TEMPERATURE)
+    return np.exp(-distance / 0.07)
 
 
 def euclidean_weights(distance: np.ndarray) -> np.ndarray:
@@ -36,7 +37,7 @@ def test_agrees_with_scikit_learn(metric: str, offset: float) -> None:
     x, y, q, _ = data()
     x, q = x + np.float32(offset), q + np.float32(offset)
     q[:9] = x[:9]  # at distance zero
-    for _, _, k, got in probabilities(refer(x, y, 5), q, (metric,), NEIGHBOURS):
+    for _, _, k, got in probabilities(refer(x, y, 5), q, KnnSettings(metric=(metric,), k=NEIGHBOURS)):
         theirs = KNeighborsClassifier(k, weights=WEIGHTS[metric], metric=metric, algorithm="brute")
         distance = theirs.fit(x.astype(float), y).kneighbors(q.astype(float))[0]
         w = WEIGHTS[metric](distance)
@@ -51,23 +52,27 @@ def test_smoothing_is_one_vote_and_moves_no_prediction() -> None:
     assert found[1] == ([1.0, 0.0], 1.0)
     assert found[3] == (pytest.approx([0.6, 0.4]), pytest.approx(25 / 11))
     x = np.array([[1.0, 0.0], [0.0, 1.0]])
-    ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1]), 2), x, ("cosine",), (1,))
+    ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1]), 2), x, KnnSettings(metric=("cosine",), k=(1,)))
     assert p == pytest.approx(np.array([[0.75, 0.25], [0.25, 0.75]]))
 
 
 def test_only_neighbours_at_distance_zero_vote() -> None:
     x = np.array([[5.0], [5.0], [5.0], [5.1], [9.0]])
     y = np.array([0, 0, 1, 1, 1])
-    ((_, _, _, p),) = probabilities(refer(x, y, 2), np.array([[5.0]]), ("euclidean",), (5,))
+    ((_, _, _, p),) = probabilities(refer(x, y, 2), np.array([[5.0]]), KnnSettings(metric=("euclidean",), k=(5,)))
     # Three equal votes, 2 to 1, and one pseudo-vote.
     assert p[0] == pytest.approx([(2 + 0.5) / 4, (1 + 0.5) / 4])
 
 
 def test_a_row_of_zeros_is_similar_to_nothing() -> None:
     x = np.array([[0.0, 0.0], [3.0, 3.0], [-1.0, -2.0]])
-    ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1, 2]), 3), np.zeros((1, 2)), ("cosine",), (3,))
+    ((_, _, _, p),) = probabilities(
+        refer(x, np.array([0, 1, 2]), 3), np.zeros((1, 2)), KnnSettings(metric=("cosine",), k=(3,))
+    )
     assert p[0] == pytest.approx([1 / 3] * 3)
-    ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1, 2]), 3), np.array([[1.0, 1.0]]), ("cosine",), (1,))
+    ((_, _, _, p),) = probabilities(
+        refer(x, np.array([0, 1, 2]), 3), np.array([[1.0, 1.0]]), KnnSettings(metric=("cosine",), k=(1,))
+    )
     assert p[0].argmax() == 1
 
 
@@ -79,8 +84,8 @@ def test_scale_does_not_matter_and_cosine_ignores_lengths() -> None:
     assert np.allclose(large.predict_proba(1024 * q), base.predict_proba(q), atol=1e-5)
     stretch = np.random.default_rng(0).uniform(0.1, 10, size=(120, 1))
     reference = refer(x, y, 5)
-    ((_, _, _, one),) = probabilities(reference, q, ("cosine",), (10,))
-    ((_, _, _, other),) = probabilities(reference, q * stretch, ("cosine",), (10,))
+    ((_, _, _, one),) = probabilities(reference, q, KnnSettings(metric=("cosine",), k=(10,)))
+    ((_, _, _, other),) = probabilities(reference, q * stretch, KnnSettings(metric=("cosine",), k=(10,)))
     assert np.allclose(one, other, atol=1e-4)
 
 
@@ -91,7 +96,7 @@ def test_validation_chooses_the_best_of_all_metrics_and_k() -> None:
     ks = tuple(k for k in NEIGHBOURS if k <= 60)
     tried = {
         (metric, k): ((p.argmax(axis=1) == truth).mean(), -np.log(p[np.arange(120), truth]).mean())
-        for _, metric, k, p in probabilities(refer(x, y, 5), q, knn.METRICS, ks)
+        for _, metric, k, p in probabilities(refer(x, y, 5), q, KnnSettings(metric=METRICS, k=ks))
     }
     assert len(tried) == 2 * len(ks)
     best = max(accuracy for accuracy, _ in tried.values())
@@ -108,7 +113,7 @@ def test_nearest_are_the_largest(kind: str, n: int, k: int) -> None:
     rng = np.random.default_rng(k)
     values = rng.normal(size=(8, n)).astype(np.float32)
     values = {"noise": values, "ties": np.round(values / 2), "sorted": np.sort(values, axis=1)}[kind]
-    index = knn.nearest(values, k)
+    index = nearest(values, k)
     assert index.shape == (8, k)
     assert all(len(set(row)) == k for row in index.tolist())
     expected = np.sort(values, axis=1)[:, n - k :]

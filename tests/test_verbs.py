@@ -8,6 +8,7 @@ import inspect
 import io
 import json
 import pkgutil
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -27,6 +28,7 @@ from acclimate.verbs import common
 GROUP: Any = typer.main.get_command(app)
 COMMANDS = list(GROUP.commands)
 SHELL = {"json", "help"}  # options of the command line alone
+FUNCTIONS = {"protocols": "list_protocols"}  # where the command's own name is that of a module
 
 
 def _walk() -> list[str]:
@@ -38,6 +40,7 @@ def _walk() -> list[str]:
 def test_every_command_is_a_function_whatever_was_imported(name: str) -> None:
     for module in _walk():
         importlib.import_module(module)
+    name = FUNCTIONS.get(name, name)
     assert inspect.isfunction(getattr(acclimate, name)), "a submodule hides the function of this name"
     assert name in acclimate.__all__
     assert name in dir(acclimate)
@@ -45,7 +48,7 @@ def test_every_command_is_a_function_whatever_was_imported(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_and_its_function_take_the_same(name: str) -> None:
-    function = inspect.signature(getattr(acclimate, name)).parameters
+    function = inspect.signature(getattr(acclimate, FUNCTIONS.get(name, name))).parameters
     of_options = {field.name for field in fields(Options)} - {"quiet"}
     options = {parameter.name: parameter for parameter in GROUP.commands[name].params}
     assert set(options) - SHELL - of_options == set(function) - {"options"}
@@ -101,8 +104,14 @@ def test_functions_return_what_the_commands_print(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data, second, quiet = str(digits_folder), "random:test_resnet", Options(quiet=True)
+    study = str(tmp_path / "study.toml")
+    Path(study).write_text(
+        'name = "s"\nmodels = ["random:test_resnet"]\ndata = ["digits"]\nprotocols = ["knn"]\nseeds = 1\n'
+    )
+    shutil.copytree(digits_folder, tmp_path / "digits")
     twins: dict[str, tuple[Callable[[], dict[str, Any]], list[str]]] = {
         "models": (lambda: acclimate.models(family="masked"), ["--family", "masked"]),
+        "protocols": (lambda: acclimate.list_protocols("knn/dino"), ["knn/dino"]),
         "check": (lambda: acclimate.check(data), [data]),
         "embed": (
             lambda: acclimate.embed(data, model=model, out="f.npz", options=quiet),
@@ -125,6 +134,7 @@ def test_functions_return_what_the_commands_print(
             lambda: acclimate.curve(data, models=[model, "run"], labels=["2"], seeds=2, out="proof", options=quiet),
             [data, "--models", f"{model},run", "--labels", "2", "--seeds", "2", "--out", "proof"],
         ),
+        "study": (lambda: acclimate.study(study, out="study", options=quiet), [study, "--out", "study"]),
         "predict": (lambda: acclimate.predict("run", data, out="p.csv"), ["run", data, "--out", "p.csv"]),
         "export": (lambda: acclimate.export("run"), ["run"]),
         "explain": (lambda: acclimate.explain("run"), ["run"]),

@@ -27,13 +27,16 @@ _HOMES = {
     "extract": "backbones",
     "from_module": "backbones",
     "load_backbone": "backbones",
+    "list_protocols": "verbs",
     "load_images": "images",
+    "load_preset": "presets",
     "load_recipe": "recipe",
     "models": "verbs",
     "predict": "verbs",
     "rank": "verbs",
     "report": "verbs",
     "score": "verbs",
+    "study": "verbs",
     "tune": "verbs",
 }
 

@@ -31,6 +31,8 @@ CPU_FLOPS = 3e14  # what a CPU gets through in hours
 CPU_LEAST_STEPS, CPU_BATCH = 100, 32
 SMALL = 2_000_000  # parameters up to which the full rate for the backbone was measured to be good
 MEMORY_SHARE = 0.6  # of what is free, for the activations of two views
+_NOT_GIVEN = {"objective", "scope", "options", "augment", "patience", "domain", "drops", "keep"}
+_NOT_GIVEN |= {"head", "normalize", "layers", "rates"}  # of a classifier, which an adaptation has not
 PASSES = 8  # a forward pass costs 1, a backward pass 2: two views through the network, and through its target
 
 
@@ -161,7 +163,7 @@ def choose(
     if method not in methods:
         raise RecipeError(unknown("method", method, methods))
     options = OBJECTIVES[method][1].model_fields
-    fields = {*Stage.model_fields} - {"objective", "scope", "options", "augment", "patience", "domain"}
+    fields = {*Stage.model_fields} - _NOT_GIVEN
     for name in given:
         if name not in options and name not in fields:
             raise RecipeError(unknown(f"setting of '{method}'", name, [*options, *sorted(fields)]))

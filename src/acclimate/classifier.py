@@ -29,7 +29,9 @@ from acclimate.backbones import (
     to_batch,
 )
 from acclimate.errors import InputError, ModelError, unknown
+from acclimate.heads import Head, head_card, own_head, read_card, with_head
 from acclimate.images import Images, decoded
+from acclimate.network import classifiers
 from acclimate.store import write_atomic
 from acclimate.views import Normalize, center
 
@@ -76,14 +78,18 @@ class Classifier:
         if not card.get("classes"):
             raise ModelError(f"'{path}' has no classifier; expected weights from 'acclimate tune', not from 'adapt'")
         backbone = load_backbone(path)
-        network = backbone.network(len(card["classes"]))
+        spec = read_card(card.get("head", {}))
+        network = with_head(
+            backbone.network(len(card["classes"])), spec, len(card["classes"]), backbone.preprocess.size
+        )
         kept = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         load_strictly(network, kept, architecture=backbone.architecture, where=str(path))
         return cls(network.eval(), tuple(card["classes"]), backbone)
 
     def save(self, folder: Path) -> None:
         """Write the weights under timm's own names, with a header that says what they are."""
-        save_weights(folder / WEIGHTS, self.network, {**self.backbone.card(), "classes": list(self.classes)})
+        card = {**self.backbone.card(), "classes": list(self.classes), "head": head_card(self.network)}
+        save_weights(folder / WEIGHTS, self.network, card)
 
     def predict_proba(
         self,
@@ -191,9 +197,37 @@ class Deployed(nn.Module):
         return logits.softmax(1)
 
 
+def _as_timm(classifier: Classifier) -> nn.Module:
+    """Return the network with timm's own classifier; what normalises its features is folded into its weights.
+
+    Raises
+    ------
+    ModelError
+        When the head is no linear function of timm's pooled features.
+    """
+    head = own_head(classifier.network)
+    if head is None:
+        return classifier.network
+    card = head_card(classifier.network)
+    folded = head.folded() if isinstance(head, Head) and not card["layers"] else None
+    if folded is None:
+        raise ModelError(
+            f"timm has no classifier such as head '{card['kind']}', normalize '{card['normalize']}', layers "
+            f"{card['layers']}; expected a linear one on pooled features. Export to onnx instead"
+        )
+    plain = classifier.backbone.network(len(classifier.classes))
+    state = {name: t for name, t in classifier.network.state_dict().items() if name in plain.state_dict()}
+    plain.load_state_dict(state, strict=False)
+    own = classifiers(plain)[0]
+    cast(nn.Linear, own).weight.data.copy_(folded[0].view_as(cast(nn.Linear, own).weight))
+    cast(nn.Linear, own).bias.data.copy_(folded[1])
+    return plain.eval()
+
+
 def export_timm(classifier: Classifier, folder: Path) -> Path:
     """Write ``model.safetensors`` and ``config.json`` as a hub has them: timm loads ``local-dir:FOLDER``."""
-    preprocess, network = classifier.backbone.preprocess, cast(Any, classifier.network)
+    plain = _as_timm(classifier)
+    preprocess, network = classifier.backbone.preprocess, cast(Any, plain)
     n_classes = len(classifier.classes)
     config: Mapping[str, Any] = {
         "architecture": classifier.backbone.architecture.partition(".")[0],
@@ -213,7 +247,7 @@ def export_timm(classifier: Classifier, folder: Path) -> Path:
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(folder / "model.safetensors", classifier.network, {"preprocess": asdict(preprocess)})
+    save_weights(folder / "model.safetensors", plain, {"preprocess": asdict(preprocess)})
     write_atomic(folder / "config.json", json.dumps(config, indent=2))
     return folder
 

@@ -5,7 +5,8 @@ AcclimateError
 │   ├── DataError       images, labels, splits, features
 │   ├── ModelError      names, weights, architectures
 │   ├── ScopeError      parameter scopes
-│   └── RecipeError     recipes and their settings
+│   ├── RecipeError     recipes and their settings
+│   └── StudyError      studies: their axes and folders
 ├── TrainingError       the run broke (a loss that is not finite); exits with 1
 └── Interrupted         Ctrl-C; the run can go on; exits with 130
 """
@@ -42,6 +43,10 @@ class ScopeError(InputError):
 
 class RecipeError(InputError):
     """A recipe or one of its settings that cannot be used."""
+
+
+class StudyError(InputError):
+    """A study that cannot be used: a typo, an axis without values, a folder of another study."""
 
 
 class TrainingError(AcclimateError):

@@ -31,6 +31,20 @@ def classifier_names(network: nn.Module) -> set[str]:
     return {name for name, p in network.named_parameters() if id(p) in ids}
 
 
+def classifier_keys(network: nn.Module) -> list[str]:
+    """Return the names in ``state_dict`` of the classifier on top, those of its running statistics included."""
+    ids = {id(head) for head in classifiers(network)}
+    found = [(prefix, module) for prefix, module in network.named_modules() if id(module) in ids]
+    return sorted(f"{prefix}.{name}" for prefix, module in found for name in module.state_dict())
+
+
+def place_classifier(network: nn.Module, head: nn.Module) -> None:
+    """Put a module in the place of the classifier on top, wherever the architecture keeps it."""
+    old = cast(Any, network).get_classifier()
+    path = next(prefix for prefix, module in network.named_modules() if module is old)
+    network.set_submodule(path, head)
+
+
 def reset_classifier(network: nn.Module, n_classes: int) -> None:
     """Put a new classifier on top, all zeros; 0 classes take it away."""
     with torch.random.fork_rng(

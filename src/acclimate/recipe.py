@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acclimate.errors import RecipeError, ScopeError, unknown
+from acclimate.heads import HeadSpec, parse_layers
 from acclimate.objectives import OBJECTIVES, Objective, Settings
 from acclimate.scope import parse_scope
 from acclimate.store import write_atomic
@@ -47,8 +48,19 @@ class Stage(BaseModel):
         Peak learning rate of what is new (classifier, heads).
     backbone_lr
         Factor on ``lr`` for the pretrained parameters, at least 0.
+    layer_decay
+        Each block below the classifier learns at this factor of the rate of the one above it (Bao et al. 2022, BEiT,
+        appendix H); blocks as scope ``last:K`` counts them, stages in a convolutional network. 1 switches it off.
     optimizer
-        ``adamw``, ``sgd`` (Nesterov momentum 0.9) or ``lars`` (You et al. 2017; momentum 0.9).
+        ``adamw``, ``sgd`` or ``lars`` (You et al. 2017).
+    momentum, nesterov
+        Of ``sgd``; ``lars`` has the momentum, and never Nesterov's.
+    schedule, drops
+        After the warm-up: ``cosine`` down to 0, ``constant``, or ``steps``: a tenth from each share of the steps in
+        ``drops`` on.
+    drop_path
+        Chance, in [0, 1), that the last residual branch is left out for an image (Huang et al. 2016, stochastic depth);
+        it falls linearly to 0 at the first.
     weight_decay
         Not applied to biases and to the scale and shift of normalisation layers.
     warmup
@@ -59,6 +71,15 @@ class Stage(BaseModel):
         ``adapt`` lets batch norms that train move their running statistics; ``frozen`` never.
     l2_sp, distill
         Pull towards the weights, and towards the features, that the stage started from; see ``train.anchor``.
+    head, normalize
+        The classifier, ``linear``, ``bn+linear`` or ``mlp``, and how features are normalised below it, ``none``, ``l2``
+        or ``zscore``; see ``acclimate.heads``. Every stage with a classifier has the same.
+    layers, rates
+        Inputs of the classifier, such as ``4+avg`` (see ``acclimate.heads.Layered``), and factors of ``lr``: one linear
+        classifier for each pair trains, all at once on one forward pass of the frozen backbone. The one with the
+        smallest validation log loss stays.
+    keep
+        Whose weights the stage ends with: ``best`` on validation, or the ``last`` step's.
     patience
         Epochs without a better validation log loss before the stage ends early; 0 never ends early.
     """
@@ -78,13 +99,24 @@ class Stage(BaseModel):
     head_steps: int = Field(default=0, ge=0)
     lr: float = Field(gt=0)
     backbone_lr: float = Field(default=1.0, ge=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
+    schedule: Literal["cosine", "constant", "steps"] = "cosine"
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     clip: float = Field(default=1.0, ge=0)
     bn_stats: Literal["adapt", "frozen"] = "adapt"
     l2_sp: float = Field(default=0.0, ge=0)
     distill: float = Field(default=0.0, ge=0)
+    head: Literal["linear", "bn+linear", "mlp"] = "linear"
+    normalize: Literal["none", "l2", "zscore"] = "none"
+    layers: tuple[str, ...] = ()
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    keep: Literal["best", "last"] = "best"
     patience: int = Field(default=0, ge=0)
 
     @field_validator("objective")
@@ -117,6 +149,41 @@ class Stage(BaseModel):
             raise ValueError(unknown("domain", name, DOMAINS))
         return name
 
+    @field_validator("layers")
+    @classmethod
+    def _readable_layers(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in layers:
+            parse_layers(text)
+        return layers
+
+    @model_validator(mode="after")
+    def _fitting_head(self) -> Stage:
+        spec = self.classifier
+        if not self.needs_labels and not spec.plain:
+            raise ValueError(
+                f"objective '{self.objective}' has no classifier; leave head, normalize, layers, rates out"
+            )
+        if spec.layers and not parse_scope(self.scope).head_only:
+            raise ValueError(f"'layers' are read from a frozen backbone; expected scope 'head', got '{self.scope}'")
+        if not spec.several:
+            return self
+        if not parse_scope(self.scope).head_only or self.head != "linear" or self.clip or self.keep != "best":
+            raise ValueError(
+                "several classifiers at once are linear, on a frozen backbone, chosen on validation and not clipped "
+                "together; expected scope 'head', head 'linear', keep 'best' and clip 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fitting_schedule(self) -> Stage:
+        if bool(self.drops) != (self.schedule == "steps"):
+            raise ValueError(f"got schedule '{self.schedule}' with drops {list(self.drops)}; 'steps' needs drops")
+        if self.nesterov and not self.momentum and self.optimizer == "sgd":
+            raise ValueError("got nesterov without momentum; expected a momentum above 0, or nesterov = false")
+        if self.head == "bn+linear" and self.batch == 1:
+            raise ValueError("head 'bn+linear' has no statistics of 1 image; expected a batch of at least 2")
+        return self
+
     @model_validator(mode="after")
     def _consistent(self) -> Stage:
         if (self.epochs is None) == (self.steps is None):
@@ -142,6 +209,11 @@ class Stage(BaseModel):
     def gradient_free(self) -> bool:
         """Whether the stage has no gradient and moves batch-norm statistics only."""
         return bool(OBJECTIVES[self.objective][0].gradient_free)
+
+    @property
+    def classifier(self) -> HeadSpec:
+        """What stands on top of the backbone."""
+        return HeadSpec(self.head, self.normalize, self.layers, self.rates)
 
     def settings(self) -> Settings:
         """Return the objective's settings, checked."""
@@ -172,6 +244,20 @@ class Recipe(BaseModel):
     name: str
     source: str = ""
     stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_head(self) -> Recipe:
+        specs = [stage.classifier for stage in self.stages if stage.needs_labels]
+        if len(set(specs)) > 1:
+            raise ValueError("stages with labels share one classifier; expected the same head, normalize and layers")
+        if any(spec.several for spec in specs) and len(specs) > 1:
+            raise ValueError("of several classifiers one is chosen at the end; expected one stage with labels")
+        return self
+
+    @property
+    def classifier(self) -> HeadSpec:
+        """What stands on top of the backbone; the plain classifier where no stage has labels."""
+        return next((stage.classifier for stage in self.stages if stage.needs_labels), HeadSpec())
 
     @property
     def supervised(self) -> bool:

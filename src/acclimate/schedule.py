@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +19,18 @@ def steps_per_epoch(images: int, batch: int) -> int:
     return max(1, images // batch)
 
 
-def learning_rate(step: int, steps: int, *, base: float, warmup: int) -> float:
-    """Return the rate at ``step`` (0-based): linear warm-up to ``base``, then a half cosine down to 0 at ``steps``.
+def learning_rate(
+    step: int, steps: int, *, base: float, warmup: int, shape: str = "cosine", drops: Sequence[float] = ()
+) -> float:
+    """Return the rate at ``step`` (0-based): linear warm-up to ``base``, then what ``shape`` says.
 
-    Source: Loshchilov and Hutter 2017, equation 5, without restarts.
+    ``cosine`` is a half cosine down to 0 at ``steps`` (Loshchilov and Hutter 2017, equation 5, without restarts),
+    ``constant`` stays, and ``steps`` is a tenth from each of ``drops`` on, shares of all steps.
     """
     if step < warmup:
         return base * (step + 1) / warmup
+    if shape != "cosine":
+        return base * 0.1 ** sum(step >= round(share * steps) for share in drops)
     done = (step - warmup) / max(1, steps - warmup)
     return base * 0.5 * (1 + math.cos(math.pi * done))
 

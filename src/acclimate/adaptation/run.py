@@ -213,7 +213,7 @@ def _state(setting: Setting, guard: Guard, model: Backbone) -> State:
     if probe:
         y, n = setting.images.labels, len(setting.images.classes)
         train, val = (np.asarray(x[part]) for part in (split.train, split.val))
-        fitted = SCORES["knn"](train, y[split.train], val, y[split.val], n_classes=n, seed=setting.seed)
+        fitted = SCORES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=setting.seed)
         scores = measure(fitted.predict_proba(val), y[split.val], n_classes=n)
     pool = np.asarray(x[guard.pool])
     return State(feature_std(pool), rankme(pool), scores.get("accuracy"), scores.get("log_loss"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from torch import Tensor
 from acclimate.backbones.device import Precision, autocast, choose_device, choose_precision
 from acclimate.backbones.fold import for_inference
 from acclimate.backbones.model import Backbone
+from acclimate.backbones.taps import Tap, tapped, tapped_widths
 from acclimate.features import Features, feature_key, open_feature_store
 from acclimate.images import Images, decode_ahead, open_pixels
-from acclimate.network import feature_width
 from acclimate.store import ArrayStore
 from acclimate.views import Normalize, center
 
 Progress = Callable[[int, int], None]
+Forward = Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[np.float32]]]
+BATCH = 32
 WORKERS = 2  # decoding threads: PIL lets go of the interpreter while it decodes
 
 
@@ -28,18 +30,21 @@ def extract(
     backbone: Backbone,
     images: Images,
     *,
+    tap: Tap | None = None,
     indices: npt.NDArray[np.int64] | None = None,
     hflip: bool = False,
     cache: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
-    batch: int = 32,
+    batch: int = BATCH,
     progress: Progress | None = None,
 ) -> Features:
-    """Return pooled features of ``images``, from the cache where they are there already.
+    """Return features of ``images``, from the cache where they are there already.
 
     Parameters
     ----------
+    tap
+        Layer and pooling; default the network's own pooled output. Each has a place of its own in the cache.
     indices
         Images to extract; default all. Rows that were never extracted are zero in the returned array.
     hflip
@@ -52,54 +57,116 @@ def extract(
     Returns
     -------
     Features with ``x`` (n, d) float32, memory-mapped, and ``y`` (n,), over the whole data set.
+
+    Raises
+    ------
+    ModelError
+        For a layer or a pooling that the network does not have.
     """
+    (features,) = extract_taps(
+        backbone,
+        images,
+        (tap or Tap(),),
+        indices=indices,
+        hflip=hflip,
+        cache=cache,
+        device=device,
+        precision=precision,
+        batch=batch,
+        progress=progress,
+    )
+    return features
+
+
+def extract_taps(
+    backbone: Backbone,
+    images: Images,
+    taps: Sequence[Tap],
+    *,
+    indices: npt.NDArray[np.int64] | None = None,
+    hflip: bool = False,
+    cache: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int = BATCH,
+    progress: Progress | None = None,
+) -> tuple[Features, ...]:
+    """Return features of several layers or poolings, all from one forward pass of each image; see `extract`."""
     device = choose_device(device)
     chosen = choose_precision(precision, device)
-    store = _feature_store(backbone, images, chosen, cache, hflip)
+    places = [tap.of(backbone.module) for tap in taps]
+    widths = tapped_widths(backbone.module, backbone.preprocess.size, places)
+    stores = [
+        _feature_store(backbone, images, place, width, chosen, cache, hflip)
+        for place, width in zip(places, widths, strict=True)
+    ]
     wanted = np.arange(len(images)) if indices is None else np.unique(indices)
-    todo = wanted[~store.done[wanted]]
-    if len(todo):
-        _fill(store, backbone, images, todo, device, chosen, batch, cache, progress, hflip)
-    return Features(store.array, images.labels)
+    lacking = [number for number, store in enumerate(stores) if not store.done[wanted].all()]
+    if lacking:
+        done = np.logical_and.reduce([stores[number].done[wanted] for number in lacking])
+        filling = [stores[number] for number in lacking]
+        forward = _forward(backbone, [places[number] for number in lacking], device, chosen, hflip)
+        _fill(filling, forward, backbone, images, wanted[~done], batch, cache, progress)
+    return tuple(Features(store.array, images.labels) for store in stores)
 
 
 def _feature_store(
-    backbone: Backbone, images: Images, precision: Precision, cache: Path | None, hflip: bool
+    backbone: Backbone,
+    images: Images,
+    tap: Tap,
+    width: int,
+    precision: Precision,
+    cache: Path | None,
+    hflip: bool,
 ) -> ArrayStore:
     key = feature_key(
         weights=backbone.digest,
         preprocessing=asdict(backbone.preprocess) | ({"hflip": True} if hflip else {}),
         fingerprint=images.fingerprint,
-        pooling="default",
+        pooling=str(tap),
         precision=precision,
     )
-    width = feature_width(backbone.module, backbone.preprocess.size)
     meta = {"weights": backbone.digest, "fingerprint": images.fingerprint}
     return open_feature_store(key, len(images), width, cache=cache, meta=meta)
 
 
+def _forward(backbone: Backbone, taps: list[Tap], device: str, precision: Precision, hflip: bool) -> Forward:
+    """Return what makes features of each tap of a batch of pixels ``(n, h, w, 3)``.
+
+    The network's own output comes from its folded copy, alone or beside others, so that its bits are the same.
+    """
+    plain, others = Tap() in taps, [tap for tap in taps if tap != Tap()]
+    network = backbone.module.to(device) if others else None
+    whole = for_inference(backbone.module, device, precision) if plain else None
+    normalize = Normalize(backbone.preprocess.mean, backbone.preprocess.std)
+
+    def forward(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        x = center(to_batch(pixels).to(device), backbone.preprocess.size, normalize)
+        x = x.flip(-1) if hflip else x
+        with torch.inference_mode(), autocast(precision, device):
+            found = {} if whole is None else {Tap(): whole(x).flatten(1)}
+            found |= {} if network is None else dict(zip(others, tapped(network, x, others), strict=True))
+        return [found[tap].float().cpu().numpy() for tap in taps]
+
+    return forward
+
+
 def _fill(
-    store: ArrayStore,
+    stores: Sequence[ArrayStore],
+    forward: Forward,
     backbone: Backbone,
     images: Images,
     todo: npt.NDArray[np.int64],
-    device: str,
-    precision: Precision,
     batch: int,
     cache: Path | None,
     progress: Progress | None,
-    hflip: bool,
 ) -> None:
-    module = for_inference(backbone.module, device, precision)
-    normalize = Normalize(backbone.preprocess.mean, backbone.preprocess.std)
     pixels = open_pixels(images, backbone.preprocess.geometry, cache=cache)
     done = 0
     for chunk in decode_ahead(images, backbone.preprocess.geometry, pixels, batch, WORKERS, indices=todo):
-        x = center(to_batch(pixels.array[chunk]).to(device), backbone.preprocess.size, normalize)
-        x = x.flip(-1) if hflip else x
-        with torch.inference_mode(), autocast(precision, device):
-            features = module(x).flatten(1).float()
-        store.write(chunk, features.cpu().numpy())
+        for store, features in zip(stores, forward(pixels.array[chunk]), strict=True):
+            new = ~store.done[chunk]
+            store.write(chunk[new], features[new])
         done += len(chunk)
         if progress is not None:
             progress(done, len(todo))

@@ -15,6 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from acclimate.backbones.taps import DEFAULT, LAST, Tap, tapped
 from acclimate.errors import ModelError
 from acclimate.images import Geometry
 from acclimate.network import reset_classifier
@@ -122,8 +123,13 @@ class Backbone:
         return sum(p.numel() for p in self.module.parameters())
 
     @torch.inference_mode()
-    def embed(self, x: Tensor) -> Tensor:
-        """Return pooled features ``(n, d)`` float32 of a normalised batch ``(n, 3, h, w)``.
+    def embed(self, x: Tensor, *, layer: str = LAST, pooling: str = DEFAULT) -> Tensor:
+        """Return features ``(n, d)`` float32 of a normalised batch ``(n, 3, h, w)``.
+
+        Parameters
+        ----------
+        layer, pooling
+            Where features are taken, see ``Tap``; default the network's own pooled output.
 
         Examples
         --------
@@ -132,8 +138,8 @@ class Backbone:
         >>> load_backbone("random:test_resnet").embed(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 96])
         """
-        features: Tensor = self.module(x)
-        return features.flatten(1).float()
+        (features,) = tapped(self.module, x, [Tap(layer, pooling).of(self.module)])
+        return features.float()
 
     def network(self, n_classes: int) -> nn.Module:
         """Return a copy with a new classifier for ``n_classes`` classes, all zeros; 0 classes: without one.

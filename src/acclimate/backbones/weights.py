@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from acclimate.catalogue import Layout
 from acclimate.errors import ModelError
-from acclimate.network import classifier_names
+from acclimate.network import classifier_keys
 from acclimate.store import write_atomic
 
 HEADER = "acclimate"
@@ -263,5 +263,5 @@ def save_weights(path: Path, network: nn.Module, card: Mapping[str, Any], *, hal
     if half:
         state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
     # One key only: safetensors writes several in random order, and equal weights shall be equal files.
-    header = {HEADER: json.dumps({**card, "classifier": sorted(classifier_names(network))})}
+    header = {HEADER: json.dumps({**card, "classifier": classifier_keys(network)})}
     write_atomic(path, safetensors.torch.save(state, metadata=header))

@@ -13,11 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from acclimate.console import explaining, judging, looking, many, runs
+from acclimate.console import explaining, judging, looking, many, protocols, runs, studying
 from acclimate.console.tables import Document
 
 PAINTERS: dict[str, Callable[[Console, Document], None]] = {
     "models": looking.models,
+    "protocols": protocols.protocols,
     "score": looking.score,
     "check": looking.check,
     "embed": looking.embed,
@@ -31,7 +32,10 @@ PAINTERS: dict[str, Callable[[Console, Document], None]] = {
     "curve": many.curve,
     "compare": judging.compare,
     "demo": many.demo,
+    "study": studying.study,
 }
+# Plans of dry runs that have a form of their own.
+PLANS: dict[str, Callable[[Console, Document], None]] = {"study": studying.plan}
 
 
 def show(document: Document, *, as_json: bool) -> None:
@@ -41,8 +45,9 @@ def show(document: Document, *, as_json: bool) -> None:
         sys.stdout.write("\n")
         return
     console = Console()
-    painter = PAINTERS[document["command"]]
-    (looking.dry if document.get("dry_run") else painter)(console, document)
+    command = document["command"]
+    painter = PLANS.get(command, looking.dry) if document.get("dry_run") else PAINTERS[command]
+    painter(console, document)
 
 
 def _finite(value: Any) -> Any:

@@ -51,11 +51,33 @@ class Supervised:
         return nn.ModuleDict()
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-        """Return the mean cross-entropy; weighted, it is the weighted mean, as torch defines it."""
+        """Return the mean cross-entropy; weighted, it is the weighted mean, as torch defines it.
+
+        Of several classifiers at once it is the sum of theirs.
+        """
         if labels is None:
             raise ValueError("the supervised objective needs labels")  # the recipe's needs_labels rules this out
         logits = self.network(views[0]).float()
+        if logits.ndim == 3:
+            return self._of_several(logits, labels)
         return F.cross_entropy(logits, labels, weight=self.weight, label_smoothing=self.settings.label_smoothing)
+
+    def _of_several(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the sum over classifiers, ``(b, H, C)``, of what each would have alone.
+
+        One whose loss is no longer finite is left out as long as another's is: its gradient would reach nobody else.
+        """
+        count, smoothing = logits.shape[1], self.settings.label_smoothing
+        each = F.cross_entropy(
+            logits.flatten(0, 1),
+            labels.repeat_interleave(count),
+            weight=self.weight,
+            label_smoothing=smoothing,
+            reduction="none",
+        ).view(-1, count)  # (b, H)
+        losses = each.sum(0) / (len(labels) if self.weight is None else self.weight[labels].sum())
+        finite = losses.isfinite()
+        return torch.where(finite | ~finite.any(), losses, 0.0).sum()
 
     def after_step(self, progress: float) -> None:
         """Nothing: everything here has a gradient."""

@@ -171,7 +171,7 @@ def head(plan: Plan, backbone: Backbone) -> Fit:
         same = digest(train.tolist(), val.tolist())
         if same not in known:
             started = time.perf_counter()
-            fitted = SCORES[SCORE](x[train], y[train], x[val], y[val], n_classes=n_classes, seed=draw.seed)
+            fitted = SCORES[SCORE].fit(x[train], y[train], x[val], y[val], n_classes=n_classes, seed=draw.seed)
             p = np.stack([fitted.predict_proba(test) for test in tests])
             seconds, total = time.perf_counter() - started, backbone.parameters
             known[same] = Fitted(_by_view(p), seconds, 0, total, chosen={"C": fitted.settings["C"]})

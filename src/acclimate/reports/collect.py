@@ -137,6 +137,8 @@ def _walk(folder: Path, unreadable: list[str]) -> tuple[list[Doc], list[Run], li
         if words(_document(at / "curve.json", folder, []), "command") == "curve":
             inside[:] = [name for name in inside if name != "runs"]  # dozens of runs, each already a point of the curve
             curves.append(at)
+        if words(_document(at / "study.json", folder, []), "command") == "study":
+            inside[:] = [name for name in inside if name != "runs"]  # each already a row
         if at.name == "rows":
             for name in sorted(files):
                 if name.endswith(".json") and (row := _document(at / name, folder, unreadable)):

@@ -5,6 +5,7 @@ A scope is a sum of terms, such as ``head+norm`` or ``head+last:2``:
 =================  ======================================================================================
 ``head``           the classifier on top (timm's ``get_classifier``)
 ``norm``           scale and shift of every normalisation layer: batch, layer, group, instance, RMS
+``norm:batch``     scale and shift of batch norms alone, an error where there are none
 ``norm:paper``     the subset that Sirotkin et al. (2024, doi 10.1007/s10489-024-05758-7) trained in their
                    code: the stem's batch norm and ``bn2``, ``bn3`` of each residual block
 ``bias``           every bias, those of the normalisation layers included (BitFit, Zaken et al. 2022)
@@ -27,13 +28,14 @@ means timm's own parameters by timm's names, with adapters or without: no term b
 from acclimate.adapters import merge
 from acclimate.scope.choice import Scope, Trainable, freeze, parse_scope, prepare, select
 from acclimate.scope.mode import BatchNormStatistics, set_mode
-from acclimate.scope.terms import TERMS, is_norm
+from acclimate.scope.terms import TERMS, blocks_of, is_norm
 
 __all__ = [
     "TERMS",
     "BatchNormStatistics",
     "Scope",
     "Trainable",
+    "blocks_of",
     "freeze",
     "is_norm",
     "merge",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import nn
 
+from acclimate.heads import own_head
 from acclimate.scope.terms import keeps_statistics
 
 BatchNormStatistics = Literal["adapt", "frozen"]
@@ -15,18 +16,22 @@ def set_mode(network: nn.Module, *, bn_stats: BatchNormStatistics = "adapt", sta
     """Put the network into training with what ``freeze`` left trainable.
 
     A module is in train mode when a parameter in its subtree trains; a module without parameters (dropout, activation)
-    follows the module it stands in. Everything else is in eval mode. ``bn_stats="frozen"`` keeps all batch norms in
-    eval mode even when their scale and shift train; ``statistics`` (``Scope.statistics``) puts those with running
-    statistics into train mode even so and even when nothing trains.
+    follows the module it stands in. Everything else is in eval mode. ``bn_stats="frozen"`` keeps all batch norms below
+    the classifier in eval mode even when their scale and shift train; ``statistics`` (``Scope.statistics``) puts those
+    with running statistics into train mode even so and even when nothing trains.
     """
     if all(p.requires_grad for p in network.parameters()):
         network.train()  # also norms without parameters of their own
     else:
         network.training = _set_subtree(network, parent=False)
+    head = own_head(network)
+    if head is not None:  # its batch norm has no parameters, and no backbone's statistics
+        head.train(any(p.requires_grad for p in head.parameters()))
+    own = set() if head is None else {id(module) for module in head.modules()}
     for module in network.modules():
         if statistics and keeps_statistics(module):
             module.training = True
-        elif bn_stats == "frozen" and isinstance(module, nn.modules.batchnorm._BatchNorm):
+        elif bn_stats == "frozen" and isinstance(module, nn.modules.batchnorm._BatchNorm) and id(module) not in own:
             module.training = False
 
 

@@ -40,7 +40,18 @@ def _norm_paper(network: nn.Module, _: str) -> set[str]:
     if not found:
         raise ScopeError(
             f"scope 'norm:paper' is defined for ResNets with batch norm (bn1, layerN.M.bn2, layerN.M.bn3); "
-            f"{type(network).__name__} has none of these. Its analogue here is 'head+norm'"
+            f"{type(network).__name__} has none of these. Its analogue here is 'head+norm' (protocol 'norm/all')"
+        )
+    return found
+
+
+def _norm_batch(network: nn.Module, _: str) -> set[str]:
+    batch = {prefix for prefix, m in network.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+    found = {name for name in _norm(network, "") if name.rpartition(".")[0] in batch}
+    if not found:
+        raise ScopeError(
+            f"scope 'norm:batch' trains batch norms; {type(network).__name__} has none. Its analogue here is "
+            "'head+norm' (protocol 'norm/all'), which trains layer and group norms too"
         )
     return found
 
@@ -63,12 +74,12 @@ def _last(network: nn.Module, argument: str) -> set[str]:
             f"scope 'last:{argument}' needs timm's group_matcher, which {type(network).__name__} lacks; name the "
             "parameters with 're:PATTERN' instead"
         )
-    layers = _layers(network)
+    layers = blocks_of(network)
     wanted = set(sorted(set(layers.values()))[-int(argument) :])
     return {name for name, layer in layers.items() if layer in wanted}
 
 
-def _layers(network: nn.Module) -> dict[str, int]:
+def blocks_of(network: nn.Module) -> dict[str, int]:
     """Return the block of every parameter below the classifier, by timm's numbers.
 
     What timm's patterns leave out stands between the blocks and the classifier, such as the last norm of BiT and
@@ -119,6 +130,7 @@ TERMS: dict[str, Callable[[nn.Module, str], set[str]]] = {
     "last": _last,
     "lora": _lora,
     "norm": _norm,
+    "norm:batch": _norm_batch,
     "norm:paper": _norm_paper,
     "re": _regex,
     "stats": _stats,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
 from acclimate.errors import DataError
 from acclimate.metrics import Labels, log_losses
@@ -17,6 +19,20 @@ Index = npt.NDArray[np.intp]
 
 # Working memory of one block, in bytes: large enough for a fast matrix product, small beside the features.
 BLOCK_BYTES: Final = 48 * 2**20
+
+
+# What can be done to all features (or, for the first two, to the images and the classes) without moving a prediction.
+Law = Literal["order", "labels", "columns", "rotation", "shift", "scale"]
+
+
+class Settings(BaseModel):
+    """What a user may choose about one score; an unknown key is an error. The defaults choose on validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Chosen = TypeVar("Chosen", bound=Settings)
+Given = TypeVar("Given", bound=Settings, contravariant=True)
 
 
 class Fitted(Protocol):
@@ -34,10 +50,20 @@ class Fitted(Protocol):
         """Return class probabilities (m, C), rows summing to one, of features (m, d)."""
 
 
-class ScoreFit(Protocol):
+class ScoreFit(Protocol[Given]):
     """Fit a score on training features and choose its settings on validation features."""
 
-    def __call__(self, x: Features, y: Labels, x_val: Features, y_val: Labels, *, n_classes: int, seed: int) -> Fitted:
+    def __call__(
+        self,
+        x: Features,
+        y: Labels,
+        x_val: Features,
+        y_val: Labels,
+        *,
+        n_classes: int,
+        seed: int,
+        settings: Given | None = None,
+    ) -> Fitted:
         """Fit.
 
         Parameters
@@ -52,6 +78,8 @@ class ScoreFit(Protocol):
             C, the number of columns of the probabilities.
         seed : int
             For scores that draw random numbers.
+        settings : Settings, optional
+            Of the score's own class; None for its defaults.
 
         Raises
         ------
@@ -61,12 +89,35 @@ class ScoreFit(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Score(Generic[Chosen]):
+    """An entry of `SCORES`.
+
+    Attributes
+    ----------
+    fit
+        See `ScoreFit`.
+    settings
+        The class of its settings.
+    meaning
+        What the number tells a user, in one sentence.
+    laws
+        What it promises not to depend on, with default settings: the order of the images, the names of the classes, the
+        order of the columns, and one rotation, shift or (positive) scale of all features. Tests check exactly these.
+    """
+
+    fit: ScoreFit[Chosen]
+    settings: type[Chosen]
+    meaning: str
+    laws: frozenset[Law]
+
+
 def check_fit(x: Features, y: Labels, x_val: Features, y_val: Labels, n_classes: int) -> None:
     """Raise `DataError` for training and validation data that no score can use."""
     check_features(x, "training features")
     check_features(x_val, "validation features", width=x.shape[1])
-    _check_labels(y, len(x), n_classes, "training")
-    _check_labels(y_val, len(x_val), n_classes, "validation")
+    check_labels(y, len(x), n_classes, "training")
+    check_labels(y_val, len(x_val), n_classes, "validation")
     if y.min() == y.max():
         raise DataError(
             f"all {len(y)} training labels are class {y[0]}; a score needs two classes or more: "
@@ -92,7 +143,8 @@ def check_features(x: Features, what: str, *, width: int | None = None) -> None:
             )
 
 
-def _check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
+def check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
+    """Raise `DataError` unless `y` is (n,) integers in [0, n_classes)."""
     if y.shape != (n,):
         raise DataError(f"{what} labels have shape {y.shape}; expected ({n},), one per row of the features")
     if not np.issubdtype(y.dtype, np.integer):

@@ -30,7 +30,7 @@ class Anchor:
     def __init__(self, network: nn.Module, *, l2_sp: float, distill: float) -> None:
         self.network, self.l2_sp, self.distill = network, l2_sp, distill
         self.start = copy.deepcopy(network).requires_grad_(False).eval()
-        head = {id(part) for part in classifiers(network)}
+        head = {id(part) for top in classifiers(network) for part in top.modules()}
         both = zip(network.named_modules(), self.start.modules(), strict=True)
         self.pairs = [
             (m, m0) for (name, m), m0 in both if id(m) not in head and "parametrizations" not in name.split(".")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.backbones import Precision, autocast, to_batch
+from acclimate.heads import Head, Heads, heads_of
 from acclimate.network import classifiers, pooled
 from acclimate.views import Augment, Normalize, center, make_views
 
@@ -88,9 +89,9 @@ def trunk_features(
 
 
 def can_cache_trunk(network: nn.Module) -> bool:
-    """Whether the logits are a linear function of the pooled features: one plain linear classifier, no dropout."""
+    """Whether the logits depend on the pooled features alone: one classifier on them, no dropout below it."""
     heads = classifiers(network)
-    return len(heads) == 1 and isinstance(heads[0], nn.Linear) and not getattr(network, "drop_rate", 0.0)
+    return len(heads) == 1 and isinstance(heads[0], nn.Linear | Head | Heads) and not getattr(network, "drop_rate", 0.0)
 
 
 def logits(
@@ -98,6 +99,18 @@ def logits(
 ) -> npt.NDArray[np.float32]:
     """Return the logits ``(m, C)`` of some images in evaluation; leaves every module's mode as it was."""
     return _evaluated(module, module, batches, images, precision, device)
+
+
+def every_logits(
+    network: nn.Module, module: nn.Module, batches: Batches, images: Indices, *, precision: Precision, device: str
+) -> npt.NDArray[np.float32]:
+    """Return the logits ``(m, H, C)`` of each of a network's several classifiers; ``module`` is what is trained."""
+    heads = heads_of(network)
+    if heads is None:
+        return logits(module, batches, images, precision=precision, device=device)[:, None]
+    cached = module is heads
+    function = heads.every if cached else lambda x: heads.every(pooled(network, x))
+    return _evaluated(function, module, batches, images, precision, device)
 
 
 def embed(

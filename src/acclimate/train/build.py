@@ -16,6 +16,7 @@ from torch import nn
 
 from acclimate.backbones import Precision
 from acclimate.errors import DataError
+from acclimate.heads import own_head
 from acclimate.images import decoded
 from acclimate.network import classifiers, feature_width
 from acclimate.objectives import Objective
@@ -23,7 +24,8 @@ from acclimate.recipe import Stage
 from acclimate.schedule import step_seed
 from acclimate.scope import Trainable, freeze, merge, parse_scope, prepare, select, set_mode
 from acclimate.train.anchor import Anchor
-from acclimate.train.batches import Batches, PixelBatches, can_cache_trunk, trunk_features
+from acclimate.train.batches import Batches, FeatureBatches, PixelBatches, can_cache_trunk, embed, trunk_features
+from acclimate.train.depth import set_depth
 from acclimate.train.job import Job, Progress
 from acclimate.train.optimizer import build_optimizer
 from acclimate.train.stage import StageRun
@@ -38,7 +40,7 @@ def plan(job: Job) -> list[Trainable]:
     DataError, ScopeError, RecipeError
         When a stage has too few images, its scope selects nothing, or its objective cannot work on this architecture.
     """
-    network, out = job.backbone.network(job.classes), []
+    network, out = job.network(), []
     width = feature_width(network, job.backbone.preprocess.size)
     for index, stage in enumerate(job.recipe.stages):
         images_of(job, index)
@@ -52,7 +54,7 @@ def plan(job: Job) -> list[Trainable]:
 def prepare_stage(job: Job, index: int, folder: Path) -> StageRun:
     """Return one stage of a job on the pretrained weights, ready to run: for benchmarks and for looking inside."""
     device, precision = job.resolved()
-    network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
+    network = job.network().to(device).to(memory_format=torch.channels_last)
     with seeded(step_seed("prepare", job.seed, index)):
         prepare_network(network, job.recipe.stages[index])
     return build_stage(
@@ -92,6 +94,7 @@ def prepare_network(network: nn.Module, stage: Stage) -> Trainable:
     prepare(network, scope)
     trainable = _select(network, stage)
     freeze(network, trainable)
+    set_depth(network, stage.drop_path)
     set_mode(network, bn_stats=stage.bn_stats, statistics=scope.statistics)
     return trainable
 
@@ -109,12 +112,33 @@ def images_of(job: Job, index: int) -> npt.NDArray[np.int64]:
     images = job.split.train if stage.needs_labels else job.split.pool
     if not len(images):
         raise DataError(f"stage {index + 1} ({stage.objective}) has no images to train on; expected at least one")
+    if stage.classifier.several and not len(job.split.val):
+        raise DataError(
+            f"stage {index + 1} trains several classifiers at once and has no validation image to choose one by; "
+            "expected a validation part, or one rate and one of layers"
+        )
     if not stage.needs_labels and len(images) < stage.batch:
         raise DataError(
             f"stage {index + 1} ({stage.objective}) has a pool of {len(images)} images and batches of {stage.batch}; "
             f"expected a batch no larger than the pool, such as {len(images)}"
         )
     return images
+
+
+def _measure_head(
+    job: Job, index: int, network: nn.Module, batches: Batches, images: npt.NDArray[np.int64], precision: Precision
+) -> None:
+    """Measure the features that a head normalises by, before the first stage that trains it."""
+    head, stages = own_head(network), job.recipe.stages
+    first = next((place for place, stage in enumerate(stages) if stage.needs_labels), None)
+    if head is None or head.normalize != "zscore" or index != first:
+        return
+    if isinstance(batches, FeatureBatches):
+        head.measure(batches.plain(images))
+    else:
+        device = next(network.parameters()).device
+        features = embed(network, batches, images, precision=precision, device=device.type)
+        head.measure(torch.from_numpy(features).to(device))
 
 
 def _augments(objective: Objective, stage: Stage) -> list[Augment]:
@@ -147,6 +171,7 @@ def build_stage(
             classifiers(network)[0],
         )
         set_mode(network, bn_stats=stage.bn_stats)
+    _measure_head(job, index, network, batches, images, precision)
     width = feature_width(network, job.backbone.preprocess.size)
     with seeded(step_seed("setup", job.seed, index)):
         extra = objective.setup(module, features=width, class_counts=counts).to(device)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,12 @@ import torch
 from torch import nn
 
 from acclimate.backbones import Backbone, Precision, choose_device, choose_precision
+from acclimate.heads import with_head
 from acclimate.images import Images, Split
 from acclimate.recipe import Recipe
+from acclimate.schedule import step_seed
 from acclimate.store import digest
+from acclimate.train.depth import give_depth
 
 Progress = Callable[[int, int], None]
 
@@ -42,6 +46,23 @@ class Job:
     def classes(self) -> int:
         """Number of classes of the classifier; 0 where the recipe ends without one."""
         return len(self.images.classes) if self.recipe.supervised else 0
+
+    def network(self) -> nn.Module:
+        """Return a fresh copy of the backbone with what the recipe puts on top and between.
+
+        A hidden layer's first weights depend on the seed.
+
+        Raises
+        ------
+        ModelError, RecipeError
+            When the architecture cannot have the head or the stochastic depth that the recipe asks for.
+        """
+        network = self.backbone.network(self.classes)
+        if any(stage.drop_path for stage in self.recipe.stages):
+            give_depth(network, self.backbone)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(step_seed("head", self.seed))
+            return with_head(network, self.recipe.classifier, self.classes, self.backbone.preprocess.size)
 
     def resolved(self) -> tuple[str, Precision]:
         """Return device and precision as they will be used."""
@@ -102,6 +123,8 @@ class Trained:
         One for each stage.
     last
         State of the network at the end of the last watched stage, whichever of its steps was the best; else empty.
+    chosen
+        Which of several classifiers validation chose, such as ``{"rate": 0.01, "layers": "4"}``; empty for one.
     """
 
     network: nn.Module
@@ -109,6 +132,7 @@ class Trained:
     device: str
     precision: Precision
     last: dict[str, torch.Tensor]
+    chosen: dict[str, Any] = field(default_factory=dict)
 
 
 def hash_indices(indices: npt.NDArray[np.int64]) -> str:

@@ -7,9 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from acclimate.errors import RecipeError
+from acclimate.heads import heads_of
 from acclimate.network import classifier_names
 from acclimate.recipe import Stage
-from acclimate.scope import is_norm
+from acclimate.scope import blocks_of, is_norm
+from acclimate.train.lars import Lars
+
+_Part = tuple[list[nn.Parameter], float]
 
 
 def build_optimizer(network: nn.Module, extra: nn.ModuleDict, stage: Stage) -> torch.optim.Optimizer | None:
@@ -18,13 +23,9 @@ def build_optimizer(network: nn.Module, extra: nn.ModuleDict, stage: Stage) -> t
     Weight decay spares biases and normalisation layers, as He et al. 2019 (section 3.1) recommend. None where nothing
     requires a gradient.
     """
-    head = classifier_names(network)
-    new = [p for name, p in network.named_parameters() if name in head] + list(extra.parameters())
-    old = [p for name, p in network.named_parameters() if name not in head]
     spared = _without_decay(network) | _without_decay(extra)
     groups: list[dict[str, Any]] = []
-    parts: list[tuple[list[nn.Parameter], float]] = [(new, 1.0), (old, stage.backbone_lr)]
-    for parameters, scale in parts:
+    for parameters, scale in [*_new(network, extra), *_old(network, stage)]:
         trained = [p for p in parameters if p.requires_grad]
         for decays in (True, False):
             chosen = [p for p in trained if (id(p) not in spared) == decays]
@@ -34,14 +35,46 @@ def build_optimizer(network: nn.Module, extra: nn.ModuleDict, stage: Stage) -> t
     if not groups:
         return None
     if stage.optimizer == "lars":
-        from lightly.utils.lars import LARS
-
-        lars: torch.optim.Optimizer = LARS(groups, lr=stage.lr, momentum=0.9)
-        return lars
+        return Lars(groups, lr=stage.lr, momentum=stage.momentum)
     fused = next(network.parameters()).device.type in ("cpu", "cuda")
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=stage.lr, momentum=0.9, nesterov=True, fused=fused)
+        return torch.optim.SGD(
+            groups, lr=stage.lr, momentum=stage.momentum, nesterov=stage.nesterov and stage.momentum > 0, fused=fused
+        )
     return torch.optim.AdamW(groups, lr=stage.lr, fused=fused)
+
+
+def _new(network: nn.Module, extra: nn.ModuleDict) -> list[_Part]:
+    """Return the classifier and the objective's heads: at the full rate, or each classifier at its own."""
+    several, head = heads_of(network), classifier_names(network)
+    if several is not None:
+        return [*several.groups(), (list(extra.parameters()), 1.0)]
+    return [([p for name, p in network.named_parameters() if name in head] + list(extra.parameters()), 1.0)]
+
+
+def _old(network: nn.Module, stage: Stage) -> list[_Part]:
+    """Return what is pretrained, first block to last: each at ``layer_decay`` of the rate of the one above it.
+
+    Raises
+    ------
+    RecipeError
+        When the rate shall fall from block to block, and the network has no blocks that timm could count.
+    """
+    head = classifier_names(network)
+    below = {name: p for name, p in network.named_parameters() if name not in head}
+    if stage.layer_decay == 1:
+        return [(list(below.values()), stage.backbone_lr)]
+    if not hasattr(network, "group_matcher"):
+        raise RecipeError(
+            f"got layer_decay {stage.layer_decay}; {type(network).__name__} has no blocks that timm could count "
+            "(group_matcher); leave layer_decay out"
+        )
+    block = blocks_of(network)
+    order = sorted({block[name] for name in below}, reverse=True)
+    return [
+        ([p for name, p in below.items() if block[name] == place], stage.backbone_lr * stage.layer_decay**depth)
+        for depth, place in enumerate(order, start=1)
+    ][::-1]
 
 
 def _without_decay(module: nn.Module) -> set[int]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from acclimate.heads import settled
 from acclimate.schedule import step_seed
 from acclimate.scope import Trainable, merge, parse_scope, prepare
 from acclimate.train.batches import logits
@@ -58,7 +59,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     position = load_position(folder, job.identity())
     fabric = make_fabric(device, precision)
-    network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
+    network = job.network().to(device).to(memory_format=torch.channels_last)
     if position.network:
         if position.step:
             prepare(network, parse_scope(job.recipe.stages[position.stage].scope))
@@ -81,7 +82,8 @@ def train(
             position = _next(position, run, trainable, last)
             run.save(position, journal)
     reports = tuple(StageReport(**report) for report in position.finished)
-    return Trained(network.to("cpu").requires_grad_(True).eval(), reports, device, precision, position.last)
+    network, chosen = settled(network.to("cpu"))
+    return Trained(network.requires_grad_(True).eval(), reports, device, precision, position.last, chosen)
 
 
 def probabilities(network: nn.Module, job: Job, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -16,16 +16,18 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from acclimate.backbones import Precision
 from acclimate.errors import Interrupted, TrainingError
+from acclimate.heads import heads_of
 from acclimate.network import classifier_names
 from acclimate.objectives import Objective
 from acclimate.recipe import Stage
 from acclimate.schedule import batch_indices, learning_rate, step_seed, steps_per_epoch
 from acclimate.scope import parse_scope, set_mode
 from acclimate.train.anchor import Anchor
-from acclimate.train.batches import Batches, Indices, embed, logits
+from acclimate.train.batches import Batches, Indices, embed, every_logits
 from acclimate.train.checkpoint import Best, Position, save_position
 from acclimate.train.journal import Journal, Meter
 from acclimate.train.optimizer import set_rate
@@ -130,7 +132,7 @@ class StageRun:
             position.last = {name: tensor.cpu().clone() for name, tensor in self.network.state_dict().items()}
             if not all(tensor.isfinite().all() for tensor in position.last.values()) and position.best.state:
                 position.last = {name: tensor.cpu() for name, tensor in position.best.state.items()}
-        if position.best.state is not None:
+        if position.best.state is not None and self.stage.keep == "best":
             self.network.load_state_dict(position.best.state)
         return position
 
@@ -178,7 +180,9 @@ class StageRun:
         if step < self.stage.head_steps:
             return self.stage.lr
         left, step = self.steps - self.stage.head_steps, step - self.stage.head_steps
-        return learning_rate(step, left, base=self.stage.lr, warmup=math.ceil(self.stage.warmup * left))
+        warmup = math.ceil(self.stage.warmup * left)
+        shape, drops = self.stage.schedule, self.stage.drops
+        return learning_rate(step, left, base=self.stage.lr, warmup=warmup, shape=shape, drops=drops)
 
     def _warm_heads(self, warming: bool) -> None:
         """Freeze the backbone, or let go of it: a random head's first gradients would wreck what it learned before."""
@@ -278,11 +282,21 @@ class StageRun:
         return self.fabric.device.type
 
     def _validate(self) -> tuple[dict[str, float | int | str | None], float]:
-        scores = logits(self.module, self.batches, self.val, precision=self.precision, device=self.device)
+        scores = every_logits(
+            self.network, self.module, self.batches, self.val, precision=self.precision, device=self.device
+        )
         truth = self.labels[torch.from_numpy(self.val)]
-        log_loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(scores).double(), truth))
-        accuracy = float(np.mean(scores.argmax(1) == truth.numpy()))
-        return {"val_log_loss": log_loss, "val_accuracy": accuracy}, log_loss
+        losses = [float(cross_entropy(torch.from_numpy(own).double(), truth)) for own in scores.swapaxes(0, 1)]
+        best = min(range(len(losses)), key=lambda place: (not math.isfinite(losses[place]), losses[place]))
+        values: dict[str, float | int | str | None] = {
+            "val_log_loss": losses[best],
+            "val_accuracy": float(np.mean(scores[:, best].argmax(1) == truth.numpy())),
+        }
+        several = heads_of(self.network)
+        if several is not None:
+            several.chosen.fill_(best)
+            values |= several.named()
+        return values, losses[best]
 
     def _exhausted(self, position: Position) -> bool:
         """Whether a watch has stopped the stage, or validation has not improved for ``patience`` epochs."""

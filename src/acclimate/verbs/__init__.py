@@ -17,11 +17,13 @@ _HOMES = {
     "embed": "data",
     "explain": "explaining",
     "export": "runs",
+    "list_protocols": "listing",
     "models": "light",
     "predict": "runs",
     "rank": "choose",
     "report": "light",
     "score": "data",
+    "study": "studying",
     "tune": "runs",
 }
 

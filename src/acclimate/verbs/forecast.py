@@ -20,7 +20,7 @@ TIMED_BATCH = 8
 def forecast(job: Job) -> list[float]:
     """Return the expected seconds of each stage, without decoding, early stopping and small crops: a rough guess."""
     device, precision = job.resolved()
-    network = job.backbone.network(job.classes).to(device).to(memory_format=torch.channels_last)
+    network = job.network().to(device).to(memory_format=torch.channels_last)
     out = []
     for stage in job.recipe.stages:
         scope = parse_scope(stage.scope)

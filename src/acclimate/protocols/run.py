@@ -1,4 +1,4 @@
-"""Protocols: a score or a recipe on (model, data, seed) -> one result row, with the same numbers for both."""
+"""A score or a recipe on (model, data, seed) -> one result row, with the same numbers for both."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from acclimate import __version__
-from acclimate.backbones import Backbone, choose_device, choose_precision, extract
+from acclimate.backbones import Backbone, Tap, choose_device, choose_precision, extract
 from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.features import Features
 from acclimate.images import Images, Split, clean_pool, require_classes
 from acclimate.metrics import measure
-from acclimate.recipe import Recipe, load_recipe, recipe_names
+from acclimate.recipe import Recipe, load_recipe
 from acclimate.results import Predictions, Result, Results, plain, row_key, versions
-from acclimate.scores import SCORES
+from acclimate.scores import SCORES, Fitted, Settings
 from acclimate.store import write_atomic
 from acclimate.train import CHECKPOINT, Job, Progress, Trained, probabilities, train
 
 Probabilities = Mapping[str, npt.NDArray[np.float64]]
 RUN = "run.json"
+OUTPUT: Final = Tap()  # the network's own pooled output
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Setting:
         Whether rows are measured on the test part as well. Selection leaves it sealed.
     origin
         How to open the images again, for ``run.json``; None where nobody said.
+    tap
+        Layer and pooling that scores take features from; recipes train on the network's own output.
     """
 
     images: Images
@@ -60,6 +63,7 @@ class Setting:
     quiet: bool = False
     progress: Progress | None = None
     origin: str | None = None
+    tap: Tap = OUTPUT
 
     def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
         """Return the labelled parts that rows are measured on, by name."""
@@ -75,6 +79,7 @@ class Setting:
         return extract(
             backbone,
             self.images,
+            tap=self.tap,
             indices=indices,
             hflip=hflip,
             cache=self.cache,
@@ -95,18 +100,33 @@ class Setting:
         )
 
 
-def protocol_names() -> tuple[str, ...]:
-    """Return every protocol: the scores that classify, then the recipes."""
-    return (*SCORES, *recipe_names())
+@dataclass(frozen=True)
+class Stated:
+    """How a row names what was run, where that is more than a score or a recipe: its protocol and its settings."""
+
+    protocol: str
+    settings: Mapping[str, Any]
 
 
-def run_score(setting: Setting, backbone: Backbone, name: str, results: Results | None = None) -> Result:
+def run_score(
+    setting: Setting,
+    backbone: Backbone,
+    name: str,
+    results: Results | None = None,
+    *,
+    settings: Settings | None = None,
+    stated: Stated | None = None,
+) -> Result:
     """Fit a score on cached features of the training part and return its row.
 
     Parameters
     ----------
     results
         Where the row is kept. A row that is there already is returned and nothing is done.
+    settings
+        Of the score; default its own. With ``refit`` the validation numbers are those before it.
+    stated
+        What the row says was run; default the score with these settings.
 
     Raises
     ------
@@ -116,19 +136,21 @@ def run_score(setting: Setting, backbone: Backbone, name: str, results: Results 
     if name not in SCORES:
         raise RecipeError(unknown("score", name, SCORES))
     require_classes(setting.images, setting.split)
-    settings = {"parts": list(setting.evaluated())}
-    key = setting.key(backbone, name, settings)
+    settings = settings or SCORES[name].settings()
+    stated = stated or Stated(name, {"settings": settings.model_dump(mode="json")})
+    told = {**stated.settings, "features": str(setting.tap.of(backbone.module)), "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, told)
     if results is not None and results.has(key):
         return results.get(key)
     started = time.perf_counter()
-    by_part, chosen, images = _fit_score(setting, backbone, name)
+    by_part, chosen, images = _fit_score(setting, backbone, name, settings)
     seconds = time.perf_counter() - started
-    row = _row(
+    row = result_row(
         setting,
         backbone,
-        name,
-        by_part,
-        settings=settings,
+        stated.protocol,
+        measured(setting, by_part),
+        settings=told,
         chosen=chosen,
         trainable=0,
         total=backbone.parameters,
@@ -136,25 +158,41 @@ def run_score(setting: Setting, backbone: Backbone, name: str, results: Results 
         images_per_second=images / max(seconds, 1e-9),
     )
     if results is not None:
-        results.append(row, _predictions(setting, by_part))
+        results.append(row, kept_predictions(setting, by_part))
     return row
 
 
-def _fit_score(setting: Setting, backbone: Backbone, name: str) -> tuple[Probabilities, dict[str, Any], int]:
+def _fit_score(
+    setting: Setting, backbone: Backbone, name: str, settings: Settings
+) -> tuple[Probabilities, dict[str, Any], int]:
     """Return probabilities of each measured part, what validation chose, and the number of images used."""
     parts, split = setting.evaluated(), setting.split
     needed = np.concatenate([split.train, *parts.values()])
     features = setting.features(backbone, needed)
-    x, y, n_classes = features.x, features.y, len(setting.images.classes)
-    fitted = SCORES[name](
-        x[split.train], y[split.train], x[split.val], y[split.val], n_classes=n_classes, seed=setting.seed
-    )
+    x, y = features.x, features.y
+
+    def fit(settings: Settings) -> Fitted:
+        train, val = split.train, split.val
+        n_classes = len(setting.images.classes)
+        return SCORES[name].fit(
+            x[train], y[train], x[val], y[val], n_classes=n_classes, seed=setting.seed, settings=settings
+        )
+
+    fitted = fit(settings)
     by_part = {part: fitted.predict_proba(x[indices]) for part, indices in parts.items()}
+    if getattr(settings, "refit", False):  # it has learned the validation images by now
+        by_part["val"] = fit(settings.model_copy(update={"refit": False})).predict_proba(x[split.val])
     return by_part, dict(fitted.settings), len(needed)
 
 
 def run_recipe(
-    setting: Setting, backbone: Backbone, recipe: Recipe | str, folder: Path, results: Results | None = None
+    setting: Setting,
+    backbone: Backbone,
+    recipe: Recipe | str,
+    folder: Path,
+    results: Results | None = None,
+    *,
+    stated: Stated | None = None,
 ) -> Result:
     """Train a recipe in ``folder``, leave the finished classifier there and return its row.
 
@@ -165,6 +203,8 @@ def run_recipe(
     results
         Where the row goes; default the run's own folder. A run that is finished already, with its row there, is
         returned as it is; one that was interrupted goes on.
+    stated
+        What the row says was run; default the recipe.
 
     Raises
     ------
@@ -174,6 +214,10 @@ def run_recipe(
         When the folder holds another run.
     """
     recipe, results = load_recipe(recipe), results or Results(folder)
+    if setting.tap != OUTPUT:
+        raise InputError(
+            f"got features '{setting.tap}' for a recipe; layer and pooling are choices of scores: leave them out"
+        )
     if not recipe.supervised:
         raise RecipeError(
             f"recipe '{recipe.name}' ends without a classifier; expected a supervised last stage, or 'acclimate adapt'"
@@ -182,8 +226,9 @@ def run_recipe(
     if not all(stage.needs_labels for stage in recipe.stages):
         setting = replace(setting, split=clean_pool(setting.images, setting.split, cache=setting.cache).split)
     job = job_of(setting, backbone, recipe)
-    settings = {**recipe.model_dump(mode="json"), "parts": list(setting.evaluated())}
-    key = setting.key(backbone, recipe.name, settings)
+    stated = stated or Stated(recipe.name, recipe.model_dump(mode="json"))
+    settings = {**stated.settings, "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, settings)
     if is_finished(folder, job.identity()) and results.has(key):
         return results.get(key)
     trained = train(job, folder, quiet=setting.quiet, progress=setting.progress)
@@ -191,19 +236,19 @@ def run_recipe(
     recipe.save(folder / "recipe.toml")
     by_part = {part: probabilities(trained.network, job, indices) for part, indices in setting.evaluated().items()}
     seconds = sum(report.seconds for report in trained.reports)
-    row = _row(
+    row = result_row(
         setting,
         backbone,
-        recipe.name,
-        by_part,
+        stated.protocol,
+        measured(setting, by_part),
         settings=settings,
-        chosen={},
+        chosen=trained.chosen,
         trainable=trained.reports[-1].trainable,
         total=trained.reports[-1].total,
         seconds=seconds,
         images_per_second=sum(report.images for report in trained.reports) / max(seconds, 1e-9),
     )
-    results.append(row, _predictions(setting, by_part))
+    results.append(row, kept_predictions(setting, by_part))
     document = run_document(setting, backbone, recipe, trained, row, job.identity())
     close_run(folder, document)
     return row
@@ -281,28 +326,33 @@ def run_document(
     }
 
 
-def _row(
+def measured(setting: Setting, by_part: Probabilities) -> dict[str, dict[str, float]]:
+    """Return the metrics of each part from its probabilities ``(m, C)``."""
+    labels, n_classes, parts = setting.images.labels, len(setting.images.classes), setting.evaluated()
+    return {part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()}
+
+
+def result_row(
     setting: Setting,
     backbone: Backbone,
     protocol: str,
-    by_part: Probabilities,
+    metrics: Mapping[str, Mapping[str, float]],
     *,
     settings: Mapping[str, Any],
     chosen: Mapping[str, Any],
     trainable: int,
     total: int,
     seconds: float,
-    images_per_second: float,
+    images_per_second: float | None,
 ) -> Result:
-    labels, n_classes = setting.images.labels, len(setting.images.classes)
-    parts = setting.evaluated()
+    """Return the row of what was measured, by part, and what it took."""
     device = choose_device(setting.device)
     return Result(
         model=backbone.name,
         dataset=setting.images.name,
         protocol=protocol,
         seed=setting.seed,
-        metrics={part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()},
+        metrics=metrics,
         settings=settings,
         labels=setting.labels,
         trainable=trainable,
@@ -312,7 +362,7 @@ def _row(
         weights=backbone.digest,
         versions=versions(),
         seconds=round(seconds, 4),
-        images_per_second=round(images_per_second, 2),
+        images_per_second=None if images_per_second is None else round(images_per_second, 2),
         peak_memory_mb=round(peak_memory_mb(device), 1),
         device=device,
         precision=choose_precision(setting.precision, device),
@@ -321,8 +371,8 @@ def _row(
     )
 
 
-def _predictions(setting: Setting, by_part: Probabilities) -> Predictions:
-    """Probabilities of every measured image, the parts one after the other."""
+def kept_predictions(setting: Setting, by_part: Probabilities) -> Predictions:
+    """Return the probabilities of every measured image, the parts one after the other."""
     parts = setting.evaluated()
     index = np.concatenate([parts[part] for part in by_part])
     joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)

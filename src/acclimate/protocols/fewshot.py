@@ -1,0 +1,67 @@
+"""Few-shot episodes on one backbone's cached features -> one row."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.backbones import Backbone
+from acclimate.protocols.run import Setting, Stated, result_row
+from acclimate.results import Result, Results
+from acclimate.scores.episodes import Episodes, EpisodeSettings, episodes
+
+
+def run_episodes(
+    setting: Setting, backbone: Backbone, settings: EpisodeSettings, results: Results | None, stated: Stated
+) -> Result:
+    """Run episodes and return their row: accuracy with its 95% interval, ``accuracy_low`` and ``accuracy_high``.
+
+    Nothing is learned beyond an episode, so its images may be of any part: the row's validation numbers come from
+    training and validation images together, its test numbers from all labelled images, as published. A row of episodes
+    has no predictions: an image has as many as episodes drew it.
+
+    Raises
+    ------
+    DataError
+        For too few classes with enough images.
+    """
+    told = {**stated.settings, "features": str(setting.tap.of(backbone.module)), "parts": list(setting.evaluated())}
+    key = setting.key(backbone, stated.protocol, told)
+    if results is not None and results.has(key):
+        return results.get(key)
+    started, drawn = time.perf_counter(), _drawn(setting)
+    features = setting.features(backbone, np.unique(np.concatenate([*drawn.values()])))
+    found = {
+        part: episodes(features.x[images], features.y[images], seed=setting.seed, settings=settings)
+        for part, images in drawn.items()
+    }
+    row = result_row(
+        setting,
+        backbone,
+        stated.protocol,
+        {part: _metrics(one) for part, one in found.items()},
+        settings=told,
+        chosen={},
+        trainable=0,
+        total=backbone.parameters,
+        seconds=time.perf_counter() - started,
+        images_per_second=None,
+    )
+    if results is not None:
+        results.append(row)
+    return row
+
+
+def _drawn(setting: Setting) -> dict[str, npt.NDArray[np.int64]]:
+    """Return which images the episodes of each measured part are drawn from."""
+    split = setting.split
+    known = np.sort(np.concatenate([split.train, split.val]))
+    every = np.sort(np.concatenate([known, split.test]))
+    return {part: every if part == "test" else known for part in setting.evaluated()}
+
+
+def _metrics(found: Episodes) -> dict[str, float]:
+    low, high = found.mean - found.interval, found.mean + found.interval
+    return {"accuracy": found.mean, "accuracy_low": low, "accuracy_high": high}

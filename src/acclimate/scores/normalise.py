@@ -1,0 +1,243 @@
+"""Feature normalisation: fitted on training features, applied to any others; one entry of `NORMALISERS` each.
+
+- `none`: x as it is.
+- `l2`: x / |x|; a row of zeros stays (Wu et al. 2018).
+- `zscore`: (x - mean) / standard deviation of the training part, as scikit-learn's StandardScaler.
+- `batchnorm`: (x - mean) / sqrt(variance + 1e-6), the variance over n - 1: `BatchNorm1d` in evaluation mode
+  (the probe of MAE, He et al. 2022, A.1).
+- `whiten`: S^(-1/2) (x - mean), with S the covariance shrunk as by Ledoit and Wolf (2004).
+- `zscore-val`: `zscore`, but every part by its own statistics (`--norm_val` of Marks et al. 2025).
+
+Constant columns become zeros. Shrinkage is what makes `whiten` usable with n < d: directions in which the training part
+does not vary get the variance that shrinkage gives them, instead of none; with n >> d it vanishes. With `zscore-val` an
+image's numbers depend on the other images of its part, so its prediction does too: it is here to reproduce a paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+import numpy as np
+
+from acclimate.scores.base import Features, Float64, blocks
+
+Normalise = Literal["none", "l2", "zscore", "batchnorm", "whiten", "zscore-val"]
+
+# A column whose standard deviation is below this share of its mean is constant up to float32 rounding.
+CONSTANT: Final = 1e-6
+BATCHNORM_EPS: Final = 1e-6
+
+
+class Normaliser(Protocol):
+    """A normalisation that has seen its training features. `transform` works row by row."""
+
+    def of(self, part: Features) -> Normaliser:
+        """Return what transforms the rows of this part: itself, but for `zscore-val`."""
+
+    def transform(self, x: Features) -> Features:
+        """Return normalised features, (m, d) of the type of `x`, which is not changed."""
+
+
+class Fit(Protocol):
+    """An entry of `NORMALISERS`: a class whose `fit` sees training features."""
+
+    def fit(self, x: Features) -> Normaliser:
+        """Return the normalisation of training features (n, d)."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """No normalisation; `transform` returns its argument itself."""
+
+    @classmethod
+    def fit(cls, x: Features) -> Plain:
+        """Return it; nothing is learned."""
+        return cls()
+
+    def of(self, part: Features) -> Plain:
+        """Return itself."""
+        return self
+
+    def transform(self, x: Features) -> Features:
+        """Return `x`."""
+        return x
+
+
+@dataclass(frozen=True)
+class UnitLength:
+    """Each row divided by its euclidean length."""
+
+    @classmethod
+    def fit(cls, x: Features) -> UnitLength:
+        """Return it; nothing is learned."""
+        return cls()
+
+    def of(self, part: Features) -> UnitLength:
+        """Return itself."""
+        return self
+
+    def transform(self, x: Features) -> Features:
+        """Return `x` with rows of length one; a row of zeros stays."""
+        result = np.empty_like(x)
+        for rows in blocks(len(x), 8 * x.shape[1]):
+            result[rows] = x[rows] * inverse_lengths(x[rows])[:, None]
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class ZScore:
+    """Each column minus its mean, divided by its standard deviation (population)."""
+
+    mean: Float64  # (d,)
+    scale: Float64  # (d,), 1 / standard deviation; 0 for a constant column
+
+    @classmethod
+    def fit(cls, x: Features) -> ZScore:
+        """Learn mean and standard deviation of each column."""
+        mean, variance = moments(x)
+        return cls(mean, _inverse(np.sqrt(variance), variance, mean))
+
+    def of(self, part: Features) -> ZScore:
+        """Return itself."""
+        return self
+
+    def transform(self, x: Features) -> Features:
+        """Return (x - mean) * scale."""
+        return _scaled(x, self.mean, self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm:
+    """Batch norm without scale and shift, in evaluation mode."""
+
+    mean: Float64  # (d,)
+    scale: Float64  # (d,), 1 / sqrt(variance + 1e-6); 0 for a constant column
+
+    @classmethod
+    def fit(cls, x: Features) -> BatchNorm:
+        """Learn the statistics of the training features as one batch."""
+        mean, variance = moments(x)
+        running = variance * (len(x) / max(len(x) - 1, 1))
+        return cls(mean, _inverse(np.sqrt(running + BATCHNORM_EPS), variance, mean))
+
+    def of(self, part: Features) -> BatchNorm:
+        """Return itself."""
+        return self
+
+    def transform(self, x: Features) -> Features:
+        """Return (x - mean) * scale."""
+        return _scaled(x, self.mean, self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Whiten:
+    """Rotated, scaled and rotated back (ZCA), so that the shrunk covariance becomes the identity."""
+
+    mean: Float64  # (d,)
+    matrix: Float64  # (d, d), symmetric
+
+    @classmethod
+    def fit(cls, x: Features) -> Whiten:
+        """Learn mean and shrunk covariance. Cost: n d^2 + d^3."""
+        mean, covariance = moments(x)[0], shrunk_covariance(x)
+        values, vectors = np.linalg.eigh(covariance)
+        kept = values > CONSTANT**2 * values.max()
+        root = np.divide(1, np.sqrt(np.maximum(values, 0)), out=np.zeros_like(values), where=kept)
+        return cls(mean, (vectors * root) @ vectors.T)
+
+    def of(self, part: Features) -> Whiten:
+        """Return itself."""
+        return self
+
+    def transform(self, x: Features) -> Features:
+        """Return (x - mean) @ matrix."""
+        result = np.empty_like(x)
+        for rows in blocks(len(x), 16 * x.shape[1]):
+            result[rows] = (x[rows] - self.mean) @ self.matrix
+        return result
+
+
+@dataclass(frozen=True)
+class ZScoreEach:
+    """Each part standardised by itself."""
+
+    @classmethod
+    def fit(cls, x: Features) -> ZScoreEach:
+        """Return it; nothing is learned from the training features."""
+        return cls()
+
+    def of(self, part: Features) -> ZScore:
+        """Return the z-score of this part."""
+        return ZScore.fit(part)
+
+    def transform(self, x: Features) -> Features:
+        """Return `x` standardised with its own mean and standard deviation."""
+        return ZScore.fit(x).transform(x)
+
+
+NORMALISERS: Final[dict[Normalise, Fit]] = {
+    "none": Plain,
+    "l2": UnitLength,
+    "zscore": ZScore,
+    "batchnorm": BatchNorm,
+    "whiten": Whiten,
+    "zscore-val": ZScoreEach,
+}
+
+
+def moments(x: Features) -> tuple[Float64, Float64]:
+    """Return mean and variance (population) of each column in float64, in two passes."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    square = np.zeros(x.shape[1])
+    for rows in blocks(len(x), 16 * x.shape[1]):
+        square += ((x[rows] - mean) ** 2).sum(axis=0)
+    return mean, square / len(x)
+
+
+def mean_of(x: Features, normaliser: Normaliser) -> Float64:
+    """Return the column means (d,) of the features as `normaliser` transforms them."""
+    total = np.zeros(x.shape[1])
+    for rows in blocks(len(x), 16 * x.shape[1]):
+        total += normaliser.transform(x[rows]).sum(axis=0, dtype=np.float64)
+    return total / len(x)
+
+
+def inverse_lengths(x: Features) -> Float64:
+    """Return 1 / euclidean length of each row, 0 for a row of zeros."""
+    length = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+    inverse: Float64 = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
+    return inverse
+
+
+def shrunk_covariance(x: Features) -> Float64:
+    """Return (1 - w) S + w m I, S the covariance (over n), m its mean eigenvalue; w as in Ledoit & Wolf (2004), eq. 14.
+
+    w = min(b, s) / s with s = |S - m I|^2, the sum over entries, and b = sum_i |x_i x_i' - S|^2 / n^2.
+    """
+    (n, d), mean = x.shape, moments(x)[0]
+    covariance, fourth = np.zeros((d, d)), 0.0
+    for rows in blocks(n, 16 * d):
+        part = x[rows] - mean
+        covariance += part.T @ part
+        fourth += float((np.einsum("ij,ij->i", part, part) ** 2).sum())
+    covariance /= n
+    level = np.trace(covariance) / d
+    total = (covariance**2).sum()
+    spread = total - d * level**2
+    noise = (fourth / n - total) / n
+    weight = min(noise, spread) / spread if spread > 0 else 0.0
+    shrunk: Float64 = (1 - weight) * covariance + weight * level * np.eye(d)
+    return shrunk
+
+
+def _inverse(deviation: Float64, variance: Float64, mean: Float64) -> Float64:
+    varies = np.sqrt(variance) > CONSTANT * np.abs(mean)
+    return np.divide(1, deviation, out=np.zeros_like(mean), where=varies)
+
+
+def _scaled(x: Features, mean: Float64, scale: Float64) -> Features:
+    result = np.empty_like(x)
+    for rows in blocks(len(x), 16 * x.shape[1]):
+        result[rows] = (x[rows] - mean) * scale
+    return result
