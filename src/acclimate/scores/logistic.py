@@ -27,7 +27,6 @@ from acclimate.metrics import Labels
 from acclimate.scores.axes import Axes, principal_axes
 from acclimate.scores.base import (
     Features,
-    Float32,
     Float64,
     Settings,
     blocks,
