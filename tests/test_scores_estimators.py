@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
+from conftest import ROOT
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -34,3 +37,10 @@ def test_settings_can_be_searched() -> None:
     x, y = load_digits(return_X_y=True)
     found = GridSearchCV(KNNProbe(), {"k": [1, 200], "metric": ["cosine", "euclidean"]}, cv=3).fit(x[:400], y[:400])
     assert found.best_params_["k"] == 1
+
+
+def test_the_page_about_these_scores() -> None:
+    page = ROOT / "docs" / "heldout.md"
+    result = doctest.testfile(str(page), module_relative=False, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+    assert result.attempted > 15
+    assert result.failed == 0

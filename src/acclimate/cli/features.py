@@ -31,7 +31,7 @@ def embed(
 def score(
     data: Data,
     model: Model,
-    score: Annotated[str, typer.Option(help="knn, logistic, or all.")] = "knn",
+    score: Annotated[str, typer.Option(help="knn, ncm, ridge, logistic, or all.")] = "knn",
     json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
