@@ -10,7 +10,7 @@ A ratio counts only when ours is as good: the best validation accuracy at most 0
 most 1% higher; otherwise it is 0. Ours runs once between every few values of C of theirs; its median is taken.
 
 The floor: one evaluation of loss and gradient is two products of 2 n d K operations, 2 GFLOP in all. On one core with
-AVX-512 that is 28 ms of the 43 ms that an iteration takes; the path needs about 55 of them, and the covariance and
+AVX-512 that is 28 ms of the 43 ms that an iteration takes; the path needs about 50 of them, and the covariance and
 its axes 0.3 s. What was tried is in README.md.
 """
 
