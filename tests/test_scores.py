@@ -186,6 +186,7 @@ def test_memory_is_below_twice_the_features(name: str, monkeypatch: pytest.Monke
     x, y, x_val, y_val = blobs(20_000, 128, 4, noise=2.0)
     # What does not grow with the features, the working memory of a block, is made small beside them.
     monkeypatch.setattr("acclimate.scores.base.BLOCK_BYTES", 2**20)
+    monkeypatch.setattr("acclimate.scores.neighbours.CACHE_BYTES", 2**18)
     tracemalloc.start()
     try:
         SCORES[name].fit(x, y, x_val[:1000], y_val[:1000], n_classes=4, seed=0).predict_proba(x_val[:1000])
