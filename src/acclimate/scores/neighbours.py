@@ -82,9 +82,13 @@ def neighbours(
     own = reference.normaliser.of(x)
     width = 4 * len(reference.x) + 32 * k + 24 * reference.n_classes
     # Beside the copy of the training features, half as much again: short blocks make slow products.
-    for rows in blocks(len(x), width, at_least=reference.x.nbytes // 2):
+    parts_of_x = blocks(len(x), width, at_least=reference.x.nbytes // 2)
+    room = np.empty(
+        (parts_of_x[0].stop, len(reference.x)), np.float32
+    )  # one for all blocks, not a second while one goes
+    for rows in parts_of_x:
         query = _query(reference, own.transform(x[rows]))
-        product = query.x @ reference.x.T
+        product = np.matmul(query.x, reference.x.T, out=room[: len(query.x)])
         # A few rows at a time, so that what is done to the products finds them in the cache of a core.
         few = max(1, CACHE_BYTES // product[0].nbytes)
         parts = [slice(start, start + few) for start in range(0, len(product), few)]
