@@ -231,7 +231,7 @@ def test_a_recipe_is_checked_before_the_first_image(
         (["tune", "--labels", "ten"], "cannot read 'ten' as a number of labels; expected a count a class such as 5"),
         (["tune", "--device", "gpu"], "unknown device 'gpu'; did you mean 'cpu'?"),
         (["tune", "--precision", "fp16"], "unknown precision 'fp16'; did you mean 'bf16'?"),
-        (["score", "--score", "knm"], "unknown score 'knm'; did you mean 'knn'?"),
+        (["score", "--score", "knnn"], "unknown score 'knnn'; did you mean 'knn'?"),
         (["adapt", "--method", "byo"], "unknown method 'byo'; did you mean 'byol'?"),
         (["adapt", "--method", "supervised"], "unknown method 'supervised'; expected one of: barlow, byol"),
         (["adapt", "--scope", "norms"], "unknown scope term 'norms'; did you mean 'norm'?"),

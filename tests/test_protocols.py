@@ -102,8 +102,8 @@ def test_another_run_in_a_finished_folder_is_refused(setting: Setting, backbone:
 
 
 def test_unknown_score_and_a_recipe_without_classifier(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="unknown score 'knm'; did you mean 'knn'"):
-        run_score(setting, backbone, "knm")
+    with pytest.raises(RecipeError, match="unknown score 'knnn'; did you mean 'knn'"):
+        run_score(setting, backbone, "knnn")
     with pytest.raises(RecipeError, match="recipe 'adapt-byol' ends without a classifier"):
         run_recipe(setting, backbone, BYOL, tmp_path)
 

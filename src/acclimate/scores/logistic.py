@@ -39,9 +39,11 @@ from acclimate.scores.softmax import Problem, State, solve, start
 from acclimate.scores.temper import softmax
 
 GRID: Final = tuple(10.0**power for power in range(-6, 7))
-TOLERANCE: Final = 1e-5  # nats per image between the objective and its minimum, along the path
-POLISH: Final = {"float32": 1e-7, "float64": 1e-12}  # the same for the C that is taken
-SMALL: Final = 2**20  # values in a matrix that is cheap enough for float64
+# Nats per image between the objective and its minimum, by the type of the products: along the path, whose points need
+# only be told apart, and for the C that is taken.
+TOLERANCE: Final = {"float32": 3e-5, "float64": 1e-7}
+POLISH: Final = {"float32": 1e-6, "float64": 1e-12}
+SMALL: Final = 2**18  # values in a matrix that is cheap enough for float64
 MAX_ITERATIONS: Final = 200
 PATIENCE: Final = 2
 
@@ -63,7 +65,8 @@ class LogisticSettings(Settings):
         A name in ``NORMALISERS``, learned from the training images (with `refit`, from both).
     tolerance
         Nats per image between the objective (divided by C n) and its minimum at which a C of the path counts as solved;
-        the C that is taken is solved to 1e-7 in float32, and to 1e-12 in float64, which small problems are solved in.
+        None: 3e-5, or 1e-7 for small problems, which are solved in float64. The C that is taken is solved to 1e-6 and
+        1e-12.
     max_iterations
         Iterations of L-BFGS for each C.
     """
@@ -73,7 +76,7 @@ class LogisticSettings(Settings):
     patience: Annotated[int, Field(ge=1)] | None = PATIENCE
     refit: bool = False
     normalise: Normalise = "zscore"
-    tolerance: float = Field(default=TOLERANCE, gt=0)
+    tolerance: Annotated[float, Field(gt=0)] | None = None
     max_iterations: int = Field(default=MAX_ITERATIONS, ge=1)
 
 
@@ -199,14 +202,14 @@ def pose(axes: Axes, x: Features, y: Labels) -> Problem:
 
 def path(problem: Problem, grid: Sequence[float], settings: LogisticSettings) -> Iterator[Solution]:
     """Yield the solution for each C of an ascending grid, each from the last."""
-    state = start(problem)
+    state, tolerance = start(problem), settings.tolerance or TOLERANCE[problem.z.dtype.name]
     for c in grid:
-        yield _solved(problem, state, c, settings.tolerance, settings.max_iterations)
+        yield _solved(problem, state, c, tolerance, settings.max_iterations)
 
 
 def polish(problem: Problem, solution: Solution, settings: LogisticSettings) -> Solution:
-    """Return a solution taken as far as the precision of the products goes."""
-    tolerance = min(POLISH[problem.z.dtype.name], settings.tolerance)
+    """Return a solution solved more precisely than the path."""
+    tolerance = min(POLISH[problem.z.dtype.name], settings.tolerance or 1.0)
     return _solved(problem, solution.state, solution.c, tolerance, settings.max_iterations)
 
 
