@@ -21,5 +21,7 @@ def features(n: int, d: int, classes: int, *, seed: int = 0, signal: float = 0.2
     j = np.arange(1, d + 1)
     means = signal * rng.normal(size=(classes, d)) / np.sqrt(j**0.5 * np.sqrt(d))
     labels = rng.integers(0, classes, n)
-    x = (rng.standard_normal((n, d), dtype=np.float32) / np.sqrt(j, dtype=np.float32) + means[labels].astype(np.float32)) @ axes
+    x = (
+        rng.standard_normal((n, d), dtype=np.float32) / np.sqrt(j, dtype=np.float32) + means[labels].astype(np.float32)
+    ) @ axes
     return np.logaddexp(0, 4 * x, dtype=np.float32), labels

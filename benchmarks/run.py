@@ -16,8 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 import adapt_vs_lightly
+import bn_step
 import byol_step
 import extract
+import multihead
 import startup
 from measure import Options, Row, machine
 
@@ -28,6 +30,8 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "extract": extract.run,
     "byol_step": byol_step.run,
     "adapt_vs_lightly": adapt_vs_lightly.run,
+    "bn_step": bn_step.run,
+    "multihead": multihead.run,
 }
 
 
