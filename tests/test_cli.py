@@ -26,6 +26,7 @@ STAGE = {"objective", "scope", "trainable", "total", "epochs", "seconds"}
 METRICS = {"accuracy", "balanced_accuracy", "log_loss", "macro_f1", "auc", "ece"}
 KEYS = {
     "models": {"models"},
+    "protocols": {"protocols"},
     "check": {"images", "classes", "corrupt", "duplicates", "leaks", "problems"},
     "embed": {"model", "n", "d", "out"},
     "score": {"model", "score", "value", "n", "d", "warnings"},
@@ -116,6 +117,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Worl
     run, adapted, ranking, proof = (str(folder / name) for name in ("run", "adapted", "ranking", "proof"))
     commands = {
         "models": [],
+        "protocols": ["knn/dino"],
         "check": [data],
         "embed": [data, "--model", model, "--out", str(folder / "f.npz")],
         "score": [data, "--model", model, "--score", "knn"],
@@ -320,6 +322,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
 
 SAID = {
     "models": "licence",
+    "protocols": "metric = cosine",
     "check": "108 images, 3 classes",
     "embed": "108 images, 96 features each of",
     "score": "57 training images, 96 dimensions",

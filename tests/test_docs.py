@@ -93,6 +93,7 @@ def test_cli_page_is_not_stale() -> None:
     for command in (
         "demo",
         "models",
+        "protocols",
         "check",
         "embed",
         "score",

@@ -27,6 +27,7 @@ from acclimate.verbs import common
 GROUP: Any = typer.main.get_command(app)
 COMMANDS = list(GROUP.commands)
 SHELL = {"json", "help"}  # options of the command line alone
+FUNCTIONS = {"protocols": "list_protocols"}  # where the command's own name is that of a module
 
 
 def _walk() -> list[str]:
@@ -38,6 +39,7 @@ def _walk() -> list[str]:
 def test_every_command_is_a_function_whatever_was_imported(name: str) -> None:
     for module in _walk():
         importlib.import_module(module)
+    name = FUNCTIONS.get(name, name)
     assert inspect.isfunction(getattr(acclimate, name)), "a submodule hides the function of this name"
     assert name in acclimate.__all__
     assert name in dir(acclimate)
@@ -45,7 +47,7 @@ def test_every_command_is_a_function_whatever_was_imported(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_and_its_function_take_the_same(name: str) -> None:
-    function = inspect.signature(getattr(acclimate, name)).parameters
+    function = inspect.signature(getattr(acclimate, FUNCTIONS.get(name, name))).parameters
     of_options = {field.name for field in fields(Options)} - {"quiet"}
     options = {parameter.name: parameter for parameter in GROUP.commands[name].params}
     assert set(options) - SHELL - of_options == set(function) - {"options"}
@@ -103,6 +105,7 @@ def test_functions_return_what_the_commands_print(
     data, second, quiet = str(digits_folder), "random:test_resnet", Options(quiet=True)
     twins: dict[str, tuple[Callable[[], dict[str, Any]], list[str]]] = {
         "models": (lambda: acclimate.models(family="masked"), ["--family", "masked"]),
+        "protocols": (lambda: acclimate.list_protocols("knn/dino"), ["knn/dino"]),
         "check": (lambda: acclimate.check(data), [data]),
         "embed": (
             lambda: acclimate.embed(data, model=model, out="f.npz", options=quiet),

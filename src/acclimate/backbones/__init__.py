@@ -4,10 +4,12 @@ from acclimate.backbones.device import Precision, autocast, choose_device, choos
 from acclimate.backbones.extract import extract, extract_taps, to_batch
 from acclimate.backbones.load import from_module, load_backbone
 from acclimate.backbones.model import Backbone, Preprocess, create, digest
-from acclimate.backbones.taps import Tap, layer_names
+from acclimate.backbones.taps import DEFAULT, LAST, Tap, layer_names, tapped_widths
 from acclimate.backbones.weights import load_strictly, read_weights, save_weights
 
 __all__ = [
+    "DEFAULT",
+    "LAST",
     "Backbone",
     "Precision",
     "Preprocess",
@@ -25,5 +27,6 @@ __all__ = [
     "load_strictly",
     "read_weights",
     "save_weights",
+    "tapped_widths",
     "to_batch",
 ]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import ModelError, unknown
+from acclimate.network import feature_width
 
 LAST: Final = "last"
 DEFAULT: Final = "default"
@@ -128,9 +129,14 @@ def tapped(network: nn.Module, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
 
 def tapped_widths(network: nn.Module, size: tuple[int, int], taps: Sequence[Tap]) -> list[int]:
     """Return the width of each tap's features by running one black image."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    with torch.inference_mode():
-        return [f.shape[1] for f in tapped(network, torch.zeros(1, 3, *size, device=device), taps)]
+    others = [tap for tap in taps if tap != Tap()]
+    found = {Tap(): feature_width(network, size)} if len(others) < len(taps) else {}
+    if others:
+        device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        with torch.inference_mode():
+            features = tapped(network, torch.zeros(1, 3, *size, device=device), others)
+        found |= {tap: one.shape[1] for tap, one in zip(others, features, strict=True)}
+    return [found[tap] for tap in taps]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from acclimate import __version__
-from acclimate.cli import features, looking, many, runs
+from acclimate.cli import features, looking, many, protocols, runs
 from acclimate.errors import AcclimateError
 
 _STOPPED = 130
@@ -23,6 +23,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 COMMANDS = (
     many.demo,
     looking.models,
+    protocols.protocols,
     looking.check,
     features.embed,
     features.score,

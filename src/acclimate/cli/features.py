@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli.shared import Cache, Data, Device, Json, Model, Precision, Seed, SkipBad, options_of, show
+from acclimate.cli.shared import Cache, Data, Device, Json, Model, Precision, Scale, Seed, SkipBad, options_of, show
 
 
 def embed(
@@ -31,7 +31,17 @@ def embed(
 def score(
     data: Data,
     model: Model,
-    score: Annotated[str, typer.Option(help="knn, logistic, or all.")] = "knn",
+    score: Annotated[
+        str, typer.Option(help="A score, all of them, or a preset such as knn/dino; see: acclimate protocols.")
+    ] = "knn",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of a score, as NAME=VALUE: normalise=l2. Repeat it.")
+    ] = None,
+    scale: Scale = 1.0,
+    layers: Annotated[
+        str, typer.Option(help="last, a layer by name or number, last:K, several with commas, or all.")
+    ] = "last",
+    pooling: Annotated[str, typer.Option(help="default, cls, mean or cls+mean.")] = "default",
     json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
@@ -41,6 +51,17 @@ def score(
 ) -> None:
     """Measure one score of one model on held-out validation images."""
     from acclimate.verbs import score as verb
+    from acclimate.verbs.options import read_settings
 
     options = options_of(seed, device, precision, cache, skip_bad, json)
-    show(verb(data, model=model, score=score, options=options), json)
+    document = verb(
+        data,
+        model=model,
+        score=score,
+        settings=read_settings(settings or []),
+        scale=scale,
+        layers=layers,
+        pooling=pooling,
+        options=options,
+    )
+    show(document, json)

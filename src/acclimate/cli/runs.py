@@ -18,6 +18,7 @@ from acclimate.cli.shared import (
     Out,
     Precision,
     Run,
+    Scale,
     Seed,
     SkipBad,
     options_of,
@@ -29,9 +30,14 @@ def tune(
     data: Data,
     model: Model,
     recipe: Annotated[
-        str, typer.Option(help="linear, bn, bn-paper, finetune, staged, ssda, or a TOML file.")
+        str,
+        typer.Option(
+            help="linear, bn, bn-paper, finetune, staged, ssda, a preset that trains (see: acclimate protocols), or a "
+            "TOML file."
+        ),
     ] = "finetune",
     labels: Labels = None,
+    scale: Scale = 1.0,
     out: Out = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -45,7 +51,10 @@ def tune(
     from acclimate.verbs import tune as verb
 
     options = options_of(seed, device, precision, cache, skip_bad, json)
-    show(verb(data, model=model, recipe=recipe, labels=labels, out=out, dry_run=dry_run, options=options), json)
+    document = verb(
+        data, model=model, recipe=recipe, labels=labels, scale=scale, out=out, dry_run=dry_run, options=options
+    )
+    show(document, json)
 
 
 def adapt(

@@ -13,11 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from acclimate.console import looking, many, runs
+from acclimate.console import looking, many, protocols, runs
 from acclimate.console.tables import Document
 
 PAINTERS: dict[str, Callable[[Console, Document], None]] = {
     "models": looking.models,
+    "protocols": protocols.protocols,
     "score": looking.score,
     "check": looking.check,
     "embed": looking.embed,

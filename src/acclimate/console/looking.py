@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
+from acclimate.console import protocols
 from acclimate.console.tables import Document, loud, number, stages, table
 
 SHOWN = 10  # examples of one kind
@@ -24,8 +25,15 @@ def models(console: Console, document: Document) -> None:
 
 def score(console: Console, document: Document) -> None:
     """Print the document of ``score``."""
+    if "layers" in document:
+        protocols.layers(console, document)
+        return
     values = document.get("values") or {document["score"]: document["value"]}
     rows = [{"score": name, **document["metrics"][name]["val"], "value": value} for name, value in values.items()]
+    for row in rows:
+        if "accuracy_low" in row:
+            row["interval"] = f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
+    interval = {"interval": "95% interval"} if any("interval" in row for row in rows) else {}
     console.print(
         f"[bold]{escape(document['model'])}[/]{loud(document)}: "
         f"{document['n']:,} training images, {document['d']} dimensions"
@@ -36,6 +44,7 @@ def score(console: Console, document: Document) -> None:
         {
             "score": "score",
             "accuracy": "accuracy",
+            **interval,
             "balanced_accuracy": "balanced",
             "macro_f1": "macro F1",
             "auc": "AUC",

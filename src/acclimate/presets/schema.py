@@ -69,7 +69,7 @@ class ScorePart(Part):
     name
         A name in ``SCORES``.
     labels
-        Label budget that belongs to the protocol, as ``acclimate score --labels`` takes it (``1%``, ``10``); None for
+        Label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``); None for
         all labels.
     settings
         Settings of the score.

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from acclimate.protocols.named import protocol_names, run_protocol
+from acclimate.protocols.named import (
+    budgeted,
+    for_network,
+    is_preset,
+    protocol_names,
+    run_on_features,
+    run_preset,
+    run_protocol,
+)
 from acclimate.protocols.run import (
     RUN,
     Setting,
@@ -19,11 +27,16 @@ __all__ = [
     "RUN",
     "Setting",
     "Stated",
+    "budgeted",
     "close_run",
+    "for_network",
     "is_finished",
+    "is_preset",
     "job_of",
     "peak_memory_mb",
     "protocol_names",
+    "run_on_features",
+    "run_preset",
     "run_protocol",
     "run_recipe",
     "run_score",

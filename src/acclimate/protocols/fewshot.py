@@ -14,7 +14,7 @@ from acclimate.scores.episodes import Episodes, EpisodeSettings, episodes
 
 
 def run_episodes(
-    setting: Setting, backbone: Backbone, settings: EpisodeSettings, results: Results, stated: Stated
+    setting: Setting, backbone: Backbone, settings: EpisodeSettings, results: Results | None, stated: Stated
 ) -> Result:
     """Run episodes and return their row: accuracy with its 95% interval, ``accuracy_low`` and ``accuracy_high``.
 
@@ -29,7 +29,7 @@ def run_episodes(
     """
     told = {**stated.settings, "features": str(setting.tap.of(backbone.module)), "parts": list(setting.evaluated())}
     key = setting.key(backbone, stated.protocol, told)
-    if results.has(key):
+    if results is not None and results.has(key):
         return results.get(key)
     started, drawn = time.perf_counter(), _drawn(setting)
     features = setting.features(backbone, np.unique(np.concatenate([*drawn.values()])))
@@ -49,7 +49,8 @@ def run_episodes(
         seconds=time.perf_counter() - started,
         images_per_second=None,
     )
-    results.append(row)
+    if results is not None:
+        results.append(row)
     return row
 
 

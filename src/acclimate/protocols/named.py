@@ -11,7 +11,7 @@ from typing import Any
 from acclimate.automatic import family_of
 from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.presets import Preset, RecipePart, ScorePart, check_scale, load_preset, preset_names, scaled
+from acclimate.presets import Preset, RecipePart, check_scale, load_preset, preset_names, scaled
 from acclimate.protocols.budget import budget
 from acclimate.protocols.choice import run_choice
 from acclimate.protocols.fewshot import run_episodes
@@ -84,17 +84,38 @@ def run_preset(
     scale: float = 1.0,
 ) -> Result:
     """Run a preset and return its row, which states the settings as they ran, in full, and the scale."""
+    results = results or Results(folder)
+    if preset.kind != "recipe":
+        return run_on_features(setting, backbone, preset, results, scale=scale)
     shorter = scaled(for_network(preset, backbone), scale)
-    results, part = results or Results(folder), shorter.part
-    stated = Stated(preset.name, stated_settings(shorter, scale))
-    if isinstance(part, EpisodeSettings):
-        return run_episodes(setting, backbone, part, results, stated)
-    own = budgeted(setting, preset.name, part.labels, part.examples if isinstance(part, RecipePart) else None)
-    if isinstance(part, ScorePart):
-        return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
+    part, stated = shorter.part, Stated(preset.name, stated_settings(shorter, scale))
+    assert isinstance(part, RecipePart)
+    own = budgeted(setting, preset.name, part.labels, part.examples)
     if part.choose:
         return run_choice(own, backbone, shorter, folder, results, stated)
     return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
+
+
+def run_on_features(
+    setting: Setting, backbone: Backbone, preset: Preset, results: Results | None = None, *, scale: float = 1.0
+) -> Result:
+    """Run a preset of a score or of episodes and return its row; without `results` nothing is kept.
+
+    Raises
+    ------
+    InputError
+        For a preset that trains.
+    """
+    shorter = scaled(preset, scale)
+    part, stated = shorter.part, Stated(preset.name, stated_settings(shorter, scale))
+    if isinstance(part, EpisodeSettings):
+        return run_episodes(setting, backbone, part, results, stated)
+    if isinstance(part, RecipePart):
+        raise InputError(
+            f"'{preset.name}' trains the model; expected a score, or: acclimate tune --recipe {preset.name}"
+        )
+    own = budgeted(setting, preset.name, part.labels)
+    return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
 
 
 def for_network(preset: Preset, backbone: Backbone) -> Preset:
@@ -117,10 +138,10 @@ def budgeted(setting: Setting, name: str, labels: str | None, examples: int | No
     Raises
     ------
     InputError
-        When the setting has a budget already.
+        When the setting has another budget already.
     """
     text, labels = labels, labels if examples is None else f"{examples} in all"
-    if labels is None:
+    if labels in (None, setting.labels):
         return setting
     if setting.labels is not None:
         raise InputError(

@@ -15,6 +15,7 @@ _HOMES = {
     "curve": "prove",
     "embed": "data",
     "export": "runs",
+    "list_protocols": "listing",
     "models": "light",
     "predict": "runs",
     "rank": "choose",

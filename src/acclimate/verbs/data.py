@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from acclimate.backbones import choose_device, extract, load_backbone
+from acclimate.backbones import DEFAULT, LAST, choose_device, extract, load_backbone
 from acclimate.features import save_features
-from acclimate.network import feature_width
-from acclimate.protocols import run_score
-from acclimate.scores import SCORES
 from acclimate.verbs.common import open_data, setting_for, writable_file
+from acclimate.verbs.measuring import Named, score_layers, score_once, taps_of
 from acclimate.verbs.options import Options, document
 
 
@@ -42,33 +41,60 @@ def embed(
     }
 
 
-def score(data: str | Path, *, model: str, score: str = "knn", options: Options | None = None) -> dict[str, Any]:
-    """Measure one score, or ``all``, of one model: the accuracy on held-out validation images.
+def score(
+    data: str | Path,
+    *,
+    model: str,
+    score: str = "knn",
+    settings: Mapping[str, bool | int | float | str] | None = None,
+    scale: float = 1.0,
+    layers: str = LAST,
+    pooling: str = DEFAULT,
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Measure a score, a preset, or ``all`` scores of one model: the accuracy on held-out validation images.
+
+    Parameters
+    ----------
+    score
+        A name in ``SCORES``, ``all`` of them, or a preset of a score or of episodes, such as ``knn/dino``.
+    settings
+        Settings of a plain score, such as ``{"normalise": "l2"}``.
+    scale
+        In (0, 1]: shortens a preset.
+    layers
+        ``last``; a layer by name or number; ``last:K``; several with commas; ``all``. Several are measured on features
+        from one forward pass, and the document says which is the best.
+    pooling
+        ``default``, ``cls``, ``mean`` or ``cls+mean``.
 
     Raises
     ------
     RecipeError
-        For an unknown score; the nearest one is named.
+        For an unknown score or setting (the nearest one is named), or a scale that cannot be.
+    ModelError
+        For a layer or a pooling that the model does not have.
     """
     started, options = time.perf_counter(), options or Options()
+    named = Named.of(score, settings or {}, scale)
     images = open_data(data, options)
     backbone = load_backbone(model)
     setting = replace(setting_for(images, options), use_test=False)
-    names = tuple(SCORES) if score == "all" else (score,)
-    rows = {name: run_score(setting, backbone, name) for name in names}
-    values = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
-    n, d = len(setting.split.train), feature_width(backbone.module, backbone.preprocess.size)
+    taps = taps_of(backbone, layers, pooling)
+    if len(taps) > 1:
+        found = score_layers(setting, backbone, named, taps)
+    else:
+        found = score_once(replace(setting, tap=taps[0]), backbone, named)
+    n, n_val = len(setting.split.train), len(setting.split.val)
+    warnings = [*found.pop("warnings", ()), *_warnings(n, found["d"], n_val, backbone.random_start)]
     return {
         **document("score", options, time.perf_counter() - started, choose_device(options.device)),
         "model": backbone.name,
         "random_start": backbone.random_start,
         "score": score,
-        **({"values": values} if score == "all" else {"value": values[score]}),
-        "metrics": {name: dict(row.metrics) for name, row in rows.items()},
-        "settings": {name: dict(row.settings) for name, row in rows.items()},
+        **found,
         "n": n,
-        "d": d,
-        "warnings": _warnings(n, d, len(setting.split.val), backbone.random_start),
+        "warnings": warnings,
     }
 
 

@@ -15,14 +15,16 @@ from acclimate.backbones import Backbone, choose_device, load_backbone
 from acclimate.classifier import Classifier, export_onnx, export_timm, predictions_csv
 from acclimate.errors import InputError, unknown
 from acclimate.images import clean_pool, require_classes
-from acclimate.protocols import RUN, Setting, job_of, run_recipe
-from acclimate.recipe import Recipe, load_recipe
+from acclimate.protocols import RUN, Setting, job_of
+from acclimate.recipe import Recipe
+from acclimate.results import plain
 from acclimate.select import safe_name
 from acclimate.store import write_atomic
 from acclimate.train import plan
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for, writable_file
 from acclimate.verbs.forecast import forecast
 from acclimate.verbs.options import Options, document
+from acclimate.verbs.training import Training, priced
 
 FORMATS = ("timm", "onnx")
 
@@ -33,6 +35,7 @@ def tune(
     model: str,
     recipe: str = "finetune",
     labels: str | None = None,
+    scale: float = 1.0,
     out: str | Path | None = None,
     dry_run: bool = False,
     options: Options | None = None,
@@ -42,36 +45,40 @@ def tune(
     Parameters
     ----------
     recipe
-        A name (``linear, bn, bn-paper, finetune, staged, ssda``) or a TOML file.
+        A name (``linear, bn, bn-paper, finetune, staged, ssda``), a preset that trains, or a TOML file of either.
     labels
         Keep only so many labels: images a class (``10``) or a share (``25%``).
+    scale
+        In (0, 1]: shortens a preset.
     dry_run
         Resolve everything and return the plan; touch nothing.
     """
     started, options = time.perf_counter(), options or Options()
-    chosen = load_recipe(recipe)
+    asked = Training.of(recipe, scale)
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
-    setting = setting_for(images, options, labels)
+    setting = asked.budgeted(setting_for(images, options, labels))
     require_classes(images, setting.split)
+    recipes = asked.recipes(backbone)
     if dry_run:
-        return _dry("tune", started, options, setting, backbone, chosen)
-    plan(job_of(setting, backbone, chosen))
-    folder = fresh_folder(
-        Path(out) if out else None, f"runs/{safe_name(f'{images.name}-{backbone.name}-{chosen.name}')}"
-    )
-    row = run_recipe(setting, backbone, chosen, folder)
+        again = 1 if len(recipes) > 1 else 0  # the chosen one
+        return priced(_dry("tune", started, options, setting, backbone, recipes[0]), len(recipes) + again)
+    plan(job_of(setting, backbone, recipes[0]))
+    name = safe_name(f"{images.name}-{backbone.name}-{recipes[0].name}")
+    folder = fresh_folder(Path(out) if out else None, f"runs/{name}")
+    row = asked.run(setting, backbone, folder)
     written = json.loads((folder / RUN).read_text(encoding="utf-8"))
     return {
         **document("tune", options, time.perf_counter() - started, row.device),
         "run": str(folder),
         "model": backbone.name,
         "random_start": backbone.random_start,
-        "recipe": chosen.name,
+        "recipe": recipes[0].name,
+        "scale": scale,
+        "chosen": dict(row.chosen),
         "images": counts(images, setting.split),
         "stages": written["stages"],
-        "val": written["val"],
-        "test": written["test"],
+        **{part: plain(row.metrics).get(part) for part in ("val", "test")},
     }
 
 

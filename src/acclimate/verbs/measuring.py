@@ -1,0 +1,119 @@
+"""What the verb ``score`` measures: one score or all, at one layer or at several from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from acclimate.backbones import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
+from acclimate.errors import InputError, RecipeError, unknown
+from acclimate.presets import Preset, check_scale, checked_settings, load_preset
+from acclimate.protocols import Setting, is_preset, protocol_names, run_on_features, run_score
+from acclimate.recipe import recipe_names
+from acclimate.results import Result
+from acclimate.scores import SCORES, Settings
+
+EVERY = "all"
+
+
+@dataclass(frozen=True)
+class Named:
+    """What was asked for, checked: a preset, or plain scores with their settings (None: their own)."""
+
+    preset: Preset | None
+    scores: Mapping[str, Settings | None]
+    scale: float
+
+    @classmethod
+    def of(cls, score: str, settings: Mapping[str, Any], scale: float) -> Named:
+        """Check a name, its settings and a scale before any image is read."""
+        check_scale(scale)
+        if is_preset(score):
+            if settings:
+                raise RecipeError(
+                    f"got settings for '{score}', whose settings are fixed; write a TOML file of your own"
+                )
+            preset = load_preset(score)
+            if preset.kind == "recipe":
+                raise InputError(f"'{score}' trains the model; expected a score, or: acclimate tune --recipe {score}")
+            return cls(preset, {}, scale)
+        if scale != 1:
+            raise RecipeError(f"got scale {scale} for '{score}', which is no preset; expected a preset, or scale 1")
+        if score == EVERY and not settings:
+            return cls(None, dict.fromkeys(SCORES), scale)
+        if score in recipe_names():
+            raise InputError(f"'{score}' trains the model; expected a score, or: acclimate tune --recipe {score}")
+        if score not in SCORES:
+            known = [name for name in protocol_names() if name not in recipe_names()]
+            raise RecipeError(unknown("score", score, [*known, EVERY]))
+        try:
+            return cls(None, {score: checked_settings(SCORES[score].settings, settings)}, scale)
+        except ValueError as error:
+            raise RecipeError(f"score '{score}': {error}") from None
+
+    def run(self, setting: Setting, backbone: Backbone) -> dict[str, Result]:
+        """Return the rows by name; nothing is kept."""
+        if self.preset is not None:
+            return {self.preset.name: run_on_features(setting, backbone, self.preset, scale=self.scale)}
+        return {name: run_score(setting, backbone, name, settings=chosen) for name, chosen in self.scores.items()}
+
+
+def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
+    """Read layers as the command line takes them: one, several with commas, or ``all``."""
+    names = layer_names(backbone.module) if layers == EVERY else [part.strip() for part in layers.split(",")]
+    if not all(names):
+        raise InputError(f"got layers '{layers}'; expected {LAST}, all, or names with commas between them")
+    return tuple(dict.fromkeys(Tap(name, pooling).of(backbone.module) for name in names))
+
+
+def score_once(setting: Setting, backbone: Backbone, named: Named) -> dict[str, Any]:
+    """Return the part of the document for one layer: the value, or the values by name."""
+    rows = named.run(setting, backbone)
+    values = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
+    (d,) = tapped_widths(backbone.module, backbone.preprocess.size, [setting.tap])
+    return {
+        **({"values": values} if len(rows) > 1 else {"value": next(iter(values.values()))}),
+        "metrics": {name: dict(row.metrics) for name, row in rows.items()},
+        "settings": {name: dict(row.settings) for name, row in rows.items()},
+        "chosen": {name: dict(row.chosen) for name, row in rows.items()},
+        "d": d,
+    }
+
+
+def score_layers(setting: Setting, backbone: Backbone, named: Named, taps: Sequence[Tap]) -> dict[str, Any]:
+    """Return the part of the document for several layers, measured on features of one forward pass."""
+    if named.preset is None and len(named.scores) > 1:
+        raise InputError("got all scores at several layers; expected one score, such as --score logistic")
+    extract_taps(
+        backbone,
+        setting.images,
+        taps,
+        indices=np.sort(np.concatenate([setting.split.train, setting.split.val])),
+        cache=setting.cache,
+        device=setting.device,
+        precision=setting.precision,
+        progress=setting.progress,
+    )
+    widths = tapped_widths(backbone.module, backbone.preprocess.size, taps)
+    lines: list[dict[str, Any]] = []
+    settings = {}
+    for tap, width in zip(taps, widths, strict=True):
+        ((name, row),) = named.run(replace(setting, tap=tap), backbone).items()
+        lines.append({"layer": tap.layer, "pooling": tap.pooling, "d": width, **row.metrics["val"]})
+        settings[f"{name} at {tap}"] = dict(row.settings)
+    best = max(lines, key=lambda line: (line["accuracy"], -line.get("log_loss", 0.0)))
+    warning = (
+        f"the best of {len(lines)} layers was chosen on the validation images it is measured on, so its accuracy is "
+        "optimistic: measure it on images that chose nothing before you report it"
+    )
+    return {
+        "value": best["accuracy"],
+        "best": best["layer"],
+        "layers": lines,
+        "settings": settings,
+        "d": best["d"],
+        "warnings": [warning],
+    }
