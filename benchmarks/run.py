@@ -16,10 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 import adapt_vs_lightly
+import bn_step
 import byol_step
 import extract
 import knn
 import linear_path
+import multihead
 import startup
 from measure import Options, Row, machine
 
@@ -33,6 +35,8 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "knn": knn.run,
     "linear_path": linear_path.run,
     "linear_path_large": linear_path.run_large,
+    "bn_step": bn_step.run,
+    "multihead": multihead.run,
 }
 LONG = ("linear_path_large",)  # only when named
 
