@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
+from typing import get_args
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from acclimate.errors import DataError
 from acclimate.scores import SCORES
+from acclimate.scores.base import Law
+from acclimate.scores.normalise import NORMALISERS
 
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 EVERY = pytest.mark.parametrize("name", SCORES)
@@ -84,20 +89,110 @@ def test_later_changes_of_the_inputs_do_not_reach_the_fitted_score(name: str) ->
     assert np.array_equal(fitted.predict_proba(query), before)
 
 
-@EVERY
-def test_order_of_images_does_not_matter(name: str) -> None:
-    x, y, x_val, y_val = blobs()
-    order = np.random.default_rng(1).permutation(len(y))
-    there = predict(name, (x[order], y[order], x_val[order], y_val[order]), x_val)
-    assert np.allclose(there, predict(name, (x, y, x_val, y_val)), atol=2e-3)
+def moved(law: str, split: Split) -> tuple[Split, np.ndarray]:
+    """Return the split after what a law allows, and the place that each class went to."""
+    x, y, x_val, y_val = (part.copy() for part in split)
+    rng, names = np.random.default_rng(1), np.arange(4)
+    if law == "order":
+        order = rng.permutation(len(y))
+        return (x[order], y[order], x_val, y_val), names
+    if law == "labels":
+        names = np.array([2, 0, 3, 1])
+        return (x, names[y], x_val, names[y_val]), names
+    change = {
+        "columns": lambda part: part[:, np.random.default_rng(2).permutation(12)],
+        "rotation": lambda part: part @ np.linalg.qr(np.random.default_rng(3).normal(size=(12, 12)))[0],
+        "shift": lambda part: part + np.linspace(-30, 40, 12),
+        "scale": lambda part: part * 37.5,
+    }[law]
+    return (change(x.astype(float)), y, change(x_val.astype(float)), y_val), names
+
+
+@pytest.mark.parametrize(("name", "law"), [(name, law) for name in SCORES for law in sorted(SCORES[name].laws)])
+def test_keeps_the_laws_it_declares(name: str, law: str) -> None:
+    split = blobs(noise=1.5)
+    other, names = moved(law, split)
+    assert not np.array_equal(names, range(4)) or not np.array_equal(other[0], split[0])
+    assert np.allclose(predict(name, other)[:, names], predict(name, split), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "law"),
+    [
+        ("knn", {"metric": ["cosine"]}, "shift"),
+        ("ncm", {"metric": ["cosine"]}, "shift"),
+        ("ridge", {}, "rotation"),
+        ("logistic", {}, "rotation"),
+    ],
+)
+def test_a_law_that_is_not_declared_can_break(name: str, settings: dict, law: str) -> None:
+    assert law not in SCORES[name].laws
+    chosen = SCORES[name].settings.model_validate(settings)
+    split = blobs(noise=1.5)
+    split = (split[0] * np.arange(1, 13), split[1], split[2] * np.arange(1, 13), split[3])
+    other, _ = moved(law, split)
+    one, there = (
+        SCORES[name].fit(*part, n_classes=4, seed=0, settings=chosen).predict_proba(part[2]) for part in (split, other)
+    )
+    assert not np.allclose(one, there, atol=2e-3)
+
+
+def test_the_laws_are_all_looked_at() -> None:
+    assert set(get_args(Law)) == set().union(*(score.laws for score in SCORES.values()))
 
 
 @EVERY
-def test_renaming_the_classes_renames_the_columns(name: str) -> None:
-    x, y, x_val, y_val = blobs()
-    names = np.array([2, 0, 3, 1])
-    renamed = predict(name, (x, names[y], x_val, names[y_val]))
-    assert np.allclose(renamed[:, names], predict(name, (x, y, x_val, y_val)), atol=2e-3)
+def test_every_member_says_what_it_is(name: str) -> None:
+    score = SCORES[name]
+    assert score.meaning.endswith(".")
+    assert 40 < len(score.meaning) < 200
+    defaults = score.settings()
+    assert type(defaults).model_validate_json(defaults.model_dump_json()) == defaults
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        score.settings.model_validate({"neighbors": 3})
+    with pytest.raises(ValidationError, match="frozen"):
+        defaults.normalise = "l2"
+
+
+@EVERY
+@pytest.mark.parametrize("normalise", NORMALISERS)
+def test_every_member_takes_every_normaliser(name: str, normalise: str) -> None:
+    split = blobs()
+    settings = SCORES[name].settings.model_validate({"normalise": normalise})
+    fitted = SCORES[name].fit(*split, n_classes=4, seed=0, settings=settings)
+    p = fitted.predict_proba(split[2])
+    check_distributions(p, (150, 4))
+    assert (p.argmax(axis=1) == split[3]).mean() > 0.8
+    assert fitted.settings["normalise"] == normalise
+    # The same as normalising first.
+    first = NORMALISERS[normalise].fit(split[0])
+    x, x_val = (first.of(part).transform(part.astype(float)) for part in (split[0], split[2]))
+    plain = SCORES[name].settings.model_validate({"normalise": "none"})
+    beforehand = SCORES[name].fit(x, split[1], x_val, split[3], n_classes=4, seed=0, settings=plain)
+    assert np.allclose(beforehand.predict_proba(x_val), p, atol=1e-4)
+
+
+@EVERY
+def test_an_images_prediction_does_not_depend_on_its_companions(name: str) -> None:
+    split = blobs()
+    fitted = SCORES[name].fit(*split, n_classes=4, seed=0)
+    together = fitted.predict_proba(split[2])
+    alone = np.concatenate([fitted.predict_proba(split[2][i : i + 1]) for i in range(20)])
+    assert np.allclose(alone, together[:20], atol=1e-6)
+
+
+@EVERY
+def test_memory_is_below_twice_the_features(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, x_val, y_val = blobs(20_000, 128, 4, noise=2.0)
+    # What does not grow with the features, the working memory of a block, is made small beside them.
+    monkeypatch.setattr("acclimate.scores.base.BLOCK_BYTES", 2**20)
+    tracemalloc.start()
+    try:
+        SCORES[name].fit(x, y, x_val[:1000], y_val[:1000], n_classes=4, seed=0).predict_proba(x_val[:1000])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * x.nbytes
 
 
 @EVERY

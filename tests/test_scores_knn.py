@@ -124,3 +124,49 @@ def test_the_example_in_the_documentation() -> None:
     result = doctest.testmod(knn, extraglobs={"np": np})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_the_settings_of_marks_predict_as_scikit_learn() -> None:
+    x, y, q, truth = data(classes=3)
+    settings = KnnSettings(metric=("euclidean",), k=(20,), weights="distance", pseudo_votes=0)
+    fitted = knn.fit(x, y, q, truth, n_classes=3, seed=0, settings=settings)
+    theirs = KNeighborsClassifier(20, weights="distance", metric="euclidean", algorithm="brute").fit(x, y)
+    assert np.array_equal(fitted.predict_proba(q).argmax(axis=1), theirs.predict(q))
+    assert np.allclose(fitted.predict_proba(q), theirs.predict_proba(q), atol=1e-5)
+
+
+def test_the_settings_of_dino_vote_as_its_formula() -> None:
+    x, y, q, truth = data()
+    settings = KnnSettings(metric=("cosine",), k=(10, 20, 100, 200), temperature=0.07, weights="exp", pseudo_votes=0)
+    unit = [part / np.linalg.norm(part.astype(float), axis=1, keepdims=True) for part in (x, q)]
+    similarity = unit[1] @ unit[0].T
+    for _, _, k, got in probabilities(refer(x, y, 5), q, settings):
+        top = np.argsort(-similarity, axis=1)[:, :k]
+        weight = np.exp(np.take_along_axis(similarity, top, axis=1) / 0.07)
+        votes = np.stack([(weight * (y[top] == c)).sum(axis=1) for c in range(5)], axis=1)
+        assert np.allclose(got, votes / votes.sum(axis=1, keepdims=True), atol=1e-4)
+    fitted = knn.fit(x, y, q, truth, n_classes=5, seed=0, settings=settings)
+    assert fitted.settings["k"] in (10, 20, 100, 200)
+    assert fitted.settings["temperature"] == 0.07
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_weights_are_those_of_scikit_learn(metric: str, weights: str) -> None:
+    x, y, q, _ = data()
+    q[:9] = x[:9]
+    settings = KnnSettings(metric=(metric,), k=tuple(range(1, 201)), weights=weights, pseudo_votes=0)
+    tried = {k: p for _, _, k, p in probabilities(refer(x, y, 5), q, settings)}
+    assert sorted(tried) == list(range(1, 201))
+    for k in (1, 7, 200):
+        theirs = KNeighborsClassifier(k, weights=weights, metric=metric, algorithm="brute").fit(x.astype(float), y)
+        # Cosine: scikit-learn's own distance of equal rows is not exactly zero.
+        assert np.allclose(tried[k][9:], theirs.predict_proba(q[9:].astype(float)), atol=1e-3)
+    assert np.allclose(knn.weigh(np.array([[0.0, 0.0, 2.0]]), "distance", 1.0), [[1, 1, 0]])
+
+
+def test_more_neighbours_than_images_is_every_image() -> None:
+    x, y, q, truth = data(n=8)
+    assert knn.fit(x, y, q, truth, n_classes=5, seed=0, settings=KnnSettings(k=(20, 50))).settings["k"] == 8
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        KnnSettings(k=(0,))

@@ -148,3 +148,41 @@ def test_the_example_in_the_documentation() -> None:
     result = doctest.testmod(logistic, extraglobs={"np": np})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_published_grids_can_be_said() -> None:
+    x, y, held, truth = data(150, 12, 3)
+    dinov2 = LogisticSettings(c=tuple(10.0 ** np.linspace(-6, 5, 45)), refit=True, normalise="none", select="accuracy")
+    kornblith = LogisticSettings(c=tuple(1 / c for c in dinov2.c), refit=True, normalise="none", select="accuracy")
+    assert (min(kornblith.c), max(kornblith.c)) == pytest.approx((1e-5, 1e6))
+    for settings in (dinov2, kornblith):
+        fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0, settings=settings)
+        assert fitted.settings["C"] in settings.c
+        best = max(point["val_accuracy"] for point in fitted.settings["path"])
+        chosen = next(point for point in fitted.settings["path"] if point["C"] == fitted.settings["C"])
+        assert chosen["val_accuracy"] >= best - 0.01  # polishing may move an image
+    clip = LogisticSettings(c=(0.316,), normalise="none")
+    fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0, settings=clip)
+    theirs = LogisticRegression(C=0.316, tol=1e-10, max_iter=20000).fit(x.astype(float), y)
+    assert np.abs(fitted.predict_proba(held) - theirs.predict_proba(held.astype(float))).max() < 1e-5
+    assert not fitted.settings["at_edge"]
+
+
+def test_refit_is_a_fit_to_both_parts() -> None:
+    x, y, held, truth = data(150, 12, 3)
+    settings = LogisticSettings(c=(0.01, 1.0), refit=True, patience=None)
+    fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0, settings=settings)
+    assert len(fitted.settings["path"]) == 2
+    both, labels = np.concatenate([x, held]), np.concatenate([y, truth])
+    alone = LogisticSettings(c=(fitted.settings["C"],))
+    whole = logistic.fit(both, labels, x, y, n_classes=3, seed=0, settings=alone)
+    assert np.allclose(whole.predict_proba(held), fitted.predict_proba(held), atol=1e-6)
+
+
+def test_large_problems_are_solved_in_float32_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, held, truth = data(500, 20, 5)
+    precise = logistic.fit(x, y, held, truth, n_classes=5, seed=0)
+    monkeypatch.setattr(logistic, "SMALL", 0)
+    fast = logistic.fit(x, y, held, truth, n_classes=5, seed=0)
+    assert fast.settings["C"] == precise.settings["C"]
+    assert np.abs(fast.predict_proba(held) - precise.predict_proba(held)).max() < 2e-3

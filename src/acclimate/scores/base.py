@@ -18,7 +18,7 @@ Float64 = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 # Working memory of one block, in bytes: large enough for a fast matrix product, small beside the features.
-BLOCK_BYTES: Final = 48 * 2**20
+BLOCK_BYTES: Final = 16 * 2**20
 
 
 # What can be done to all features (or, for the first two, to the images and the classes) without moving a prediction.
@@ -154,9 +154,9 @@ def check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
         raise DataError(f"{what} label {y[row]} of row {row} is outside 0..{n_classes - 1}; pass labelled images only")
 
 
-def blocks(n: int, bytes_per_row: int) -> list[slice]:
-    """Cut range(n) into slices of about `BLOCK_BYTES` each."""
-    step = max(1, BLOCK_BYTES // max(1, bytes_per_row))
+def blocks(n: int, bytes_per_row: int, *, at_least: int = 0) -> list[slice]:
+    """Cut range(n) into slices of about `BLOCK_BYTES` each, or of `at_least` bytes where that is more."""
+    step = max(1, max(BLOCK_BYTES, at_least) // max(1, bytes_per_row))
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 

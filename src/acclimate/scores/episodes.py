@@ -1,13 +1,14 @@
 """Few-shot episodes: how well new classes are told apart from a handful of images each (Snell et al. 2017, section 2).
 
-An episode draws `ways` classes, and of each `shots` images that are known and `queries` others to classify. A class is its
-prototype, the mean of its known images; a query belongs to the nearest. The number is the mean accuracy over many episodes,
-with the interval 1.96 * standard deviation (over E) / sqrt(E) (Ericsson et al. 2021: 5 ways, 5 shots, 15 queries, 600
-episodes). It says how sure the mean over episodes of *these* images is, not how another sample of images would do.
+An episode draws `ways` classes, and of each `shots` images that are known and `queries` others to classify. A class is
+its prototype, the mean of its known images; a query belongs to the nearest. The number is the mean accuracy over many
+episodes, with the interval 1.96 * standard deviation (over E) / sqrt(E) (Ericsson et al. 2021: 5 ways, 5 shots, 15
+queries, 600 episodes). It says how sure the mean over episodes of *these* images is, not how another sample of images
+would do.
 
-No classifier comes of it, so this is a function of its own and no member of `SCORES`. Classes with fewer than `shots +
-queries` images are never drawn. A normaliser is fitted on all features given, which know no label; `none` is the published
-protocol.
+No classifier comes of it, so this is a function of its own and no member of `SCORES`. Classes with fewer than
+`shots + queries` images are never drawn. A normaliser is fitted on all features given, which know no label; `none` is
+the published protocol.
 
 Cost: each episode gathers its (ways * (shots + queries), d) features and multiplies them by `ways` prototypes.
 """
@@ -24,7 +25,7 @@ from acclimate.errors import DataError
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float64, Index, Settings, blocks, check_features, check_labels
 from acclimate.scores.neighbours import Metric
-from acclimate.scores.normalise import NORMALISERS, Normalise, UnitLength
+from acclimate.scores.normalise import NORMALISERS, Normalise, inverse_lengths
 
 NORMAL: Final = 1.96
 
@@ -118,9 +119,9 @@ def _accuracy(z: Float64, settings: EpisodeSettings) -> Float64:
     """Return the accuracies (e,) of episodes with features (e, ways, shots + queries, d)."""
     e, ways, _, d = z.shape
     if settings.metric == "cosine":
-        z = UnitLength().transform(z.reshape(-1, d)).reshape(z.shape)
-    # Close to zero, where differences of squares keep their digits.
-    z = z - z.mean(axis=(1, 2), keepdims=True) if settings.metric == "euclidean" else z
+        z = (z.reshape(-1, d) * inverse_lengths(z.reshape(-1, d))[:, None]).reshape(z.shape)
+    else:
+        z = z - z.mean(axis=(1, 2), keepdims=True)  # close to zero, where differences of squares keep their digits
     prototypes = z[:, :, : settings.shots].mean(axis=2)  # (e, ways, d)
     queries = z[:, :, settings.shots :].reshape(e, -1, d)
     product = queries @ prototypes.transpose(0, 2, 1)  # (e, ways * queries, ways)
@@ -128,7 +129,7 @@ def _accuracy(z: Float64, settings: EpisodeSettings) -> Float64:
     if settings.metric == "euclidean":
         value = 2 * product - square
     else:
-        value = np.divide(product, np.sqrt(square), out=np.zeros_like(product), where=square > 0)
+        value = product / np.sqrt(np.where(square > 0, square, 1))
     truth = np.repeat(np.arange(ways), settings.queries)
     right: Float64 = (value.argmax(axis=2) == truth).mean(axis=1)
     return right

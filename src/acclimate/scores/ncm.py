@@ -1,4 +1,4 @@
-"""Nearest class mean: the class whose mean training image is nearest (Mensink et al. 2013; prototypes of Snell et al. 2017).
+"""Nearest class mean: the class whose mean training image is nearest (Mensink et al. 2013; Snell et al. 2017).
 
 - euclidean: value of class c is -|x - mean_c|^2;
 - cosine: value is cos(x, mean_c), with mean_c the mean of the L2-normalised training images.
@@ -20,7 +20,7 @@ from pydantic import Field
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float64, Settings, blocks, check_features, check_fit, judge
 from acclimate.scores.neighbours import METRICS, Metric
-from acclimate.scores.normalise import NORMALISERS, Normalise, Normaliser, UnitLength, mean_of
+from acclimate.scores.normalise import NORMALISERS, Normalise, Normaliser, inverse_lengths, mean_of
 from acclimate.scores.temper import factor, positions, softmax
 
 
@@ -55,12 +55,12 @@ class Means:
 
     def values(self, x: Features, own: Normaliser) -> Float64:
         """Return values (m, K), larger for nearer classes; `own` transforms the rows of `x`."""
-        z = self.rows(x, own)
-        means = self.sums / self.counts[:, None]
+        z, means = self.rows(x, own), self.sums / self.counts[:, None]
         if self.metric == "cosine":
-            length = np.linalg.norm(means, axis=1)
-            return z @ np.divide(means, length[:, None], out=np.zeros_like(means), where=length[:, None] > 0).T
-        return 2 * z @ means.T - (means**2).sum(axis=1) - (z**2).sum(axis=1, keepdims=True)
+            means = means * inverse_lengths(means)[:, None]
+            return np.asarray(z @ means.T)
+        values: Float64 = 2 * z @ means.T - (means**2).sum(axis=1) - (z**2).sum(axis=1, keepdims=True)
+        return values
 
     def values_without(self, x: Features, labels: Labels, own: Normaliser) -> Float64:
         """Return values (m, K) of training images, each by means that leave it out; its class must have another."""
@@ -71,15 +71,13 @@ class Means:
             values[rows, labels] *= (n / (n - 1)) ** 2
             return values
         rest = self.sums[labels] - z
-        length = np.linalg.norm(rest, axis=1)
-        dot = np.einsum("ij,ij->i", z, rest)
-        values[rows, labels] = np.divide(dot, length, out=np.zeros_like(dot), where=length > 0)
+        values[rows, labels] = np.einsum("ij,ij->i", z, rest) * inverse_lengths(rest)
         return values
 
     def rows(self, x: Features, own: Normaliser) -> Float64:
         """Return normalised rows (m, d) as they are averaged."""
         z = own.transform(x).astype(np.float64)
-        return UnitLength().transform(z) if self.metric == "cosine" else z - self.centre
+        return z * inverse_lengths(z)[:, None] if self.metric == "cosine" else z - self.centre
 
 
 @dataclass(frozen=True, eq=False)

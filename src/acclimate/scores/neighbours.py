@@ -26,6 +26,7 @@ METRICS: Final[tuple[Metric, ...]] = ("cosine", "euclidean")
 CLOSE: Final = 1e-2
 # The same for 1 - cosine, whose rounding error is about 1e-7.
 NEAR: Final = 1e-3
+CACHE_BYTES: Final = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,10 @@ class Query:
     along: Float32  # (b,), x @ mean + mean @ mean
     inverse: Float64  # (b,)
 
+    def part(self, rows: slice) -> Query:
+        """Return some of the rows."""
+        return Query(self.x[rows], self.squares[rows], self.along[rows], self.inverse[rows])
+
 
 def refer(x: Features, y: Labels, n_classes: int, normaliser: Normaliser | None = None) -> Reference:
     """Return the centred float32 copy of a training set, and what both metrics need of it."""
@@ -75,11 +80,17 @@ def neighbours(
     The distance of cosine is 1 - cosine; a row of zeros is similar to nothing: cosine 0. All metrics share one product.
     """
     own = reference.normaliser.of(x)
-    for rows in blocks(len(x), 4 * len(reference.x) + 32 * k + 24 * reference.n_classes):
+    width = 4 * len(reference.x) + 32 * k + 24 * reference.n_classes
+    # Beside the copy of the training features, half as much again: short blocks make slow products.
+    for rows in blocks(len(x), width, at_least=reference.x.nbytes // 2):
         query = _query(reference, own.transform(x[rows]))
         product = query.x @ reference.x.T
+        # A few rows at a time, so that what is done to the products finds them in the cache of a core.
+        few = max(1, CACHE_BYTES // product[0].nbytes)
+        parts = [slice(start, start + few) for start in range(0, len(product), few)]
         for metric in metrics:
-            index, distance = DISTANCES[metric](reference, query, product, k)
+            found = [DISTANCES[metric](reference, query.part(part), product[part], k) for part in parts]
+            index, distance = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
             order = np.argsort(distance, axis=1, kind="stable")
             yield rows, metric, np.take_along_axis(index, order, axis=1), np.take_along_axis(distance, order, axis=1)
 
@@ -143,7 +154,8 @@ def nearest(closeness: Float32, k: int) -> Index:
         m = 4 * k
         peaks = closeness[:, : n // m * m].reshape(b, n // m, m).max(axis=1)
         bound = np.partition(peaks, m - k, axis=1)[:, m - k]
-        row, column = np.nonzero(closeness >= bound[:, None])
+        # On a flat array, which numpy searches six times as fast.
+        row, column = np.divmod(np.flatnonzero(closeness >= bound[:, None]), n)
         count = np.bincount(row, minlength=b)
         # Many equal values can all reach the bound; then nothing is gained.
         if count.max() <= 8 * k:
