@@ -17,10 +17,12 @@ from typing import Any
 
 import adapt_vs_lightly
 import bootstrap
+import bn_step
 import byol_step
 import extract
 import knn
 import linear_path
+import multihead
 import startup
 import study_sharing
 from measure import Options, Row, machine
@@ -37,6 +39,8 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "knn": knn.run,
     "linear_path": linear_path.run,
     "linear_path_large": linear_path.run_large,
+    "bn_step": bn_step.run,
+    "multihead": multihead.run,
 }
 LONG = ("linear_path_large",)  # only when named
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+import acclimate
 from acclimate.backbones import Backbone, load_backbone
 from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, ScopeError
@@ -25,6 +26,7 @@ from acclimate.recipe import Stage
 from acclimate.results import Results
 from acclimate.scope import parse_scope, select
 from acclimate.train import stage as loop
+from acclimate.verbs.options import Options
 
 TINY = 0.0004  # of the length: a step or an epoch, five of linear/dinov2
 TRAINING = tuple(name for name in preset_names() if load_preset(name).kind == "recipe")
@@ -193,6 +195,55 @@ def test_vtab_measures_its_choice_and_its_second_training(setting: Setting, resn
 def test_a_preset_s_own_number_of_images_and_the_user_s(setting: Setting, resnet: Backbone, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got a label budget of 5 for 'vtab1k', which takes 1000 in all"):
         run_protocol(replace(setting, labels="5"), resnet, "vtab1k", tmp_path, scale=TINY)
+
+
+def test_rank_takes_a_preset_for_its_last_round(digits_folder: Path, tmp_path: Path) -> None:
+    """On a grid: the choice alone, as the test part is sealed; and the dry run knows what it would cost."""
+    own = tmp_path / "own.toml"
+    text = """
+        name = "own/grid"
+        source = "this test"
+        deviations = []
+        [[recipe.stages]]
+        scope = "head"
+        augment = "none"
+        steps = 2
+        lr = 0.1
+        [recipe.choose]
+        lr = [1e-6, 0.1]
+    """
+    own.write_text(text, encoding="utf-8")
+    names = ("random:test_resnet", "random:resnet10t")
+    options = Options(device="cpu", quiet=True)
+    plan = acclimate.rank(digits_folder, models=names, final=str(own), top=1, dry_run=True, options=options)
+    assert plan["final"] == "own/grid"
+    found = acclimate.rank(digits_folder, models=names, final=str(own), top=1, out=tmp_path / "out", options=options)
+    assert found["final"] == "own/grid"
+    row = next(row for row in Results(tmp_path / "out").rows() if row.protocol == "own/grid")
+    assert set(row.metrics) == {"val"}
+    assert row.chosen["lr"] == 0.1
+    with pytest.raises(InputError, match="'knn/dino' trains nothing; expected a recipe"):
+        acclimate.rank(digits_folder, models=names, final="knn/dino", options=options)
+
+
+def test_tune_takes_a_preset_and_leaves_a_classifier(digits_folder: Path, tmp_path: Path) -> None:
+    options = Options(device="cpu", quiet=True)
+    found = acclimate.tune(
+        digits_folder,
+        model="random:test_vit",
+        recipe="linear/dinov2",
+        scale=TINY,
+        out=tmp_path / "run",
+        options=options,
+    )
+    assert set(found["chosen"]) == {"rate", "layers"}
+    assert found["stages"][0]["trainable"] > 13 * 4 * 3 * 64  # 52 classifiers of 3 classes train
+    predicted = acclimate.predict(
+        tmp_path / "run", digits_folder / "test", out=tmp_path / "predictions.csv", options=options
+    )
+    assert predicted["n"] == 36
+    with pytest.raises(ScopeError, match=r"VisionTransformer has none.*'norm/all'"):
+        acclimate.tune(digits_folder, model="random:test_vit", recipe="bn/all", options=options)
 
 
 class Killed(Exception):

@@ -1,7 +1,7 @@
 """Classifiers beyond timm's own linear layer: on normalised features, of several layers, several at once.
 
 ``linear``     W f + b, as timm has it.
-``bn+linear``  batch norm without scale and shift, eps 1e-6, below the linear layer (He et al. 2022, MAE, appendix A.1).
+``bn+linear``  batch norm without scale and shift, eps 1e-6, below the linear layer (He et al. 2022, arXiv 2111.06377).
 ``mlp``        a hidden layer as wide as the features, ReLU, then the linear layer.
 
 The features are normalised first: ``none``, ``l2`` (each image's to length 1) or ``zscore`` (each column by mean and
@@ -199,7 +199,7 @@ class Layered(nn.Module):
 
     The features are, block by block, the class token after the network's last norm, where there is none the mean over
     positions; with ``avg`` those are followed by the mean over positions of the last block (Oquab et al. 2024,
-    arXiv 2304.07193, appendix B.3). Blocks of a convolutional network are its stages. Names in its state are timm's.
+    arXiv 2304.07193). Blocks of a convolutional network are its stages. Names in its state are timm's.
     """
 
     def __init__(self, body: nn.Module, blocks: int, *, avg: bool) -> None:

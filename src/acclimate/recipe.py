@@ -50,7 +50,7 @@ class Stage(BaseModel):
         Factor on ``lr`` for the pretrained parameters, at least 0.
     layer_decay
         Each block below the classifier learns at this factor of the rate of the one above it (Bao et al. 2022, BEiT,
-        appendix H); blocks as scope ``last:K`` counts them, stages in a convolutional network. 1 switches it off.
+        arXiv 2106.08254); blocks as scope ``last:K`` counts them, stages of a convolutional network. 1: no decay.
     optimizer
         ``adamw``, ``sgd`` or ``lars`` (You et al. 2017).
     momentum, nesterov

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from acclimate import __version__
 from acclimate.backbones import Backbone, choose_device
 from acclimate.errors import InputError
-from acclimate.protocols import Setting, run_recipe, run_score
+from acclimate.presets import Preset, load_preset
+from acclimate.protocols import Setting, is_preset, run_preset, run_recipe, run_score
 from acclimate.recipe import Recipe, load_recipe
 from acclimate.results import Result, Results
 from acclimate.stats import model_set
@@ -69,8 +70,8 @@ def rank(
     """Rank backbones on one data set; leave rows and ``rank.json`` in ``folder`` and return the document.
 
     Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties)
-    are finetuned with the recipe ``final``. The confidence set holds the finetuned models that a max-t test over paired
-    validation images cannot separate from the best.
+    are finetuned with ``final``, a recipe or a preset that trains. The confidence set holds the finetuned models that a
+    max-t test over paired validation images cannot separate from the best.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def rank(
         For fewer than two models, or the same model twice.
     """
     _check(backbones, top)
-    recipe = load_recipe(final)
+    trains = _final(final)
     started = time.perf_counter()
     sealed = dataclasses.replace(setting, use_test=False)
     results = Results(folder)
@@ -86,8 +87,11 @@ def rank(
     order = sorted(backbones, key=lambda b: _merit(rows[b.name]["logistic"]), reverse=True)
     finals = {}
     for backbone in order[:top]:
-        run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{safe_name(recipe.name)}"
-        finals[backbone.name] = run_recipe(sealed, backbone, recipe, run_folder, results)
+        run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{safe_name(trains.name)}"
+        if isinstance(trains, Preset):
+            finals[backbone.name] = run_preset(sealed, backbone, trains, run_folder, results)
+        else:
+            finals[backbone.name] = run_recipe(sealed, backbone, trains, run_folder, results)
     lines = _lines(order, rows, finals, results, setting)
     spent = time.perf_counter() - started
     document = {
@@ -97,7 +101,7 @@ def rank(
         "seed": setting.seed,
         "device": choose_device(setting.device),
         "data": setting.images.name,
-        "final": recipe.name,
+        "final": trains.name,
         "models": [asdict(line) for line in lines],
         "best": lines[0].model,
         "confidence_set": [line.model for line in lines if line.in_set],
@@ -105,6 +109,15 @@ def rank(
     }
     write_atomic(folder / "rank.json", json.dumps(document, indent=1))
     return document
+
+
+def _final(final: str | Recipe) -> Recipe | Preset:
+    if isinstance(final, Recipe) or not is_preset(final):
+        return load_recipe(final)
+    preset = load_preset(final)
+    if preset.kind != "recipe":
+        raise InputError(f"'{final}' trains nothing; expected a recipe or a preset that trains, such as 'bn/all'")
+    return preset
 
 
 def _check(backbones: Sequence[Backbone], top: int) -> None:

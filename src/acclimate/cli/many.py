@@ -41,7 +41,7 @@ def rank(
     models: Annotated[str, typer.Option(help="Model names with commas between.")] = "",
     zoo: Annotated[bool, typer.Option("--zoo", help="Also every embedded model.")] = False,
     top: Annotated[int, typer.Option(help="How many the final recipe is run on.", min=1)] = 3,
-    final: Annotated[str, typer.Option(help="The recipe of the final round.")] = "bn",
+    final: Annotated[str, typer.Option(help="The recipe of the final round, or a preset that trains.")] = "bn",
     labels: Labels = None,
     out: Out = None,
     dry_run: DryRun = False,

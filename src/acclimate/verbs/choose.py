@@ -12,13 +12,13 @@ from acclimate.catalogue import zoo_names
 from acclimate.errors import InputError
 from acclimate.images import require_classes
 from acclimate.protocols import job_of
-from acclimate.recipe import load_recipe
 from acclimate.select import PROXIES
 from acclimate.select import rank as rank_backbones
 from acclimate.train import plan
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for
 from acclimate.verbs.forecast import forecast
 from acclimate.verbs.options import Options, document
+from acclimate.verbs.training import Training
 
 
 def rank(
@@ -40,34 +40,36 @@ def rank(
     models
         Model names; with ``zoo`` the embedded ones come as well.
     final
-        The recipe of the finetuning.
+        The recipe of the finetuning, or a preset that trains.
     """
     started, options = time.perf_counter(), options or Options()
     names = [*models, *(zoo_names() if zoo else ())]
     if len(names) < 2:
         raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
-    recipe = load_recipe(final)
+    asked = Training.of(final, 1.0)
     images = open_data(data, options, dry_run=dry_run)
     setting = setting_for(images, options, labels, origin=data)
     require_classes(images, setting.split)
     backbones = [load_backbone(name) for name in names]
     if dry_run:
-        jobs = [job_of(setting, backbone, recipe) for backbone in backbones]
+        own = asked.budgeted(setting)
+        trainings = [asked.recipes(backbone) for backbone in backbones]
+        jobs = [job_of(own, backbone, recipes[0]) for backbone, recipes in zip(backbones, trainings, strict=True)]
         lines = [
             {
                 "model": b.name,
                 "trainable": plan(job)[-1].trainable,
                 "total": plan(job)[-1].total,
-                "expected_seconds": sum(forecast(job)),
+                "expected_seconds": sum(forecast(job)) * (len(recipes) + (len(recipes) > 1)),  # the chosen one again
             }
-            for b, job in zip(backbones, jobs, strict=True)
+            for b, job, recipes in zip(backbones, jobs, trainings, strict=True)
         ]
         return {
             **document("rank", options, time.perf_counter() - started, choose_device(options.device)),
             "dry_run": True,
             "images": counts(images, setting.split),
             "proxies": list(PROXIES),
-            "final": recipe.name,
+            "final": asked.asked.name,
             "top": top,
             "models": lines,
             "expected_seconds": round(
