@@ -24,10 +24,6 @@ def features(n: int, d: int, classes: int, *, seed: int = 0, signal: float = 0.2
     j = np.arange(1, d + 1)
     means = (signal * rng.normal(size=(classes, d)) / np.sqrt(j**0.5 * np.sqrt(d))).astype(np.float32)
     labels = rng.integers(0, classes, n)
-    x = (
-        rng.standard_normal((n, d), dtype=np.float32) / np.sqrt(j, dtype=np.float32) + means[labels].astype(np.float32)
-    ) @ axes
-    return np.logaddexp(0, 4 * x, dtype=np.float32), labels
     x = rng.standard_normal((n, d), dtype=np.float32) / np.sqrt(j, dtype=np.float32) + means[labels]
     scale = np.exp(0.45 * rng.normal(size=d)).astype(np.float32)
     return np.logaddexp(0, 4 * (x @ axes), dtype=np.float32) * (4 * scale), labels

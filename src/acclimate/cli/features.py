@@ -42,7 +42,6 @@ def score(
         str, typer.Option(help="last, a layer by name or number, last:K, several with commas, or all.")
     ] = "last",
     pooling: Annotated[str, typer.Option(help="default, cls, mean or cls+mean.")] = "default",
-    score: Annotated[str, typer.Option(help="knn, ncm, ridge, logistic, or all.")] = "knn",
     json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
