@@ -24,7 +24,7 @@ import scipy.optimize  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
 from acclimate.scores.prepared import Prepared, float_blocks
-from acclimate.scores.spectrum import Spectrum
+from acclimate.scores.spectrum import SMALL, Spectrum, spectrum_of
 
 # ln t relative to the largest squared singular value: from "no prior" to "no weights". A fit without any error would
 # have infinite evidence at t = 0; the lower end bounds it.
@@ -97,8 +97,10 @@ def _standardised(prepared: Prepared) -> Spectrum:
     squares = sum((((block - mean) ** 2).sum(axis=0) for _, block in float_blocks(x)), np.zeros(len(mean)))
     deviation = np.sqrt(squares / len(x))
     deviation[deviation <= 10 * np.finfo(x.dtype).eps * np.abs(mean)] = np.inf  # a constant column says nothing
-    scaled = np.empty_like(x)
+    if prepared.n > prepared.d and x.size > SMALL:
+        indicators = prepared.indicators(centred=True) / deviation[:, None]
+        return spectrum_of(x, mean, indicators, prepared.labels, deviation)
+    scaled = np.empty(x.shape)
     for part, block in float_blocks(x):
         scaled[part] = (block - mean) / deviation
-    again = Prepared(scaled, prepared.y, None, None, prepared.seed)
-    return again.centred
+    return Prepared(scaled, prepared.y, None, None, prepared.seed).centred

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.leep import expected_prediction
@@ -27,7 +26,7 @@ COMPONENTS: Final = 5  # a class
 FLOOR: Final = 1e-5  # of a variance
 ITERATIONS: Final = 100
 TOLERANCE: Final = 1e-3  # of the mean log likelihood
-BLOCK: Final = 2**19  # numbers
+BLOCK: Final = 2**18  # numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +52,12 @@ class Mixture:
             log = (self.x[part] @ towards).astype(np.float64)
             log += constant
             log -= 0.5 * squares[:, None] * precision
-            total = scipy.special.logsumexp(log, axis=1)
-            log -= total[:, None]
-            yield part, np.exp(log, out=log), total
+            largest = log.max(axis=1, keepdims=True)
+            log -= largest
+            p = np.exp(log, out=log)
+            total = p.sum(axis=1, keepdims=True)
+            p /= total
+            yield part, p, (largest + np.log(total))[:, 0]
 
 
 def nleep(prepared: Prepared, *, components: int = COMPONENTS, seed: int | None = None) -> float:
@@ -116,10 +118,9 @@ def _noting(fitted: Mixture, densities: list[Float64]) -> Iterator[tuple[slice, 
 def _maximise(x: Features, posteriors: Iterator[tuple[slice, Float64]], m: int) -> Mixture:
     counts, sums, squares = np.full(m, 10 * np.finfo(float).eps), np.zeros((m, x.shape[1])), np.zeros(m)
     for part, p in posteriors:
-        block = x[part].astype(np.float64)
         counts += p.sum(axis=0)
-        sums += p.T @ block
-        squares += p.T @ (block**2).sum(axis=1)
+        sums += p.T.astype(x.dtype) @ x[part]
+        squares += p.T @ np.einsum("ik,ik->i", x[part], x[part], dtype=np.float64)
     means = sums / counts[:, None]
     variances = (squares / counts - (means**2).sum(axis=1)) / x.shape[1] + FLOOR
     return Mixture(x, counts / counts.sum(), means, np.maximum(variances, FLOOR))
@@ -130,5 +131,5 @@ def _clusters(x: Features, m: int, seed: int) -> Any:
 
     start = np.random.RandomState(seed)  # the generator that k-means takes; nothing global is drawn from
     distinct = len(np.unique(x, axis=0)) if len(x) <= 1000 else len(x)
-    found = KMeans(min(m, distinct), n_init=1, random_state=start).fit(x)
+    found = KMeans(min(m, distinct), n_init=1, random_state=start, copy_x=False).fit(x)
     return found.labels_

@@ -56,7 +56,7 @@ def pactran(prepared: Prepared, *, weight: float = 1.0, prior: float = PRIOR) ->
         np.zeros(fit.size),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": STEPS, "maxcor": 6, "ftol": 1e-11, "gtol": 1e-8},
+        options={"maxiter": STEPS, "maxcor": 4, "ftol": fit.tolerance, "gtol": 1e-8},
     )
     curvature = fit.curvature(found.x) + classes * d / (weight * n)
     complexity = np.log(curvature * weight * n / (classes * d))
@@ -73,8 +73,11 @@ class _Fit:
         curvature = gram_of(prepared.rows, prepared.mean)
         curvature /= prepared.n * self.classes
         curvature.flat[:: r + 1] += 1 / strength
-        self.factor = sl.cholesky(curvature, lower=True, overwrite_a=True, check_finite=False)
-        self.dtype = np.float64 if prepared.rows.size <= SMALL else prepared.rows.dtype
+        factor = sl.cholesky(curvature, lower=True, overwrite_a=True, check_finite=False)
+        small = prepared.rows.size <= SMALL
+        self.tolerance = 1e-11 if small else 1e-7
+        self.dtype = np.float64 if small else prepared.rows.dtype
+        self.factor = np.asfortranarray(factor, dtype=self.dtype)
         self.mean = prepared.mean.astype(self.dtype)
 
     def loss(self, flat: Float64) -> tuple[float, Float64]:
@@ -85,10 +88,14 @@ class _Fit:
         small = weights.astype(self.dtype)
         for block, labels in self._blocks():
             logits = (block @ small).astype(np.float64) + offset
-            logits -= scipy.special.logsumexp(logits, axis=1, keepdims=True)
-            value -= float(logits[np.arange(len(block)), labels].sum())
-            residual = np.exp(logits)
-            residual[np.arange(len(block)), labels] -= 1
+            logits -= logits.max(axis=1, keepdims=True)
+            own = np.arange(len(block)), labels
+            value -= float(logits[own].sum())
+            residual = np.exp(logits, out=logits)
+            total = residual.sum(axis=1, keepdims=True)
+            value += float(np.log(total).sum())
+            residual /= total
+            residual[own] -= 1
             slope += block.T @ residual.astype(self.dtype)
             slope_offset += residual.sum(axis=0)
         n = self.prepared.n
@@ -112,12 +119,13 @@ class _Fit:
         return self._solve(u, "T"), flat[-self.classes :] * self.classes**0.5
 
     def _solve(self, right: Float64, transposed: str) -> Float64:
-        solved: Float64 = sl.solve_triangular(self.factor, right, lower=True, trans=transposed, check_finite=False)
-        return solved
+        right = right.astype(self.dtype)
+        solved = sl.solve_triangular(self.factor, right, lower=True, trans=transposed, check_finite=False)
+        return np.asarray(solved, np.float64)
 
     def _blocks(self) -> Any:
         rows = self.prepared.rows
-        step = max(1, 2**19 // rows.shape[1])
+        step = max(1, 2**18 // rows.shape[1])
         for start in range(0, len(rows), step):
             part = slice(start, min(start + step, len(rows)))
             yield rows[part].astype(self.dtype) - self.mean, self.prepared.labels[part]

@@ -37,7 +37,7 @@ def pactran_dirichlet(prepared: Prepared, *, alpha: float = 1.0) -> float:
     prior, counts, preference = _rounds(prepared, alpha, dirichlet=True)
     gain = scipy.special.gammaln(prior.sum()) - scipy.special.gammaln(prior).sum()
     each = gain - scipy.special.gammaln(counts.sum(axis=0)) + scipy.special.gammaln(counts).sum(axis=0)
-    bound = float(each.sum()) - sum(kl.sum() for _, _, kl in _posteriors(prepared, preference))
+    bound = float(each.sum()) - sum(kl.sum() for _, kl in _posteriors(prepared, preference))
     return -float(bound) / (prepared.n * len(prior))
 
 
@@ -57,34 +57,44 @@ def pactran_gamma(prepared: Prepared, *, alpha: float = 1.0) -> float:
     prior, counts, preference = _rounds(prepared, alpha, dirichlet=False)
     price = float((scipy.special.gammaln(prior)[:, None] - scipy.special.gammaln(counts)).sum())
     rate = counts.sum(axis=0)
-    each = sum(float((kl.sum(axis=1) + np.log(p @ rate) - 1).sum()) for p, _, kl in _posteriors(prepared, preference))
+    each = sum(float((kl.sum(axis=1) + np.log(p @ rate) - 1).sum()) for p, kl in _posteriors(prepared, preference))
     return (price + each) / (prepared.n * len(prior)) + 1
 
 
 def _rounds(prepared: Prepared, alpha: float, *, dirichlet: bool) -> tuple[Float64, Float64, Float64]:
     """Return prior counts (C,), counts (C, z) of the last round, and the logits (C, z) that they add to ln p."""
     prior = alpha * prepared.counts / prepared.n + TINY
-    z = predictions(prepared).shape[1]
-    preference, counts = np.zeros((len(prior), z)), np.empty(0)
-    for step in range(ROUNDS):
-        counts = np.repeat(prior[:, None], z, axis=1)
-        start = 0
-        for p, q, _ in _posteriors(prepared, preference):
-            hot = np.zeros((len(prior), len(q)))
-            hot[prepared.labels[start : start + len(q)], np.arange(len(q))] = 1
-            counts += hot @ (p if step == 0 else q)  # the first round takes the predictions as they are
-            start += len(q)
-        preference = scipy.special.digamma(counts)
-        if dirichlet:
-            preference -= scipy.special.digamma(counts.sum(axis=0))
-    return prior, counts, preference
+    counts = prior[:, None] + _joint(prepared, None)  # the first round takes the predictions as they are
+    for _ in range(ROUNDS - 1):
+        counts = prior[:, None] + _joint(prepared, _preference(counts, dirichlet))
+    return prior, counts, _preference(counts, dirichlet)
 
 
-def _posteriors(prepared: Prepared, preference: Float64) -> Iterator[tuple[Float64, Float64, Float64]]:
-    """Yield (p, q, q ln(q / p)), each (b, z), of all images in order."""
+def _preference(counts: Float64, dirichlet: bool) -> Float64:
+    of_all = scipy.special.digamma(counts.sum(axis=0)) if dirichlet else 0.0
+    preference: Float64 = scipy.special.digamma(counts) - of_all
+    return preference
+
+
+def _joint(prepared: Prepared, preference: Float64 | None) -> Float64:
+    """Return Y^T q (C, z), q proportional to p exp(preference of the class), or p itself."""
+    joint = np.zeros((len(prepared.counts), predictions(prepared).shape[1]))
+    factor = None if preference is None else np.exp(preference - preference.max(axis=1, keepdims=True))
+    for part, q in float_blocks(predictions(prepared)):
+        if factor is not None:
+            q += TINY
+            q *= factor[prepared.labels[part]]
+            q /= q.sum(axis=1, keepdims=True)
+        hot = np.zeros((len(joint), len(q)))
+        hot[prepared.labels[part], np.arange(len(q))] = 1
+        joint += hot @ q
+    return joint
+
+
+def _posteriors(prepared: Prepared, preference: Float64) -> Iterator[tuple[Float64, Float64]]:
+    """Yield (p, q ln(q / p)), each (b, z), of all images in order."""
     for part, p in float_blocks(predictions(prepared)):
         log_p = np.log(p + TINY)
         log_q = log_p + preference[prepared.labels[part]]
         log_q -= scipy.special.logsumexp(log_q, axis=1, keepdims=True)
-        q = np.exp(log_q)
-        yield p, q, q * (log_q - log_p)
+        yield p, np.exp(log_q) * (log_q - log_p)

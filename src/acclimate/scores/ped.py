@@ -88,7 +88,8 @@ def _strength(means: Float64, radii: Float64, time_step: float) -> Float64:
     overlap = np.maximum(radii[:, None] + radii - distance, 0)
     np.fill_diagonal(overlap, 0)
     step = overlap * min(time_step**2 / 2, 1.0)
-    return np.divide(step, distance, out=np.zeros_like(step), where=distance > 0)
+    strength: Float64 = np.divide(step, distance, out=np.zeros_like(step), where=distance > 0)
+    return strength
 
 
 def _deviation(reference: Features) -> Float64:

@@ -7,7 +7,7 @@ With fewer images than columns (n < d) all n rows lie in an n-dimensional space,
 is computed on the n coordinates in it: from X^T = Q R, X Q = R^T (`Prepared.rows`), exact to rounding, since no Gram
 matrix squares the condition number. What depends on d itself (a mean variance, a prior) takes it from `Prepared.d`.
 
-Memory besides x: blocks of 4 MB and matrices of min(n, d) squared. Nothing given is ever changed.
+Memory besides x: blocks of 2 MB and matrices of min(n, d) squared. Nothing given is ever changed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Float64, check_features
-from acclimate.scores.spectrum import Spectrum, spectrum_of
+from acclimate.scores.spectrum import Spectrum, add_gram, spectrum_of
 
 Codes = npt.NDArray[np.int64]
 
-PASS_BYTES: Final = 4 * 2**20  # of one float64 block
+PASS_BYTES: Final = 2 * 2**20  # of one float64 block
 SUM_TOLERANCE: Final = 1e-3  # of the rows of p: what float16 probabilities of a thousand classes miss
 
 
@@ -127,6 +127,15 @@ class Prepared:
     def centred(self) -> Spectrum:
         """The spectrum of the rows less their mean."""
         return spectrum_of(self.rows, self.mean, self.indicators(centred=True), self.labels)
+
+    def within(self) -> Any:
+        """Return the lower half of the within-class scatter (r, r), divided by n, in Fortran order."""
+        scatter = np.zeros((self.rows.shape[1],) * 2, order="F")
+        for part, block in self.blocks():
+            block -= self.means[self.labels[part]]
+            scatter = add_gram(scatter, block)
+        scatter /= self.n
+        return scatter
 
     def forget(self, name: str) -> None:
         """Drop a cached spectrum, ``uncentred`` or ``centred``, and its memory."""

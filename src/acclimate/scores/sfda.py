@@ -38,21 +38,38 @@ class Moved:
 
     prepared: Prepared
     shift: Float64  # a (C, r)
-    trust: Float64  # q (n,), in [0, 1]
+    trust: Float64 | None  # q (n,), in [0, 1]; None for 1
     towards: Float64  # b (C, r)
 
     def blocks(self) -> Iterator[tuple[slice, Float64]]:
-        """Yield (slice, float64 rows): all of them in order."""
+        """Yield (slice, float64 rows less b of their class): all of them in order."""
+        start = self.shift - self.towards
         for part, block in self.prepared.blocks():
-            label, q = self.prepared.labels[part], self.trust[part, None]
-            yield part, q * (block + self.shift[label]) + (1 - q) * self.towards[label]
+            block += start[self.prepared.labels[part]]
+            if self.trust is not None:
+                block *= self.trust[part, None]
+            yield part, block
 
     def means(self) -> Float64:
         """Return the class means (C, r)."""
+        if self.trust is None:
+            return self.prepared.means + self.shift
         counts = self.prepared.counts[:, None]
         share = np.bincount(self.prepared.labels, self.trust)[:, None] / counts
         mixed: Float64 = self.prepared.weighted_sums(self.trust) / counts
         return mixed + share * self.shift + (1 - share) * self.towards
+
+    def scatter(self, means: Float64) -> Any:
+        """Return the lower half of the within-class scatter (r, r), divided by n, as an array of its own."""
+        if self.trust is None:  # a class that moves as a whole scatters as it did
+            return self.prepared.within()
+        scatter = np.zeros((means.shape[1],) * 2, order="F")
+        middle = means - self.towards
+        for part, block in self.blocks():
+            block -= middle[self.prepared.labels[part]]
+            scatter = add_gram(scatter, block)
+        scatter /= self.prepared.n
+        return scatter
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +79,6 @@ class Discriminant:
     weights: Float64  # (r, C)
     offset: Float64  # (C,)
     shrinkage: float
-
-    def posteriors(self, rows: Float64) -> Float64:
-        """Return class probabilities (b, C) of rows (b, r)."""
-        p: Float64 = scipy.special.softmax(rows @ self.weights + self.offset, axis=1)
-        return p
 
 
 def sfda(prepared: Prepared, *, exact: bool = False, shift: Float64 | None = None) -> float:
@@ -122,7 +134,7 @@ def lda_fisher(prepared: Prepared) -> float:
 def discriminant(moved: Moved, *, exact: bool = False, shrinkage: float | None = None) -> Discriminant:
     """Fit the regularised discriminant; `shrinkage` is exp(-5 s) unless given."""
     means, n = moved.means(), moved.prepared.n
-    scatter = _within(moved, means)
+    scatter = moved.scatter(means)
     if shrinkage is None:
         s = largest(scatter) if exact else estimated_largest(scatter, _times_ones(moved.prepared))
         shrinkage = max(float(np.exp(-SHARPNESS * s)), LEAST)
@@ -181,27 +193,19 @@ def _times_ones(prepared: Prepared) -> Float64:
     return found
 
 
-def _within(moved: Moved, means: Float64) -> Any:
-    """Return the lower half of the within-class scatter (r, r), divided by n."""
-    scatter = np.zeros((means.shape[1],) * 2, order="F")
-    for part, block in moved.blocks():
-        block -= means[moved.prepared.labels[part]]
-        scatter = add_gram(scatter, block)
-    scatter /= moved.prepared.n
-    return scatter
-
-
 def _own_class(moved: Moved, fitted: Discriminant, *, twice: bool) -> Float64:
     """Return the posterior (n,) of each image's own class; `twice` takes a second softmax of the posteriors."""
     own = np.empty(moved.prepared.n)
+    offset = moved.towards @ fitted.weights + fitted.offset  # (C, C): blocks come less the point of their class
     for part, block in moved.blocks():
-        p = fitted.posteriors(block)
+        label = moved.prepared.labels[part]
+        p = scipy.special.softmax(block @ fitted.weights + offset[label], axis=1)
         p = scipy.special.softmax(p, axis=1) if twice else p
-        own[part] = p[np.arange(len(p)), moved.prepared.labels[part]]
+        own[part] = p[np.arange(len(p)), label]
     return own
 
 
 def _still(prepared: Prepared, shift: Float64 | None) -> Moved:
     """Return the features as they are, but for the shift of the classes."""
     nothing = np.zeros_like(prepared.means)
-    return Moved(prepared, nothing if shift is None else shift, np.ones(prepared.n), nothing)
+    return Moved(prepared, nothing if shift is None else shift, None, nothing)

@@ -22,7 +22,8 @@ from acclimate.scores.base import Features, Float64
 Codes = npt.NDArray[np.int64]
 
 SMALL: Final = 2**20  # numbers in a matrix that gets a full decomposition
-GRAM_BYTES: Final = 4 * 2**20  # of one float64 block of a Gram matrix
+PANEL: Final = 256
+GRAM_BYTES: Final = 2 * 2**20  # of one float64 block of a Gram matrix
 
 
 class Spectrum(Protocol):
@@ -43,8 +44,16 @@ class Spectrum(Protocol):
         """Return t y^T (X X^T + t I)^-1 y for the one-hot (centred) target of a class, t > 0."""
 
 
-def spectrum_of(rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes) -> Spectrum:
-    """Return the spectrum of the rows (n, r), less `mean` if given; `indicators` is X^T Y (r, C) of the same."""
+def spectrum_of(
+    rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes, scale: Float64 | None = None
+) -> Spectrum:
+    """Return the spectrum of rows (n, r).
+
+    They are taken less `mean` (r,) and over `scale` (r,) if given (that needs n > r); `indicators` is X^T Y (r, C) of
+    the same.
+    """
+    if scale is not None:
+        return Tridiagonal(rows, mean, indicators, labels, scale)
     if rows.size <= SMALL:
         return Decomposed(rows, mean, labels)
     return Tridiagonal(rows, mean, indicators, labels)
@@ -87,7 +96,14 @@ class Tridiagonal:
     loses its digits when a fit is perfect, as it is in so many dimensions.
     """
 
-    def __init__(self, rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes) -> None:
+    def __init__(
+        self,
+        rows: Features,
+        mean: Float64 | None,
+        indicators: Float64,
+        labels: Codes,
+        scale: Float64 | None = None,
+    ) -> None:
         self._dual = rows.shape[0] <= rows.shape[1]
         self._squares, seen = _squares(labels, mean is not None), indicators
         if self._dual:
@@ -95,6 +111,9 @@ class Tridiagonal:
             seen = np.eye(len(self._squares))[labels]  # Y (n, C)
             seen -= seen.mean(axis=0) if mean is not None else 0
         gram = gram_of(np.ascontiguousarray(self._x.T), None) if self._dual else gram_of(rows, mean)
+        if scale is not None:
+            gram /= scale
+            gram /= scale[:, None]
         self._reflectors, self._diagonal, self._off, self._tau, _ = sl.lapack.dsytrd(
             gram, lower=1, lwork=64 * len(gram), overwrite_a=1
         )
@@ -119,7 +138,7 @@ class Tridiagonal:
         """Return the first k right singular vectors (r, k)."""
         r = len(self._diagonal)
         values, found = sl.eigh_tridiagonal(
-            self._diagonal, self._off, select="i", select_range=(r - k, r - 1), lapack_driver="stemr"
+            self._diagonal, self._off, select="i", select_range=(r - k, r - 1), lapack_driver=_driver(k, r)
         )
         turned = self._turn(found[:, ::-1], "N")
         return self._x.T @ turned / np.sqrt(values[::-1]) if self._dual else turned
@@ -137,10 +156,19 @@ class Tridiagonal:
     def _turn(self, columns: Float64, transposed: str) -> Float64:
         """Return Q^T (``T``) or Q (``N``) times columns: the reflectors of sytrd are those of a QR one row down."""
         turned = np.array(columns, order="F")
-        if len(self._tau):
-            below = self._reflectors[1:, : len(self._tau)]
-            turned[1:] = sl.lapack.dormqr("L", transposed, below, self._tau, turned[1:], 64 * turned.shape[1])[0]
+        starts = range(0, len(self._tau), PANEL)  # so many reflectors at a time: LAPACK gets a copy of them
+        for start in starts if transposed == "T" else reversed(starts):
+            tau = self._tau[start : start + PANEL]
+            below = self._reflectors[start + 1 :, start : start + len(tau)]
+            turned[start + 1 :] = sl.lapack.dormqr(
+                "L", transposed, below, tau, turned[start + 1 :], 64 * turned.shape[1]
+            )[0]
         return turned
+
+
+def _driver(k: int, r: int) -> str:
+    """Return LAPACK's better way to k of r eigenvectors: few by bisection, many at once (in r x r numbers)."""
+    return "stebz" if k <= r // 4 else "stemr"
 
 
 def _squares(labels: Codes, centred: bool) -> Float64:
