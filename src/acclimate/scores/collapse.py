@@ -25,7 +25,7 @@ def nc1(prepared: Prepared) -> float:
     Examples
     --------
     >>> from acclimate.scores.prepared import prepare
-    >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [9.0, 1.0], [9.0, 3.0]])
+    >>> x = np.array([[0.0], [0.2], [9.0], [9.4]])
     >>> nc1(prepare(x, np.array([0, 0, 1, 1]))) < nc1(prepare(x, np.array([0, 1, 0, 1])))
     True
     """

@@ -48,6 +48,7 @@ from acclimate.scores.member import (
     classes,
     dimensions,
     pairs,
+    shrunk_classes,
     unbounded,
 )
 from acclimate.scores.prepared import Prepared
@@ -93,8 +94,8 @@ ESTIMATES: Final[dict[str, Estimate]] = {
         hscore.hscore_reg,
         LABELS,
         "H-score with a shrunk covariance",
-        "0 to C - 1",
-        classes,
+        "0 to about C - 1",
+        shrunk_classes,
         ANY,
         caution=cautions.wide_noise,
         spectrum="centred",

@@ -34,8 +34,10 @@ def gbc(prepared: Prepared, *, covariance: Literal["spherical", "diagonal"] = "s
     --------
     >>> from acclimate.scores.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [9.0, 1.0], [9.0, 3.0]])
-    >>> round(gbc(prepare(x, np.array([0, 0, 1, 1]))), 6), gbc(prepare(x, np.array([0, 1, 0, 1])))  # apart; close
-    (-6e-06, -1.2)
+    >>> gbc(prepare(x, np.array([0, 0, 1, 1]))) > -1e-6  # apart
+    True
+    >>> round(gbc(prepare(x, np.array([0, 1, 0, 1]))), 3)  # close
+    -1.904
     """
     spherical = covariance == "spherical"
     own = with_columns(prepared)

@@ -26,6 +26,7 @@ def hscore(prepared: Prepared) -> float:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from acclimate.scores.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
     >>> round(hscore(prepare(x, np.array([0, 0, 1, 1]))), 12), round(hscore(prepare(x, np.array([0, 1, 1, 0]))), 12)
@@ -35,7 +36,7 @@ def hscore(prepared: Prepared) -> float:
 
 
 def hscore_reg(prepared: Prepared) -> float:
-    """Return the H-score with a shrunk covariance, in [0, C - 1]; larger is better.
+    """Return the H-score with a shrunk covariance, in [0, (C - 1) n / (n - 1)]; larger is better.
 
     Right to use when n < d, but pure noise still scores higher in more dimensions, so models of different width
     compare badly. The paper's covariances have n - 1 (between classes) and n (shrunk) below; so has this.
@@ -44,6 +45,7 @@ def hscore_reg(prepared: Prepared) -> float:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from acclimate.scores.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
     >>> y = np.array([0, 0, 1, 1])

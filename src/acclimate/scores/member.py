@@ -88,6 +88,11 @@ def classes(prepared: Prepared) -> tuple[float, float]:
     return 0.0, len(prepared.counts) - 1.0
 
 
+def shrunk_classes(prepared: Prepared) -> tuple[float, float]:
+    """Return 0 and C - 1 for covariances divided by n - 1 and by n."""
+    return 0.0, (len(prepared.counts) - 1.0) * prepared.n / (prepared.n - 1)
+
+
 def pairs(prepared: Prepared) -> tuple[float, float]:
     """Return minus the number of ordered pairs of classes, and 0."""
     c = len(prepared.counts)

@@ -121,12 +121,18 @@ class Prepared:
     @cached_property
     def uncentred(self) -> Spectrum:
         """The spectrum of the rows as they are."""
-        return spectrum_of(self.rows, None, self.indicators(centred=False), self.labels)
+        return self._spectrum(None)
 
     @cached_property
     def centred(self) -> Spectrum:
         """The spectrum of the rows less their mean."""
-        return spectrum_of(self.rows, self.mean, self.indicators(centred=True), self.labels)
+        return self._spectrum(self.mean)
+
+    def _spectrum(self, mean: Float64 | None) -> Spectrum:
+        if self.y is None:  # one class of all, so that label-free estimates have their values
+            total = self.rows.sum(axis=0, dtype=np.float64)[:, None] if mean is None else np.zeros((len(self.mean), 1))
+            return spectrum_of(self.rows, mean, total, np.zeros(self.n, np.int64))
+        return spectrum_of(self.rows, mean, self.indicators(centred=mean is not None), self.labels)
 
     def within(self) -> Any:
         """Return the lower half of the within-class scatter (r, r), divided by n, in Fortran order."""

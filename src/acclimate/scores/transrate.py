@@ -36,8 +36,8 @@ def transrate(prepared: Prepared, *, weighted: bool = True, eps: float = DISTORT
     Examples
     --------
     >>> from acclimate.scores.prepared import prepare
-    >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
-    >>> told, untold = (transrate(prepare(x, np.array(y))) for y in ([0, 0, 1, 1], [0, 1, 1, 0]))
+    >>> x = np.repeat(np.eye(3), 2, axis=0)
+    >>> told, untold = (transrate(prepare(x, np.array(y))) for y in ([0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2]))
     >>> told > untold
     True
     """
