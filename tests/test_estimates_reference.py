@@ -162,7 +162,7 @@ def test_logme_is_the_density_of_the_labels_at_its_maximum_when_n_is_below_d() -
         grid = [(a, b) for a in np.arange(-2.0, 16.0) for b in np.arange(-2.0, 16.0)]
         start = max(grid, key=lambda theta: log_evidence(x, target, *theta))
         found = scipy.optimize.minimize(
-            lambda theta: -log_evidence(x, target, *theta), start, method="Nelder-Mead", options={"fatol": 1e-12}
+            lambda theta, y=target: -log_evidence(x, y, *theta), start, method="Nelder-Mead", options={"fatol": 1e-12}
         )
         best.append(-found.fun)
         assert max(found.x) < 15, "the maximum is on the edge of what was searched"

@@ -29,9 +29,11 @@ def embed(
 
 
 def score(
-    data: Data,
-    model: Model,
-    score: Annotated[str, typer.Option(help="knn, logistic, or all.")] = "knn",
+    data: Annotated[
+        str, typer.Argument(help="As for embed; or a features file, .npz with x (n, d), y (n,)[, p (n, z)].")
+    ],
+    model: Annotated[str | None, typer.Option(help="As for embed; not needed for a features file.")] = None,
+    score: Annotated[str, typer.Option(help="knn, logistic, an estimate such as logme or hscore, or all.")] = "knn",
     json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
@@ -39,7 +41,7 @@ def score(
     cache: Cache = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Measure one score of one model on held-out validation images."""
+    """Measure a model: classifiers on held-out images, training-free estimates on the training images."""
     from acclimate.verbs import score as verb
 
     options = options_of(seed, device, precision, cache, skip_bad, json)

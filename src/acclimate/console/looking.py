@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
+from acclimate.console.estimates import estimates
 from acclimate.console.tables import Document, loud, number, stages, table
 
 SHOWN = 10  # examples of one kind
@@ -25,24 +26,23 @@ def models(console: Console, document: Document) -> None:
 def score(console: Console, document: Document) -> None:
     """Print the document of ``score``."""
     values = document.get("values") or {document["score"]: document["value"]}
-    rows = [{"score": name, **document["metrics"][name]["val"], "value": value} for name, value in values.items()]
+    rows = [{"score": name, **document["metrics"][name]["val"]} for name in values if name in document["metrics"]]
     console.print(
         f"[bold]{escape(document['model'])}[/]{loud(document)}: "
         f"{document['n']:,} training images, {document['d']} dimensions"
     )
-    table(
-        console,
-        rows,
-        {
-            "score": "score",
-            "accuracy": "accuracy",
-            "balanced_accuracy": "balanced",
-            "macro_f1": "macro F1",
-            "auc": "AUC",
-            "log_loss": "log loss",
-            "ece": "ECE",
-        },
-    )
+    columns = {
+        "score": "score",
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced",
+        "macro_f1": "macro F1",
+        "auc": "AUC",
+        "log_loss": "log loss",
+        "ece": "ECE",
+    }
+    if rows:
+        table(console, rows, columns)
+    estimates(console, document["estimates"])
     for warning in document["warnings"]:
         console.print(f"[yellow]note:[/] {escape(warning)}")
 

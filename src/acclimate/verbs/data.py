@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from acclimate.backbones import choose_device, extract, load_backbone
+from acclimate.errors import ModelError
 from acclimate.features import save_features
 from acclimate.network import feature_width
 from acclimate.protocols import run_score
-from acclimate.scores import SCORES
 from acclimate.verbs.common import open_data, setting_for, writable_file
+from acclimate.verbs.feature_file import is_feature_file
 from acclimate.verbs.options import Options, document
+from acclimate.verbs.scoring import estimates_of, joined, names_of, notes_of, score_file
 
 
 def embed(
@@ -42,33 +44,47 @@ def embed(
     }
 
 
-def score(data: str | Path, *, model: str, score: str = "knn", options: Options | None = None) -> dict[str, Any]:
-    """Measure one score, or ``all``, of one model: the accuracy on held-out validation images.
+def score(
+    data: str | Path, *, model: str | None = None, score: str = "knn", options: Options | None = None
+) -> dict[str, Any]:
+    """Measure one score, or ``all``, of one model, or of a features file with keys x, y and optionally p.
+
+    A classifier's is the accuracy on held-out validation images; an estimate's comes from the training images alone.
 
     Raises
     ------
+    ModelError
+        When images are given without a model.
     RecipeError
         For an unknown score; the nearest one is named.
     """
     started, options = time.perf_counter(), options or Options()
+    if is_feature_file(data):
+        return score_file(Path(data), model=model, score=score, options=options)
+    if model is None:
+        raise ModelError(f"got '{data}' without a model; expected --model, or an .npz of features with x and y")
+    classifiers, names = names_of(score)
     images = open_data(data, options)
     backbone = load_backbone(model)
     setting = replace(setting_for(images, options), use_test=False)
-    names = tuple(SCORES) if score == "all" else (score,)
-    rows = {name: run_score(setting, backbone, name) for name in names}
-    values = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
+    rows = {name: run_score(setting, backbone, name) for name in classifiers}
+    estimates = estimates_of(setting, backbone, names)
+    values: dict[str, float | None] = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
     n, d = len(setting.split.train), feature_width(backbone.module, backbone.preprocess.size)
     return {
         **document("score", options, time.perf_counter() - started, choose_device(options.device)),
         "model": backbone.name,
         "random_start": backbone.random_start,
         "score": score,
-        **({"values": values} if score == "all" else {"value": values[score]}),
+        **joined(score, values, estimates),
         "metrics": {name: dict(row.metrics) for name, row in rows.items()},
         "settings": {name: dict(row.settings) for name, row in rows.items()},
         "n": n,
         "d": d,
-        "warnings": _warnings(n, d, len(setting.split.val), backbone.random_start),
+        "warnings": [
+            *_warnings(n, d, len(setting.split.val), backbone.random_start),
+            *notes_of(estimates, score),
+        ],
     }
 
 
