@@ -18,6 +18,7 @@ from typing import Any
 import adapt_vs_lightly
 import byol_step
 import extract
+import logme
 import startup
 from measure import Options, Row, machine
 
@@ -26,6 +27,7 @@ from acclimate.errors import unknown
 BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "startup": startup.run,
     "extract": extract.run,
+    "logme": logme.run,
     "byol_step": byol_step.run,
     "adapt_vs_lightly": adapt_vs_lightly.run,
 }
