@@ -1,7 +1,7 @@
 """LogME against a transcription of the published algorithm, and the time of the whole table of estimates.
 
 The features are those of a network in what counts here: 5,000 x 2,048 in float32, variances that fall as 1 / rank, 100
-classes. The other side follows the authors' published steps (SVD of the Gram matrix, then the fixed point for one class after
+classes. The other side follows the published steps (SVD of the Gram matrix, then the fixed point, one class after
 the other), in float64 as they do. Both sides take turns.
 """
 

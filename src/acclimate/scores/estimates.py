@@ -8,7 +8,6 @@ numbers differ.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -40,13 +39,13 @@ from acclimate.scores.member import (
     LABELS,
     NOTHING,
     OF_PREDICTIONS,
-    WITHOUT,
     Estimate,
-    Need,
+    Row,
     Value,
     between,
     classes,
     dimensions,
+    missing,
     pairs,
     shrunk_classes,
     unbounded,
@@ -340,15 +339,6 @@ ESTIMATES: Final[dict[str, Estimate]] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of a table: a name, its number (None where it cannot be had), and what to mind."""
-
-    name: str
-    value: Value | None
-    warning: str | None
-
-
 def estimate(name: str, prepared: Prepared) -> Value:
     """Return one estimate.
 
@@ -369,13 +359,6 @@ def estimate(name: str, prepared: Prepared) -> Value:
     if lacking:
         raise DataError(f"{name} {lacking}")
     return ESTIMATES[name].function(prepared)
-
-
-def missing(member: Estimate, prepared: Prepared) -> str | None:
-    """Return what a member needs and these features have not, in words."""
-    held: dict[Need, object] = {"labels": prepared.y, "predictions": prepared.p, "views": prepared.views}
-    lacking = [WITHOUT[need] for need in sorted(member.needs) if held[need] is None]
-    return lacking[0] if lacking else None
 
 
 def table(prepared: Prepared, names: Iterable[str] = ESTIMATES) -> list[Row]:

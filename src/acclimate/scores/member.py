@@ -68,6 +68,22 @@ class Estimate:
     spectrum: Literal["", "uncentred", "centred"] = ""
 
 
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a name, its number (None where it cannot be had), and what to mind."""
+
+    name: str
+    value: Value | None
+    warning: str | None
+
+
+def missing(member: Estimate, prepared: Prepared) -> str | None:
+    """Return what a member needs and these features have not, in words."""
+    held: dict[Need, object] = {"labels": prepared.y, "predictions": prepared.p, "views": prepared.views}
+    lacking = [WITHOUT[need] for need in sorted(member.needs) if held[need] is None]
+    return lacking[0] if lacking else None
+
+
 def between(low: float, high: float) -> Callable[[Prepared], tuple[float, float]]:
     """Return bounds that no data changes."""
     return lambda prepared: (low, high)

@@ -14,7 +14,8 @@ from acclimate.errors import DataError, RecipeError, unknown
 from acclimate.metrics import measure
 from acclimate.protocols import Setting
 from acclimate.scores import SCORES
-from acclimate.scores.estimates import ESTIMATES, Row, table
+from acclimate.scores.estimates import ESTIMATES, table
+from acclimate.scores.member import Row
 from acclimate.scores.prepared import Prepared, prepare
 from acclimate.verbs.feature_file import FeatureFile, read_feature_file
 from acclimate.verbs.options import Options, document
