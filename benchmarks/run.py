@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 import adapt_vs_lightly
-import bootstrap
 import bn_step
+import bootstrap
 import byol_step
 import extract
 import knn
 import linear_path
+import logme
 import multihead
 import startup
 import study_sharing
@@ -32,6 +33,7 @@ from acclimate.errors import unknown
 BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "startup": startup.run,
     "extract": extract.run,
+    "logme": logme.run,
     "byol_step": byol_step.run,
     "adapt_vs_lightly": adapt_vs_lightly.run,
     "bootstrap": bootstrap.run,

@@ -29,10 +29,13 @@ def embed(
 
 
 def score(
-    data: Data,
-    model: Model,
+    data: Annotated[
+        str, typer.Argument(help="As for embed; or a features file, .npz with x (n, d), y (n,)[, p (n, z)].")
+    ],
+    model: Annotated[str | None, typer.Option(help="As for embed; not needed for a features file.")] = None,
     score: Annotated[
-        str, typer.Option(help="A score, all of them, or a preset such as knn/dino; see: acclimate protocols.")
+        str,
+        typer.Option(help="A classifier (knn), an estimate (logme), a preset (knn/dino), or all; see: protocols."),
     ] = "knn",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of a score, as NAME=VALUE: normalise=l2. Repeat it.")
@@ -49,7 +52,7 @@ def score(
     cache: Cache = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Measure one score of one model on held-out validation images."""
+    """Measure a model: classifiers on held-out images, training-free estimates on the training images."""
     from acclimate.verbs import score as verb
     from acclimate.verbs.options import read_settings
 

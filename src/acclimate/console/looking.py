@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from acclimate.console import protocols
+from acclimate.console.estimates import estimates
 from acclimate.console.tables import Document, loud, number, stages, table
 
 SHOWN = 10  # examples of one kind
@@ -29,7 +30,7 @@ def score(console: Console, document: Document) -> None:
         protocols.layers(console, document)
         return
     values = document.get("values") or {document["score"]: document["value"]}
-    rows = [{"score": name, **document["metrics"][name]["val"], "value": value} for name, value in values.items()]
+    rows = [{"score": name, **document["metrics"][name]["val"]} for name in values if name in document["metrics"]]
     for row in rows:
         if "accuracy_low" in row:
             row["interval"] = f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
@@ -38,20 +39,19 @@ def score(console: Console, document: Document) -> None:
         f"[bold]{escape(document['model'])}[/]{loud(document)}: "
         f"{document['n']:,} training images, {document['d']} dimensions"
     )
-    table(
-        console,
-        rows,
-        {
-            "score": "score",
-            "accuracy": "accuracy",
-            **interval,
-            "balanced_accuracy": "balanced",
-            "macro_f1": "macro F1",
-            "auc": "AUC",
-            "log_loss": "log loss",
-            "ece": "ECE",
-        },
-    )
+    columns = {
+        "score": "score",
+        "accuracy": "accuracy",
+        **interval,
+        "balanced_accuracy": "balanced",
+        "macro_f1": "macro F1",
+        "auc": "AUC",
+        "log_loss": "log loss",
+        "ece": "ECE",
+    }
+    if rows:
+        table(console, rows, columns)
+    estimates(console, document["estimates"])
     for warning in document["warnings"]:
         console.print(f"[yellow]note:[/] {escape(warning)}")
 

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from acclimate.backbones import DEFAULT, LAST, choose_device, extract, load_backbone
+from acclimate.errors import InputError, ModelError
 from acclimate.features import save_features
 from acclimate.verbs.common import open_data, setting_for, writable_file
+from acclimate.verbs.feature_file import is_feature_file
 from acclimate.verbs.measuring import Named, score_layers, score_once, taps_of
 from acclimate.verbs.options import Options, document
+from acclimate.verbs.scoring import notes_of, score_file
 
 
 def embed(
@@ -44,7 +47,7 @@ def embed(
 def score(
     data: str | Path,
     *,
-    model: str,
+    model: str | None = None,
     score: str = "knn",
     settings: Mapping[str, bool | int | float | str] | None = None,
     scale: float = 1.0,
@@ -52,12 +55,15 @@ def score(
     pooling: str = DEFAULT,
     options: Options | None = None,
 ) -> dict[str, Any]:
-    """Measure a score, a preset, or ``all`` scores of one model: the accuracy on held-out validation images.
+    """Measure a score, a preset, or ``all``, of one model, or of a features file with keys x, y and optionally p.
+
+    A classifier's number is the accuracy on held-out validation images; an estimate's comes from the training images
+    alone.
 
     Parameters
     ----------
     score
-        A name in ``SCORES``, ``all`` of them, or a preset of a score or of episodes, such as ``knn/dino``.
+        A name in ``SCORES`` or ``ESTIMATES``, ``all`` of them, or a preset of a score or of episodes (``knn/dino``).
     settings
         Settings of a plain score, such as ``{"normalise": "l2"}``.
     scale
@@ -70,12 +76,23 @@ def score(
 
     Raises
     ------
+    ModelError
+        When images are given without a model.
     RecipeError
         For an unknown score or setting (the nearest one is named), or a scale that cannot be.
     ModelError
         For a layer or a pooling that the model does not have.
     """
     started, options = time.perf_counter(), options or Options()
+    if is_feature_file(data):
+        if settings or (scale, layers, pooling) != (1.0, LAST, DEFAULT):
+            raise InputError(
+                f"got settings, scale, layers or pooling for the features file '{data}'; expected these with images "
+                "and a model"
+            )
+        return score_file(Path(data), model=model, score=score, options=options)
+    if model is None:
+        raise ModelError(f"got '{data}' without a model; expected --model, or an .npz of features with x and y")
     named = Named.of(score, settings or {}, scale)
     images = open_data(data, options)
     backbone = load_backbone(model)
@@ -86,7 +103,8 @@ def score(
     else:
         found = score_once(replace(setting, tap=taps[0]), backbone, named)
     n, n_val = len(setting.split.train), len(setting.split.val)
-    warnings = [*found.pop("warnings", ()), *_warnings(n, found["d"], n_val, backbone.random_start)]
+    notes = [*found.pop("warnings", ()), *notes_of(found.get("estimates", []), score)]
+    warnings = [*_warnings(n, found["d"], n_val, backbone.random_start), *notes]
     return {
         **document("score", options, time.perf_counter() - started, choose_device(options.device)),
         "model": backbone.name,

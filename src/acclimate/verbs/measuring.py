@@ -15,17 +15,20 @@ from acclimate.protocols import Setting, is_preset, protocol_names, run_on_featu
 from acclimate.recipe import recipe_names
 from acclimate.results import Result
 from acclimate.scores import SCORES, Settings
+from acclimate.scores.estimates import ESTIMATES
+from acclimate.verbs.scoring import estimates_of
 
 EVERY = "all"
 
 
 @dataclass(frozen=True)
 class Named:
-    """What was asked for, checked: a preset, or plain scores with their settings (None: their own)."""
+    """What was asked for, checked: a preset, or plain scores with their settings (None: their own) and estimates."""
 
     preset: Preset | None
     scores: Mapping[str, Settings | None]
     scale: float
+    estimates: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, score: str, settings: Mapping[str, Any], scale: float) -> Named:
@@ -43,12 +46,16 @@ class Named:
         if scale != 1:
             raise RecipeError(f"got scale {scale} for '{score}', which is no preset; expected a preset, or scale 1")
         if score == EVERY and not settings:
-            return cls(None, dict.fromkeys(SCORES), scale)
+            return cls(None, dict.fromkeys(SCORES), scale, tuple(ESTIMATES))
+        if score in ESTIMATES and not settings:
+            return cls(None, {}, scale, (score,))
+        if score in ESTIMATES:
+            raise RecipeError(f"got settings for the estimate '{score}', which has none; leave --set out")
         if score in recipe_names():
             raise InputError(f"'{score}' trains the model; expected a score, or: acclimate tune --recipe {score}")
         if score not in SCORES:
             known = [name for name in protocol_names() if name not in recipe_names()]
-            raise RecipeError(unknown("score", score, [*known, EVERY]))
+            raise RecipeError(unknown("score", score, [*known, *ESTIMATES, EVERY]))
         try:
             return cls(None, {score: checked_settings(SCORES[score].settings, settings)}, scale)
         except ValueError as error:
@@ -72,10 +79,13 @@ def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
 def score_once(setting: Setting, backbone: Backbone, named: Named) -> dict[str, Any]:
     """Return the part of the document for one layer: the value, or the values by name."""
     rows = named.run(setting, backbone)
-    values = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
+    estimates = estimates_of(setting, backbone, named.estimates)
+    values: dict[str, Any] = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
+    values |= {line["name"]: line["value"] for line in estimates}
     (d,) = tapped_widths(backbone.module, backbone.preprocess.size, [setting.tap])
     return {
-        **({"values": values} if len(rows) > 1 else {"value": next(iter(values.values()))}),
+        **({"values": values} if len(values) > 1 else {"value": next(iter(values.values()))}),
+        "estimates": estimates,
         "metrics": {name: dict(row.metrics) for name, row in rows.items()},
         "settings": {name: dict(row.settings) for name, row in rows.items()},
         "chosen": {name: dict(row.chosen) for name, row in rows.items()},
@@ -85,8 +95,8 @@ def score_once(setting: Setting, backbone: Backbone, named: Named) -> dict[str, 
 
 def score_layers(setting: Setting, backbone: Backbone, named: Named, taps: Sequence[Tap]) -> dict[str, Any]:
     """Return the part of the document for several layers, measured on features of one forward pass."""
-    if named.preset is None and len(named.scores) > 1:
-        raise InputError("got all scores at several layers; expected one score, such as --score logistic")
+    if named.preset is None and (len(named.scores) != 1 or named.estimates):
+        raise InputError("got several layers for more than one classifier; expected one, such as --score logistic")
     extract_taps(
         backbone,
         setting.images,

@@ -1,0 +1,45 @@
+"""How training-free estimates are shown: the number, what it means, and what to mind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from acclimate.console.tables import Document, number, table
+
+BETTER = {"larger": "larger", "smaller": "smaller", "neither": "-"}
+
+
+def estimates(console: Console, lines: list[Document]) -> None:
+    """Print the estimates of a document, if any; those that lack something come last, in one line each."""
+    had = [line for line in lines if line["value"] is not None]
+    if had:
+        rows = [
+            {
+                "name": line["name"],
+                "value": _value(line["value"]),
+                "better": BETTER[line["better"]],
+                "range": line["range"],
+                "meaning": line["meaning"],
+                "mind": "; ".join(_to_mind(line)) or "",
+            }
+            for line in had
+        ]
+        titles = {"name": "estimate", "better": "better", "range": "range", "meaning": "meaning", "mind": "mind"}
+        table(console, rows, {"name": "estimate", "value": "value", **titles})
+    for line in lines:
+        if line["value"] is None:
+            console.print(f"no {line['name']}: {line['warning']}", style="dim", markup=False, highlight=False)
+
+
+def _to_mind(line: Document) -> list[str]:
+    relative = ["only over a pool of models"] if line["pool_relative"] else []
+    return [*relative, *([line["warning"]] if line["warning"] else [])]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    small = isinstance(value, float) and 0 < abs(value) < 0.001
+    return f"{value:.2g}" if small else number(value)
