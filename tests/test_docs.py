@@ -49,6 +49,19 @@ def test_readme_commands(photos: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert namespace["model"].num_features == 96  # type: ignore[attr-defined]  # whatever timm made
 
 
+def test_readme_looks_closer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protocols, layers, what a run changed, a study and what its table says, one after the other."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits.toml").write_text(block("study"), encoding="utf-8")
+    for line in block("closer").splitlines():
+        assert main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+    printed = capsys.readouterr().out
+    for word in ("Sirotkin", "logme", "layer4", "class separation", "Spearman"):
+        assert word in printed, word
+
+
 def test_readme_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     for line in block("curve").splitlines():
