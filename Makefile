@@ -11,8 +11,9 @@ CODE := src tests benchmarks zoo studies
 demo: $(READY)
 	$(BIN)/acclimate demo --out demo-out
 
+# A process for each core, each with one thread: two pools of threads on the same cores wait for each other.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check $(CODE)

@@ -58,14 +58,12 @@ def blur(weights: Tensor, sigma: Tensor) -> Tensor:
     size = weights.shape[1]
     radius = min(max(1, int(0.1 * size) // 2), size - 1)
     offset = torch.arange(-radius, radius + 1, device=sigma.device)
-    kernel = torch.softmax(-0.5 * (offset / sigma[:, None]).square(), dim=1)[:, :, None, None]
-    mirrored = torch.arange(-radius, size + radius, device=sigma.device).abs()
-    mirrored = size - 1 - (size - 1 - mirrored).abs()
-    padded = weights[:, mirrored]
-    blurred = kernel[:, 0] * padded[:, :size]
-    for shift in range(1, 2 * radius + 1):
-        blurred.addcmul_(kernel[:, shift], padded[:, shift : shift + size])
-    return blurred
+    kernel = torch.softmax(-0.5 * (offset / sigma[:, None]).square(), dim=1)  # (n, 2 radius + 1)
+    read = (torch.arange(size, device=sigma.device) + offset[:, None]).abs()  # mirrored at the lower border
+    read = size - 1 - (size - 1 - read).abs()  # (2 radius + 1, size): which output pixel each tap reads
+    taps = torch.nn.functional.one_hot(read, size).to(weights.dtype)  # (2 radius + 1, size, size)
+    band = (kernel @ taps.flatten(1)).view(-1, size, size)
+    return torch.bmm(band, weights)
 
 
 def colour_matrices(factors: Tensor, order: Tensor, gray: Tensor) -> tuple[Tensor, Tensor]:

@@ -179,22 +179,31 @@ def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scales: dict[int, _S
     """Write each view, group by group; the conversion to float is shared by the views. `scales` go by width."""
     n, channels, height, width = images.shape
     budget = _CPU_GROUP if images.device.type == "cpu" else _GPU_GROUP
-    group = max(1, budget // (4 * channels * height * width))
+    group = min(n, max(1, budget // (4 * channels * height * width)))
+    floats = torch.empty(group, channels, height, width, device=images.device)
+    planes = [_planes(group, view) for _, view in work]
     for start in range(0, n, group):
         part = slice(start, min(n, start + group))
-        pixels = images[part].to(torch.float32, memory_format=torch.contiguous_format)  # (g, 3, H, W)
-        for plan, view in work:
-            _apply(pixels, plan, part, scales[view.shape[3]], view[part].permute(0, 2, 3, 1))
+        pixels = floats[: part.stop - start].copy_(images[part])  # (g, 3, H, W)
+        for (plan, view), own in zip(work, planes, strict=True):
+            _apply(pixels, plan, part, scales[view.shape[3]], own, view[part].permute(0, 2, 3, 1))
 
 
-def _apply(pixels: Tensor, plan: _Plan, part: slice, scale: _Scale, out: Tensor) -> None:
+def _planes(group: int, view: Tensor) -> Tensor:
+    """Return room for the planes of a group, (4, group, h, w): red, green, blue, and ones to carry a bias.
+
+    It is used for group after group, since fresh memory costs the first who writes to it more than the writing.
+    """
+    return torch.ones(4, group, *view.shape[2:], device=view.device)
+
+
+def _apply(pixels: Tensor, plan: _Plan, part: slice, scale: _Scale, planes: Tensor, out: Tensor) -> None:
     """Write one view of one group to `out` (g, h, w, 3); `pixels` is (g, 3, H, W) from 0 to 255."""
-    g, height, width = out.shape[:3]
+    g, width = len(out), out.shape[2]
+    planes = planes[:, :g]
     narrow = torch.bmm(pixels.flatten(1, 2), plan.columns[part].transpose(1, 2)).view(g, 3, -1, width)
-    planes = torch.empty(4, g, height, width, device=out.device)
     for channel in range(3):
         torch.bmm(plan.rows[part], narrow[:, channel], out=planes[channel])
-    planes[3] = 1  # carries the bias of the colour change
     seen = planes.flatten(2).transpose(0, 1)  # (g, 4, h w)
     average = seen[:, :3].mean(dim=2, keepdim=True)  # (g, 3, 1)
     deviation = scale.gain * plan.deviation[part]
