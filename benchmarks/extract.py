@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from torchvision import datasets, transforms
 from torchvision.transforms import InterpolationMode
 
 from acclimate.backbones import Backbone, autocast, choose_precision, extract, load_backbone
+from acclimate.backbones.extract import CPU_BATCH
 from acclimate.images import load_images
 
 MODEL = "random:resnet18"
@@ -96,14 +96,13 @@ def _spread(seconds: npt.NDArray[np.float64], way: int) -> str:
 
 def _bare(backbone: Backbone) -> Way:
     """Return the network alone on ready tensors: the same weights, layout, batch, precision and threads."""
-    batch: int = inspect.signature(extract).parameters["batch"].default
     precision = choose_precision("auto", "cpu")
-    shape = (batch, 3, *backbone.preprocess.size)
+    shape = (CPU_BATCH, 3, *backbone.preprocess.size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
 
     def forward(part: Indices) -> Matrix:
         with torch.inference_mode(), autocast(precision, "cpu"):
-            starts = range(0, len(part), batch)
+            starts = range(0, len(part), CPU_BATCH)
             return np.concatenate([backbone.module(x[: len(part) - start]).float().numpy() for start in starts])
 
     return forward

@@ -23,12 +23,12 @@ interpolate, one call per image, float32; no blur      5                0.4
 interpolate, one call per image, uint8, rounds         3                0.2
 ====================================================== ================ =================
 
-For large images the per-image calls resample faster, as most of a 224 x 256 matrix is zero. The products
-stay: they flip and blur in the same step, need no loop and run unchanged on a GPU, and a training step on
-such images takes far longer than its views. For blur, a sum of shifted matrices took 0.65 (64 px) and 0.8
-(224 px) of the time of a product with a band matrix there; on a CPU with AVX-512, where products are faster and memory
-is not, the product with the band took 0.5 of the sum's at 64 px, and is what is done. Planning all samples at once took less time than
-group by group.
+For large images the per-image calls resample faster, as most of a 224 x 256 matrix is zero. The products stay:
+they flip and blur in the same step, need no loop and run unchanged on a GPU, and a training step on such images
+takes far longer than its views. For blur, a sum of shifted matrices took 0.65 (64 px) and 0.8 (224 px) of the
+time of a product with a band matrix there; on a CPU with AVX-512, where products are faster and memory is not,
+the product with the band took 0.5 of the sum's at 64 px, and is what is done. Planning all samples at once took
+less time than group by group.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def test_tune_with_a_preset_that_chooses(digits_folder: Path, tmp_path: Path) ->
         ({"name": "knn/dino", "scale": 2}, RecipeError, "got scale 2; expected more than 0 and at most 1"),
         ({"name": "knn/dino", "settings": {"k": 3}}, RecipeError, "got settings for 'knn/dino', whose settings are"),
         ({"settings": {"normalize": "l2"}}, RecipeError, "score 'knn': unknown setting 'normalize'; did you mean"),
-        ({"name": "all", "layers": "all"}, InputError, "got all scores at several layers; expected one score"),
+        ({"name": "all", "layers": "all"}, InputError, "got several layers for more than one classifier; expected one"),
         ({"layers": "layer9"}, ModelError, "unknown layer 'layer9'"),
         ({"layers": "0,,1"}, InputError, "got layers '0,,1'; expected last, all, or names with commas"),
         (

@@ -221,7 +221,10 @@ def test_rank_takes_a_preset_for_its_last_round(digits_folder: Path, tmp_path: P
     assert found["final"] == "own/grid"
     row = next(row for row in Results(tmp_path / "out").rows() if row.protocol == "own/grid")
     assert set(row.metrics) == {"val"}
-    assert row.chosen["lr"] == 0.1
+    points = row.chosen["points"]
+    assert [point["lr"] for point in points] == [1e-6, 0.1]
+    best = max(points, key=lambda point: (point["val_accuracy"], -point["val_log_loss"]))
+    assert row.chosen["lr"] == best["lr"]
     with pytest.raises(InputError, match="'knn/dino' trains nothing; expected a recipe"):
         acclimate.rank(digits_folder, models=names, final="knn/dino", options=options)
 

@@ -109,6 +109,9 @@ def test_functions_return_what_the_commands_print(
         'name = "s"\nmodels = ["random:test_resnet"]\ndata = ["digits"]\nprotocols = ["knn"]\nseeds = 1\n'
     )
     shutil.copytree(digits_folder, tmp_path / "digits")
+    table = str(tmp_path / "table.csv")
+    lines = [f"{m},d,{p},accuracy,{0.5 + 0.1 * i}" for i, m in enumerate("abcd") for p in ("knn", "finetune")]
+    Path(table).write_text("\n".join(["model,dataset,protocol,metric,value", *lines]))
     twins: dict[str, tuple[Callable[[], dict[str, Any]], list[str]]] = {
         "models": (lambda: acclimate.models(family="masked"), ["--family", "masked"]),
         "protocols": (lambda: acclimate.list_protocols("knn/dino"), ["knn/dino"]),
@@ -133,6 +136,10 @@ def test_functions_return_what_the_commands_print(
         "curve": (
             lambda: acclimate.curve(data, models=[model, "run"], labels=["2"], seeds=2, out="proof", options=quiet),
             [data, "--models", f"{model},run", "--labels", "2", "--seeds", "2", "--out", "proof"],
+        ),
+        "compare": (
+            lambda: acclimate.compare(table, proxy="knn", target="finetune", options=quiet),
+            [table, "--proxy", "knn", "--target", "finetune"],
         ),
         "study": (lambda: acclimate.study(study, out="study", options=quiet), [study, "--out", "study"]),
         "predict": (lambda: acclimate.predict("run", data, out="p.csv"), ["run", data, "--out", "p.csv"]),

@@ -5,11 +5,12 @@ To add one: ``presets/FAMILY/NAME.toml``; the file is the entry, and its name is
 
 from __future__ import annotations
 
-from acclimate.presets.load import load_preset, preset_names
+from acclimate.presets.load import MARKS, load_preset, preset_names
 from acclimate.presets.scale import check_scale, scaled
 from acclimate.presets.schema import Point, Preset, RecipePart, ScorePart, checked_settings
 
 __all__ = [
+    "MARKS",
     "Point",
     "Preset",
     "RecipePart",

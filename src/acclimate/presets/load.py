@@ -17,6 +17,7 @@ from acclimate.recipe import Stage
 from acclimate.scores.episodes import EpisodeSettings
 
 SUFFIX: Final = ".toml"
+MARKS: Final = frozenset({"score", "recipe", "episodes", "deviations"})  # keys of a preset that no recipe has
 TABLES: Final[dict[str, type[BaseModel]]] = {
     "score": ScorePart,
     "recipe": RecipePart,

@@ -11,7 +11,7 @@ from typing import Any
 from acclimate.automatic import family_of
 from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.presets import Preset, RecipePart, check_scale, load_preset, preset_names, scaled
+from acclimate.presets import MARKS, Preset, RecipePart, check_scale, load_preset, preset_names, scaled
 from acclimate.protocols.budget import budget
 from acclimate.protocols.choice import run_choice
 from acclimate.protocols.fewshot import run_episodes
@@ -63,13 +63,13 @@ def run_protocol(
 
 
 def is_preset(name: str) -> bool:
-    """Whether this is a preset's name, or a TOML file that holds no recipe: a recipe has ``stages`` at its top."""
+    """Whether this is a preset's name, or a TOML file that has what only presets have."""
     if name in preset_names():
         return True
     if name in SCORES or name in recipe_names() or not Path(name).is_file():
         return False
     try:
-        return "stages" not in tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        return not MARKS.isdisjoint(tomllib.loads(Path(name).read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         return False  # a recipe says what is wrong with it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -63,10 +64,16 @@ def prepare_stage(job: Job, index: int, folder: Path) -> StageRun:
 
 
 def make_fabric(device: str, precision: Precision) -> Fabric:
-    """Return Fabric for one device, without its warnings of hardware that was not chosen."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Fabric(accelerator=device, devices=1, precision=precision)
+    """Return Fabric for one device, without its remarks on precision and on hardware that was not chosen."""
+    remarks = logging.getLogger("lightning_fabric")
+    level = remarks.level
+    remarks.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Fabric(accelerator=device, devices=1, precision=precision)
+    finally:
+        remarks.setLevel(level)
 
 
 def decoded_pixels(
