@@ -326,9 +326,9 @@ def test_killed_ten_times_it_ends_with_the_rows_of_an_unbroken_one(home: Path, c
         process.start()
         began, there = time.monotonic(), len(_rows(folder))
         if kills < 10:
-            while process.is_alive() and len(_rows(folder)) < there + 2 and time.monotonic() - began < 60:
+            while process.is_alive() and len(_rows(folder)) < there + 1 and time.monotonic() - began < 60:
                 time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.05))
+            time.sleep(rng.uniform(0, 0.02))
             process.kill()
             process.join()
             kills += process.exitcode == -signal.SIGKILL

@@ -8,6 +8,7 @@ merged by copying.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
@@ -130,15 +131,20 @@ def row_key(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that numbers depend on, importing none of them."""
+    return dict(_versions())
+
+
+@functools.cache  # they cannot change while the program runs, and finding them takes as long as a small score
+def _versions() -> tuple[tuple[str, str], ...]:
     import platform
 
-    found = {"python": platform.python_version()}
+    found = [("python", platform.python_version())]
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            found.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            found.append((name, "not installed"))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
