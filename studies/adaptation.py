@@ -29,6 +29,7 @@ from acclimate.images import Images, Split, clean_pool, load_images, make_split
 from acclimate.proof import measure_curve, plan_curve
 from acclimate.protocols import Setting
 from acclimate.store import safe_name, write_atomic
+from acclimate.views import DOMAINS as PRESETS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adaptation.md"
 MARKS = ("<!-- results: begin -->", "<!-- results: end -->")
@@ -66,9 +67,10 @@ def main() -> int:
         images, split = load_domain(arguments.data, DOMAINS[name], arguments.cache)
         for model in arguments.model or MODELS:
             lines += _study(name, images, split, model, arguments)
-            cell = _cell(name, model, arguments.size)
+            cell = _cell(name, model, arguments)
             write_atomic(arguments.out / f"{cell}.json", json.dumps(lines[-1], indent=1))
-    _write_page(arguments.out)
+    if arguments.preset is None:  # the page is about each domain's own
+        _write_page(arguments.out)
     return 0
 
 
@@ -81,12 +83,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", nargs="*", help=f"some models; default {', '.join(MODELS)}")
     parser.add_argument("--method", nargs="*", choices=list(METHODS), help="some ways of adapting")
     parser.add_argument("--steps", type=int, default=None, help="steps of BYOL in the place of the automatic ones")
+    parser.add_argument(
+        "--preset", choices=list(PRESETS), help="one preset of symmetries in the place of each domain's"
+    )
+    parser.add_argument("--draws", type=int, default=SEEDS, help="how often labels are drawn, default 5")
     parser.add_argument("--size", type=int, default=None, help="side of the input in pixels; default the model's own")
     return parser.parse_args()
 
 
-def _cell(name: str, model: str, size: int | None) -> str:
-    return safe_name(f"{name}-{model}" + (f"-{size}px" if size else ""))
+def _cell(name: str, model: str, arguments: argparse.Namespace) -> str:
+    given = [f"{arguments.size}px" if arguments.size else "", arguments.preset or ""]
+    return safe_name("-".join([name, model, *filter(None, given)]))
 
 
 def load_domain(folder: Path, domain: Domain, cache: Path | None) -> tuple[Images, Split]:
@@ -103,16 +110,17 @@ def load_domain(folder: Path, domain: Domain, cache: Path | None) -> tuple[Image
 
 def _study(name: str, images: Images, split: Split, model: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Adapt one model to one domain in every way, and measure start, end and what the guard kept."""
-    folder = arguments.out / _cell(name, model, arguments.size)
+    folder = arguments.out / _cell(name, model, arguments)
     start = load_backbone(model, image_size=arguments.size)
     setting = Setting(images, split, cache=arguments.cache, quiet=True)
-    plan = plan_curve(setting, labels=LABELS, seeds=SEEDS, tta="none")
+    plan = plan_curve(setting, labels=LABELS, seeds=arguments.draws, tta="none")
     watched = dataclasses.replace(setting, split=plan.budgets[-1].draw(images, split, 0))
     models, runs = [start], {}
     for title in arguments.method or METHODS:
         method, scope = METHODS[title]
         try:
-            runs[title] = _adapt(watched, start, name, method, scope, folder / safe_name(title), arguments.steps)
+            preset = arguments.preset or DOMAINS[name].preset
+            runs[title] = _adapt(watched, start, preset, method, scope, folder / safe_name(title), arguments.steps)
         except InputError as error:
             runs[title] = {"cannot": str(error)}
             continue
@@ -126,12 +134,12 @@ def _study(name: str, images: Images, split: Split, model: str, arguments: argpa
 
 
 def _adapt(
-    setting: Setting, start: Backbone, name: str, method: str, scope: str | None, folder: Path, steps: int | None
+    setting: Setting, start: Backbone, preset: str, method: str, scope: str | None, folder: Path, steps: int | None
 ) -> dict[str, Any]:
     size, clean = start.preprocess.size, clean_pool(setting.images, setting.split, cache=setting.cache)
     seen = situation(start.module, size, pool=len(clean.split.pool), device=choose_device("auto"))
     given = {"steps": steps // 3 if scope == "norm" else steps} if steps and method != "norm-stats" else {}
-    choice = choose(method, seen, scope=scope, domain=DOMAINS[name].preset, given=given)
+    choice = choose(method, seen, scope=scope, domain=preset, given=given)
     print(f"{folder}: {choice.recipe.stages[0]}", file=sys.stderr, flush=True)
     outcome = adapt(setting, start, choice.recipe, folder)
     keys = ("kept", "reason", "steps", "looks", "images", "seconds", "images_per_second", "monitors")
