@@ -8,7 +8,7 @@ from rich.console import Console
 
 from acclimate.console.tables import Document, number, table
 
-BETTER = {"larger": "larger", "smaller": "smaller", "neither": "-"}
+BETTER = {"larger": "more", "smaller": "less", "neither": "-"}
 
 
 def estimates(console: Console, lines: list[Document]) -> None:
@@ -21,13 +21,12 @@ def estimates(console: Console, lines: list[Document]) -> None:
                 "value": _value(line["value"]),
                 "better": BETTER[line["better"]],
                 "range": line["range"],
-                "meaning": line["meaning"],
-                "mind": "; ".join(_to_mind(line)) or "",
+                "meaning": "; ".join([line["meaning"], *_to_mind(line)]),
             }
             for line in had
         ]
-        titles = {"name": "estimate", "better": "better", "range": "range", "meaning": "meaning", "mind": "mind"}
-        table(console, rows, {"name": "estimate", "value": "value", **titles})
+        titles = {"name": "estimate", "value": "value", "better": "better", "range": "range", "meaning": "meaning"}
+        table(console, rows, titles, whole="name")
     for line in lines:
         if line["value"] is None:
             console.print(f"no {line['name']}: {line['warning']}", style="dim", markup=False, highlight=False)

@@ -22,11 +22,14 @@ def number(value: Any) -> str:
     return escape(str(value))
 
 
-def table(console: Console, rows: list[Document], columns: dict[str, str]) -> None:
-    """Print rows as a table of the named columns, in their order; ``columns`` maps keys to titles."""
+def table(console: Console, rows: list[Document], columns: dict[str, str], *, whole: str = "") -> None:
+    """Print rows as a table of the named columns, in their order.
+
+    ``columns`` maps keys to titles; the values of the key ``whole`` are never broken into lines.
+    """
     drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for title in columns.values():
-        drawn.add_column(title, overflow="fold")
+    for key, title in columns.items():
+        drawn.add_column(title, overflow="fold", no_wrap=key == whole)
     for row in rows:
         drawn.add_row(*(number(row.get(key)) for key in columns))
     console.print(drawn)
