@@ -7,6 +7,7 @@ stratified fifth of the data and fits that C again on all of it. `RidgeProbe` ch
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +27,7 @@ HELD: Final = 0.2
 KINDS: Final = (np.float64, np.float32)
 
 
-class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class Probe(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn ships no types
     """What all of them share; a probe says in `_fit` how its score is fitted."""
 
     def fit(self, X: Any, y: Any) -> Probe:
@@ -49,8 +50,8 @@ class Probe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
-    def _fit(self, x: Features, y: Index, n_classes: int) -> Fitted:
-        raise NotImplementedError
+    @abstractmethod
+    def _fit(self, x: Features, y: Index, n_classes: int) -> Fitted: ...
 
 
 class KNNProbe(Probe):
