@@ -87,10 +87,10 @@ def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | N
     z, place = own.transform(x[used]), place.reshape(drawn.shape)
     accuracies, centre = np.empty(settings.episodes), z.mean(axis=0, dtype=np.float64)
     for part in blocks(settings.episodes, 24 * x.shape[1] * drawn[0].size):
-        own_part = z[place[part]].astype(np.float64)
+        chosen = z[place[part]].astype(np.float64)
         if settings.metric == "euclidean":
-            own_part -= centre  # close to zero, where differences of squares keep their digits
-        accuracies[part] = _accuracy(own_part, settings)
+            chosen -= centre  # close to zero, where differences of squares keep their digits
+        accuracies[part] = _accuracy(chosen, settings)
     interval = NORMAL * accuracies.std() / np.sqrt(settings.episodes)
     return Episodes(float(accuracies.mean()), float(interval), accuracies, settings)
 
@@ -119,7 +119,7 @@ def draw(y: Labels, *, seed: int, settings: EpisodeSettings) -> Index:
 
 
 def _accuracy(z: Float64, settings: EpisodeSettings) -> Float64:
-    """Return the accuracies (e,) of episodes with features (e, ways, shots + queries, d)."""
+    """Return the accuracies (e,), in [0, 1], of episodes with features (e, ways, shots + queries, d)."""
     e, ways, _, d = z.shape
     if settings.metric == "cosine":
         z = (z.reshape(-1, d) * inverse_lengths(z.reshape(-1, d))[:, None]).reshape(z.shape)
