@@ -296,6 +296,22 @@ def test_the_matrix_and_its_averages_by_kind_of_shift(tmp_path: Path) -> None:
     assert one["verdict"].split(".")[0].endswith("on 'cells', read on 'birds'")
 
 
+def test_a_proxys_lead_in_and_out_of_domain(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", many())
+    ood = compared(table, "--ood", proxy="random,good")["ood"]
+    spearman = {(line["proxy"], line["part"]): line["spearman"] for line in ood["averages"]}
+    assert [(line["proxy"], line["part"]) for line in ood["ahead"]] == [
+        ("good", "in domain"),
+        ("good", "out of domain"),
+    ]
+    for line in ood["ahead"]:
+        lead = spearman["good", line["part"]] - spearman["random", line["part"]]
+        assert line["spearman"]["difference"] == pytest.approx(lead)
+        assert line["spearman"]["low"] < lead < line["spearman"]["high"]
+    assert ood["ahead"][0]["spearman"]["low"] > 0
+    assert compared(table, "--ood", proxy="good")["ood"]["ahead"] == []
+
+
 def test_shifts_of_pairs_and_of_a_column(tmp_path: Path) -> None:
     (tmp_path / "shifts.csv").write_text("source,dataset,shift\nbirds,cells,far\n")
     found = compared(

@@ -161,6 +161,21 @@ def test_a_dry_run_names_what_is_missing_and_touches_nothing(home: Path, cache: 
     assert not (home / "out").exists()
 
 
+def test_the_size_of_the_input_is_one_for_all_models_and_one_for_a_folder(home: Path) -> None:
+    changes: dict[str, Any] = {"protocols": ["knn"], "labels": ["100%"], "seeds": 1}
+    own, small = planned(home, **changes), planned(home, image_size=32, **changes)
+    assert own.cells[0].id != small.cells[0].id
+    document = run_study(small, home / "small", quiet=True)
+    assert document["image_size"] == 32
+    run_study(own, home / "own", quiet=True)
+    numbers = [next(iter(told(home / folder).values()))["test"]["log_loss"] for folder in ("small", "own")]
+    assert numbers[0] != numbers[1]
+    with pytest.raises(StudyError, match=r"'tiny' at image_size 32; choose another --out for the models' own sizes"):
+        run_study(own, home / "small", quiet=True)
+    with pytest.raises(StudyError, match=r"'tiny' at the models' own sizes; choose another --out for image_size 32"):
+        run_study(small, home / "own", quiet=True)
+
+
 # the work -----------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from acclimate.agreement.cells import NUMBERS, Cell, bounds, mean_drawn, summary
+from acclimate.agreement.cells import NUMBERS, Cell, bounds, mean_drawn, mean_point, summary
 from acclimate.agreement.question import Question
 from acclimate.errors import DataError
 
@@ -61,6 +61,12 @@ def domains(
             for line in _averages([c for c in asked if c.candidate.name == name], shifts, question)
         ],
         "change": [_change([c for c in asked if c.candidate.name == name], name, question) for name in proxies],
+        "ahead": [
+            {"proxy": name, "part": part, "spearman": _ahead(asked, name, first, part == "in domain", question)}
+            for first in list(proxies)[:1]
+            for name in list(proxies)[1:]
+            for part in ("in domain", "out of domain")
+        ],
     }
 
 
@@ -110,6 +116,22 @@ def _change(cells: Sequence[Cell], name: str, question: Question) -> dict[str, A
         return {"proxy": name, "spearman": None}
     drawn = mean_drawn(outside, "spearman") - mean_drawn(inside, "spearman")
     return {"proxy": name, "spearman": {"difference": y - x, **(bounds(drawn, least, question.level) or {})}}
+
+
+def _ahead(cells: Sequence[Cell], name: str, first: str, inside: bool, question: Question) -> dict[str, float] | None:
+    """Return a proxy's Spearman less the first one's with its interval, over the cells that both have; or None."""
+    own, other = (
+        {(c.candidate.source, c.target.dataset): c for c in cells if c.candidate.name == n and c.in_domain == inside}
+        for n in (name, first)
+    )
+    shared = [pair for pair in own if pair in other]
+    a, b = [own[pair] for pair in shared], [other[pair] for pair in shared]
+    x, y = mean_point(a, "spearman"), mean_point(b, "spearman")
+    if x is None or y is None:
+        return None
+    least = min(cell.n for cell in (*a, *b))
+    drawn = mean_drawn(a, "spearman") - mean_drawn(b, "spearman")
+    return {"difference": x - y, **(bounds(drawn, least, question.level) or {})}
 
 
 def _some(names: set[str]) -> str:

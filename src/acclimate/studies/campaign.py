@@ -67,6 +67,7 @@ def _head(plan: Plan) -> dict[str, Any]:
         "labels": list(study.labels),
         "seeds": list(plan.seeds),
         "scale": study.scale,
+        "image_size": study.image_size,
     }
 
 

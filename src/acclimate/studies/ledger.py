@@ -125,13 +125,19 @@ class Ledger:
         Raises
         ------
         StudyError
-            When another study is there.
+            When another study is there, or this one with inputs of another size: rows do not say their size.
         """
-        there = _read(self.folder / DOCUMENT).get("study")
+        found, size = _read(self.folder / DOCUMENT), plan.study.image_size
+        there = found.get("study")
         if there not in (None, plan.study.name):
             raise StudyError(f"'{self.folder}' holds the study '{there}'; choose another --out for '{plan.study.name}'")
         if there is None:
-            self.write_document({"command": "study", "study": plan.study.name, "finished": False})
+            self.write_document({"command": "study", "study": plan.study.name, "image_size": size, "finished": False})
+        elif found.get("image_size") != size:
+            had, wanted = (
+                f"image_size {one}" if one else "the models' own sizes" for one in (found.get("image_size"), size)
+            )
+            raise StudyError(f"'{self.folder}' holds the study '{there}' at {had}; choose another --out for {wanted}")
 
     def _done(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.id}.json"

@@ -140,9 +140,10 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
 
 def _cells(study: Study, protocols: tuple[Protocol, ...], seeds: tuple[int, ...]) -> list[Cell]:
     axes = itertools.product(study.data, study.models, protocols, _many_first(study.labels), enumerate(seeds))
+    size = () if study.image_size is None else (study.image_size,)
     return [
         Cell(
-            digest("cell", data, model, protocol.name, protocol.content, labels, seed, study.scale),
+            digest("cell", data, model, protocol.name, protocol.content, labels, seed, study.scale, *size),
             model,
             data,
             protocol.name,

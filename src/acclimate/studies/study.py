@@ -63,6 +63,8 @@ class Study(BaseModel):
         Label budgets: a count a class (``10``) or a share of each class (``1%``).
     scale
         Shortens every preset, in (0, 1]; scores and recipes that are no preset stay as they are.
+    image_size
+        Side of the square input of every model, in pixels; None: what each was trained with.
     exclude
         Cells to leave out.
     """
@@ -78,6 +80,7 @@ class Study(BaseModel):
     seeds: int = Field(default=3, ge=1)
     labels: tuple[str, ...] = ("100%",)
     scale: float = Field(default=1.0, gt=0, le=1)
+    image_size: int | None = Field(default=None, ge=1)
     exclude: tuple[Exclusion, ...] = ()
 
     @field_validator(*AXES)

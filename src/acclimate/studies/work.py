@@ -164,7 +164,8 @@ class Worker:
         return self.images[data.name]
 
     def _backbone(self, model: Input) -> Backbone:
-        return replace(self._opened(model, lambda: load_backbone(model.given)), name=model.name)
+        size = self.plan.study.image_size
+        return replace(self._opened(model, lambda: load_backbone(model.given, image_size=size)), name=model.name)
 
     def _opened(self, one: Input, load: Callable[[], Opened]) -> Opened:
         """Load an input; what failed once is not tried again for every group: it may have waited for a network."""
