@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,70 +17,13 @@ from acclimate.backbones import Backbone, load_backbone, save_weights
 from acclimate.images import Images, load_images, make_split
 from acclimate.network import reset_classifier
 from acclimate.protocols import Setting, job_of, run_score
-from acclimate.recipe import Recipe, Stage
+from acclimate.recipe import Recipe
 from acclimate.train import train
 from zoo.leaves import dead_leaves
+from zoo.models import MODELS, SIZE, Model
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "zoo"
-SIZE = 64
-NATURAL = (
-    "Tiny ImageNet subset: 20,000 photographs of 100 classes at 64 pixels (ImageNet terms: non-commercial research)"
-)
-LEAVES = "12,000 dead-leaves images drawn by zoo/leaves.py, no photograph among them"
 PROBES = ("builtin:digits", "eurosat")
-
-
-@dataclass(frozen=True)
-class Model:
-    """How one embedded model is made."""
-
-    architecture: str
-    data: str
-    source: str
-    licence: str
-    stage: Stage
-
-
-def _byol(epochs: int, batch: int = 128) -> Stage:
-    return Stage(
-        objective="byol",
-        scope="all",
-        epochs=epochs,
-        batch=batch,
-        lr=0.002,
-        weight_decay=0.0001,
-        options={"ema": 0.97},
-    )
-
-
-MODELS: dict[str, Model] = {
-    "resnet-supervised": Model(
-        "test_resnet",
-        "tiny_imagenet",
-        f"supervised cross-entropy on the {NATURAL}",
-        "research only (ImageNet terms)",
-        Stage(
-            scope="all",
-            augment="standard",
-            epochs=10,
-            batch=128,
-            lr=0.004,
-            weight_decay=0.02,
-            options={"label_smoothing": 0.1},
-        ),
-    ),
-    "resnet-byol": Model(
-        "test_resnet", "tiny_imagenet", f"BYOL on the {NATURAL}", "research only (ImageNet terms)", _byol(5)
-    ),
-    "convnext-byol": Model(
-        "test_convnext",
-        "tiny_imagenet",
-        f"BYOL on the {NATURAL}",
-        "research only (ImageNet terms)",
-        _byol(5),
-    ),
-    "resnet-leaves": Model("test_resnet", "leaves", f"BYOL on {LEAVES}", "Apache-2.0", _byol(6)),
-}
 
 
 def make(name: str, data: Path, *, epochs: int | None = None, seed: int = 0, work: Path | None = None) -> None:
@@ -89,7 +31,7 @@ def make(name: str, data: Path, *, epochs: int | None = None, seed: int = 0, wor
     model = MODELS[name]
     stage = model.stage if epochs is None else model.stage.model_copy(update={"epochs": epochs})
     images = _images(model, data, work)
-    backbone = load_backbone(f"random:{model.architecture}", image_size=SIZE)
+    backbone = load_backbone(f"random:{model.architecture}", image_size=model.size)
     setting = Setting(images, make_split(images, seed=seed, val_fraction=0.05), seed=seed)
     folder = (work or Path(tempfile.mkdtemp())) / name
     trained = train(job_of(setting, backbone, Recipe(name=name, stages=(stage,))), folder)
