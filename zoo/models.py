@@ -17,7 +17,7 @@ NATURAL = (
 )
 LEAVES = "12,000 dead-leaves images drawn by zoo/leaves.py, no photograph among them"
 RESEARCH = "research only (ImageNet terms)"
-PASSES = 2
+PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ MODELS: dict[str, Model] = {
     "resnet-rotation": _natural("test_resnet", "rotation prediction", _ssl("rotation")),
     "resnet-leaves": _leaves("test_resnet", "BYOL", _byol(6)),
     "gn-supervised": _natural("test_efficientnet_gn", "supervised cross-entropy", _supervised(3)),
-    "gn-leaves": _leaves("test_efficientnet_gn", "SimCLR", _ssl("simclr", options={"head_norm": "layer"})),
+    "gn-leaves": _leaves("test_efficientnet_gn", "SimCLR", _ssl("simclr", 3, {"head_norm": "layer"})),
     "convnext-supervised": _natural("test_convnext", "supervised cross-entropy", _supervised(3)),
     "convnext-byol": _natural("test_convnext", "BYOL", _byol(5)),
     "vit-mae": _natural(
