@@ -116,3 +116,6 @@ MODELS: dict[str, Model] = {
     ),
     "vit-supervised": _natural("test_vit", "supervised cross-entropy", _supervised(3, lr=0.002), size=96),
 }
+
+# architecture -> the size its embedded models have
+ARCHITECTURES = {model.architecture: model.size for model in MODELS.values()}
