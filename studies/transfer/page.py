@@ -69,11 +69,9 @@ def _extent(everything: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
         "Written by `python -m studies.transfer --page` from `studies/transfer/results.csv`; do not edit between the",
         "marks.",
         "",
-        f"{len(cells):,} cells are measured; of the {per_seed * design.SEEDS:,} cells of protocols that every "
-        "network can do, "
-        f"{len(common):,}. A model counts with a seed when all of these are there on all "
-        f"{frame['dataset'].nunique()} domains: "
-        f"{seeds}. All numbers below are from these. Intervals are {LEVEL:.0%}.",
+        f"{len(cells):,} cells are measured; of the {per_seed * design.SEEDS:,} cells of protocols that every network",
+        f"can do, {len(common):,}. A model counts with a seed when all of these are there on all domains",
+        f"({frame['dataset'].nunique()}): {seeds}. All numbers below are from these. Intervals are {LEVEL:.0%}.",
         "",
     ]
 
@@ -141,9 +139,8 @@ def _paper(found: dict[str, Any]) -> str:
     line = next(line for line in found["proxies"] if line["proxy"] == "bn-paper")
     return (
         f"The batch norms of `bn/paper` alone, which only the {found['n_models']} ResNets have: "
-        f"{_number(line['spearman'])} "
-        f"against {_number(found['spearman'])} of linear probing on the same models, a lead of "
-        f"{_difference(line['ahead']['spearman'])}."
+        f"{_number(line['spearman'])} against {_number(found['spearman'])} of linear probing on the same models, "
+        f"a lead of {_difference(line['ahead']['spearman'])}."
     )
 
 
@@ -171,7 +168,7 @@ def _proxy_line(title: str, line: dict[str, Any], ahead: dict[str, Any] | None) 
     lead = _difference(ahead["spearman"]) if ahead else ""
     return (
         f"| {title} | {_number(line['spearman'])}{_span(line['intervals']['spearman'])} | {_number(line['kendall'])} | "
-        f"{line['agreement']:.0%} | {100 * line['regret']:.1f} | {lead} |"
+        f"{_percent(line['agreement'])} | {_number(line['regret'], 100, 1)} | {lead} |"
     )
 
 
@@ -194,7 +191,7 @@ def _out_of_domain(ood: dict[str, Any]) -> list[str]:
     order = sorted((FIRST, *OTHERS), key=lambda name: -(values[name, OUTSIDE]["spearman"] or -1))
     lines = [
         "## Out of domain",
-        _best(order, lead),
+        best(order, lead),
         "",
         "Spearman's correlation of a proxy on one domain with finetuning on another, the mean over ordered pairs of",
         "domains. The columns after *out of domain* are its parts by the domain that is predicted.",
@@ -209,8 +206,16 @@ def _out_of_domain(ood: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _best(order: list[str], lead: dict[str, dict[str, float] | None]) -> str:
-    """Say whether kNN and linear probing come first, and whether that is more than luck."""
+def best(order: list[str], lead: dict[str, dict[str, float] | None]) -> str:
+    """Say whether kNN and linear probing come first, and whether that is more than luck.
+
+    Parameters
+    ----------
+    order
+        Proxies, the highest mean correlation out of domain first.
+    lead
+        Proxy -> its lead over linear probing: ``difference``, and its interval ``low`` to ``high``.
+    """
     frozen = {"knn", "knn-zscore", "linear", "linear-zscore"}
     firsts = ", ".join(f"`{name}`" for name in order[:2])
     said = "**Yes, by the mean**" if set(order[:2]) <= frozen else "**Not by the mean**"
@@ -274,10 +279,12 @@ def _gain_lines(asked: Answers, by: str) -> list[str]:
 
 
 def _share(line: dict[str, Any]) -> str:
-    if line["agreement"] is None:
-        return "no pair"
     found = line["interval"]
-    return f"{line['agreement']:.0%}" + (f" ({found['low']:.0%} to {found['high']:.0%})" if found else "")
+    return _percent(line["agreement"]) + (f" ({found['low']:.0%} to {found['high']:.0%})" if found else "")
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.0%}"
 
 
 def _cannot(frame: pd.DataFrame) -> list[str]:
@@ -287,28 +294,22 @@ def _cannot(frame: pd.DataFrame) -> list[str]:
     few = [group for of in counts.values() for group, n in of.items() if n < 5]
     return [
         f"## What {len(known)} small models cannot show",
-        f"- **Backbone and norm are one thing here** ({told}): where a group has one architecture, its numbers are "
-        "that "
-        "architecture's.",
-        f"- **Groups of fewer than five models** ({', '.join(few)}) have no number of their own that could be trusted."
-        if few
-        else "- No group is smaller than five models.",
-        "- **Models of one architecture and one set of images are no sample of all models.** The intervals say what "
-        "another "
-        "draw of such models would give, not what large networks do.",
-        f"- **{sum(known['family'] == 'random')} random starts are among them.** They stretch the range, which makes "
-        "every "
-        "correlation larger; the first table has them left out as well.",
+        f"- **Backbone and norm are one thing here** ({told}):",
+        "  where a group has one architecture, its numbers are that architecture's.",
+        *([f"- **Groups of fewer than five models** ({', '.join(few)}) say nothing of their own."] if few else []),
+        "- **Models of one architecture and one set of images are no sample of all models.** The intervals say what",
+        "  another draw of such models would give, not what large networks do.",
+        f"- **{sum(known['family'] == 'random')} random starts are among them.** They stretch the range, which makes",
+        "  correlations larger; the first table has them left out as well.",
         f"- **The domains are {frame['dataset'].nunique()} and taken as given**: no interval covers other domains.",
-        "- **Finetuning is short and its rate is one for all.** A model that needs more steps or another rate looks "
-        "worse than "
-        "it is, and finetuning stays nearer to the linear probe it starts from than a long one would.",
+        "- **Finetuning is short, and its rate one for all.** A model that needs more steps or another rate looks",
+        "  worse than it is.",
         "",
     ]
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
+def _number(value: float | None, times: float = 1, digits: int = 2) -> str:
+    return "undefined" if value is None else f"{times * value:.{digits}f}"
 
 
 def _span(found: dict[str, float] | None) -> str:
