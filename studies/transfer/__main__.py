@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     _one_thread()
     try:
         if asked.check:
-            return check(*asked.check, asked.data, asked.seeds, table.TABLE)
+            domain, model = asked.check
+            return check(domain, model, asked.data, asked.seeds, table.TABLE)
         if not asked.page:
             measure(asked.data, asked.out, asked.seeds, asked.workers, asked.model or design.model_names())
         fill(PAGE, table.TABLE)

@@ -6,7 +6,7 @@ import dataclasses
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ def prepare(name: str, seed: int, data: Path, out: Path, side: int) -> Path:
         return path
     images = load_images(data / DOMAINS[name].path)
     kept = chosen_classes(len(images.classes), DOMAINS[name].classes)
-    arrays: dict[str, npt.NDArray[np.generic]] = {"classes": np.array([images.classes[k] for k in kept])}
+    arrays: dict[str, Any] = {"classes": np.array([images.classes[k] for k in kept])}
     for part, indices in parts(images, kept, seed).items():
         pixels = [images.source.fitted(int(i), Geometry(side, side)) for i in indices]
         arrays[f"x_{part}"] = np.stack(pixels)

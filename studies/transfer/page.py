@@ -291,7 +291,7 @@ def _cannot(frame: pd.DataFrame) -> list[str]:
     known = frame.drop_duplicates("model")
     counts = {by: known[by].value_counts().to_dict() for by in ("norm", "backbone")}
     told = "; ".join(f"{by}: {', '.join(f'{n} {group}' for group, n in of.items())}" for by, of in counts.items())
-    few = [group for of in counts.values() for group, n in of.items() if n < 5]
+    few = [str(group) for of in counts.values() for group, n in of.items() if n < 5]
     return [
         f"## What {len(known)} small models cannot show",
         f"- **Backbone and norm are one thing here** ({told}):",

@@ -84,5 +84,4 @@ def complete(path: Path) -> pd.DataFrame:
     found = tests.groupby(["model", "seed"]).size()
     whole = set(found[found == needed].index)
     keys = zip(frame["model"], frame["seed"], strict=True)
-    kept: pd.DataFrame = frame[[key in whole for key in keys]]
-    return kept
+    return frame[[key in whole for key in keys]]
