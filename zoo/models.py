@@ -1,8 +1,10 @@
 """What the embedded models are and how each is made: architecture, images, licence and the stage that trains it.
 
 The self-supervised residual networks but BYOL's see the same images as often (``PASSES``), at the same rate, so that
-they differ in the method. What the papers scale with their thousands of steps follows the length here, by the rules of
-``acclimate.automatic``: a target that remembers some 17 steps, and as few prototypes as there are few classes.
+they differ in the method. What the papers scale with their thousands of steps follows the short length here: DINO's
+target remembers some 17 steps, as ``acclimate.automatic`` has it, and SwAV has few prototypes. MoCo's queue holds
+8 batches, whose keys come from much the same encoder; with 32 batches and DINO's target its loss rose, and digits came
+out below the random start.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ MODELS: dict[str, Model] = {
     "resnet-supervised": _natural("test_resnet", "supervised cross-entropy", _supervised(10)),
     "resnet-byol": _natural("test_resnet", "BYOL", _byol(5)),
     "resnet-simclr": _natural("test_resnet", "SimCLR", _ssl("simclr")),
-    "resnet-moco": _natural("test_resnet", "MoCo v2", _ssl("moco-v2", options={"ema": 0.94})),
+    "resnet-moco": _natural("test_resnet", "MoCo v2", _ssl("moco-v2", options={"ema": 0.99, "queue": 1024})),
     "resnet-barlow": _natural("test_resnet", "Barlow Twins", _ssl("barlow")),
     "resnet-vicreg": _natural("test_resnet", "VICReg", _ssl("vicreg")),
     "resnet-swav": _natural(
