@@ -61,9 +61,12 @@ def write(path: Path, lines: Iterable[Line]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
-    order = list(PROTOCOLS)
-    writer.writerows(sorted(lines, key=lambda line: (line[1], line[0], order.index(line[2]), line[5], line[6])))
+    writer.writerows(sorted(lines, key=_place))
     write_atomic(path, buffer.getvalue())
+
+
+def _place(line: Line) -> tuple[str, str, int, str, str]:
+    return line[1], line[0], list(PROTOCOLS).index(line[2]), line[5], line[6]
 
 
 def read(path: Path) -> list[Line]:
