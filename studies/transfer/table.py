@@ -61,7 +61,8 @@ def write(path: Path, lines: Iterable[Line]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(sorted(lines, key=_place))
+    ordered: list[Line] = sorted(lines, key=_place)
+    writer.writerows(ordered)
     write_atomic(path, buffer.getvalue())
 
 
