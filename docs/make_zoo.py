@@ -55,13 +55,24 @@ def page() -> str:
             *_table("name", "method and images", "network", "norm", "pixels", "images seen", "seconds", "kB", *probes),
             *rows,
             "",
-            f"{len(cards)} models, {size / 1e6:.1f} MB together.",
+            f"{len(cards)} models, {size / 1e6:.1f} MB together. {_worse(cards, starts)}",
             STARTS.format(command=command),
             *_table("name", "parameters", "norm", "pixels", *probes),
             *(_start(name, card) for name, card in starts.items()),
             "",
         ]
     )
+
+
+def _worse(cards: dict[str, Any], starts: dict[str, Any]) -> str:
+    """Say where a probe came out below the random start's."""
+    pairs = [
+        (name, probe, value, starts[card["model"]["architecture"]]["probes"][probe])
+        for name, card in cards.items()
+        for probe, value in card["probes"].items()
+    ]
+    worse = [f"`{name}` on {probe}" for name, probe, value, start in pairs if value < start]
+    return f"Below their random start: {', '.join(worse)}." if worse else "No probe is below its random start's."
 
 
 def _text(folder: str, file: str) -> str:

@@ -71,6 +71,13 @@ def test_card(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", zoo_names())
+def test_a_probe_gains_on_the_random_start(name: str) -> None:
+    card = card_of(name)
+    start = starts()[card["model"]["architecture"]]["probes"]
+    assert any(value > start[probe] for probe, value in card["probes"].items())
+
+
+@pytest.mark.parametrize("name", zoo_names())
 def test_model_loads_as_its_card_says_and_gives_finite_features(name: str) -> None:
     backbone, model = load_backbone(name), MODELS[name.removeprefix("zoo:")]
     assert not backbone.random_start

@@ -75,13 +75,13 @@ def _ssl(
     )
 
 
-def _supervised(epochs: int, lr: float = 0.004) -> Stage:
+def _supervised(epochs: int) -> Stage:
     return Stage(
         scope="all",
         augment="standard",
         epochs=epochs,
         batch=128,
-        lr=lr,
+        lr=0.004,
         weight_decay=0.02,
         options={"label_smoothing": 0.1},
     )
@@ -116,7 +116,6 @@ MODELS: dict[str, Model] = {
         _ssl("mae", 3, {"mask": 0.6, "width": 64, "depth": 1}, weight_decay=0.05),
         size=96,
     ),
-    "vit-supervised": _natural("test_vit", "supervised cross-entropy", _supervised(3, lr=0.002), size=96),
 }
 
 # architecture -> the size its embedded models have
