@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FIRST: Final = "linear"  # what every other proxy is held against
 COMMON: Final = tuple(name for name, p in PROTOCOLS.items() if not p.networks and name != TARGET)
 OTHERS: Final = tuple(name for name in COMMON if name != FIRST)
+SAME: Final = "head"  # a probe that is trained as norm finetuning and finetuning are
 LEVEL: Final = 0.9
 
 
@@ -58,12 +59,12 @@ class Answers:
         shifts = {("", name): DOMAINS[name].shift for name in self.domains if name in DOMAINS}
         return self._ask(self.frame, (FIRST, *OTHERS), ood=True, shifts=shifts)
 
-    def norm_or_linear(self) -> dict[str, dict[str, Any]]:
-        """Return linear probing and norm finetuning as predictors: of all models, of the pretrained, by domain."""
+    def norm_or(self, probe: str) -> dict[str, dict[str, Any]]:
+        """Return a probe and norm finetuning as predictors: of all models, of the pretrained, by domain."""
         pretrained = self.frame[self.frame["family"] != "random"]
         parts = {"all domains, all models": self.frame, "all domains, without random starts": pretrained}
         parts |= {name: self.frame[self.frame["dataset"] == name] for name in self.domains}
-        return {title: self._ask(part, (FIRST, "norm")) for title, part in parts.items() if _enough(part)}
+        return {title: self._ask(part, (probe, "norm")) for title, part in parts.items() if _enough(part)}
 
     def on_networks(self, proxy: str) -> dict[str, Any] | None:
         """Return a proxy that not all networks can do against `FIRST`, on those that can; None for too few."""

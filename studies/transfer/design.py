@@ -49,6 +49,7 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
     "knn-zscore": Protocol("knn-zscore.toml", "the same on features of mean 0 and deviation 1"),
     "linear": Protocol("linear.toml", "logistic regression on features as they are; validation chooses C"),
     "linear-zscore": Protocol("linear-zscore.toml", "the same on features of mean 0 and deviation 1"),
+    "head": Protocol("head.toml", "a classifier trained as `norm` and `finetune` are, on a frozen network"),
     "norm": Protocol("norm.toml", "a classifier, and scale and shift of every norm, trained (`norm/all`, shortened)"),
     "bn-paper": Protocol("bn-paper.toml", "the same with the batch norms of `bn/paper` alone; ResNets only", "batch"),
     "few-shot": Protocol("few-shot.toml", "everything trained, on 5 labelled images a class"),

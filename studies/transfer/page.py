@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from studies.transfer import design
-from studies.transfer.answers import FIRST, LEVEL, OTHERS, Answers, Gain, accuracies, gains
+from studies.transfer.answers import FIRST, LEVEL, OTHERS, SAME, Answers, Gain, accuracies, gains
 from studies.transfer.domains import DOMAINS
 from studies.transfer.table import complete
 
@@ -69,16 +69,17 @@ def _extent(everything: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
         "Written by `python -m studies.transfer --page` from `studies/transfer/results.csv`; do not edit between the",
         "marks.",
         "",
-        f"{len(cells):,} cells are measured; of the {per_seed * design.SEEDS:,} cells of protocols that every network",
-        f"can do, {len(common):,}. A model counts with a seed when all of these are there on all domains",
-        f"({frame['dataset'].nunique()}): {seeds}. All numbers below are from these. Intervals are {LEVEL:.0%}.",
+        f"{len(cells):,} cells are measured, of the {per_seed * design.SEEDS:,} with protocols that every network can",
+        f"do {len(common):,}. A model counts with a seed when all of these are there on all "
+        f"{frame['dataset'].nunique()} domains:",
+        f"{seeds}. All numbers below are from these. Intervals are {LEVEL:.0%}.",
         "",
     ]
 
 
 def _models(frame: pd.DataFrame) -> list[str]:
     """Say how good each model is, in the mean over domains."""
-    shown = ("knn", "linear", "norm", "few-shot", design.TARGET)
+    shown = ("knn", "linear", "head", "norm", "few-shot", design.TARGET)
     values = {name: accuracies(frame, name) for name in shown}
     known = frame.drop_duplicates("model").set_index("model")
     order = sorted(known.index, key=lambda model: -values[design.TARGET][model])
@@ -98,26 +99,30 @@ def _models(frame: pd.DataFrame) -> list[str]:
 
 def _norm_or_linear(asked: Answers) -> list[str]:
     """Answer the first question, over all domains and for each."""
-    every = asked.norm_or_linear()
+    linear, same = asked.norm_or(FIRST), asked.norm_or(SAME)
+    first = [_ahead(next(iter(every.values())), "norm") for every in (linear, same)]
     lines = [
         "## Does norm finetuning predict finetuning better than linear probing?",
-        _verdict(_ahead(next(iter(every.values())), "norm")),
+        _verdict(first[0]),
+        f"Against `{SAME}`, a probe that shares its kind of classifier, rate, augmentation and number of steps:",
+        _verdict(first[1]),
         "",
-        "Spearman's rank correlation with finetuning, and norm finetuning's lead over linear probing. The leads are",
+        "Spearman's rank correlation with finetuning, and norm finetuning's lead over either probe. The leads are",
         "paired over models, and over seeds where there are several.",
         "",
-        "| on | models | linear | norm | lead |",
-        "|---|--:|--:|--:|---|",
-        *(_lead_line(title, found) for title, found in every.items()),
+        f"| on | models | {FIRST} | {SAME} | norm | lead over {FIRST} | lead over {SAME} |",
+        "|---|--:|--:|--:|--:|---|---|",
+        *(_lead_line(title, linear[title], same[title]) for title in linear),
     ]
     paper = asked.on_networks("bn-paper")
     return [*lines, "", *([_paper(paper), ""] if paper is not None else [])]
 
 
-def _lead_line(title: str, found: dict[str, Any]) -> str:
-    by_name = {line["proxy"]: line for line in found["proxies"]}
-    numbers = " | ".join(_number(by_name[name]["spearman"]) for name in (FIRST, "norm"))
-    return f"| {title} | {found['n_models']} | {numbers} | {_difference(_ahead(found, 'norm'))} |"
+def _lead_line(title: str, linear: dict[str, Any], same: dict[str, Any]) -> str:
+    by_name = {line["proxy"]: line for line in (*linear["proxies"], *same["proxies"])}
+    numbers = " | ".join(_number(by_name[name]["spearman"]) for name in (FIRST, SAME, "norm"))
+    leads = " | ".join(_difference(_ahead(found, "norm")) for found in (linear, same))
+    return f"| {title} | {linear['n_models']} | {numbers} | {leads} |"
 
 
 def _ahead(found: dict[str, Any], name: str) -> dict[str, float] | None:
@@ -132,7 +137,7 @@ def _verdict(lead: dict[str, float] | None) -> str:
     said = f"the lead is {_difference(lead)} in Spearman's correlation, averaged over domains"
     if lead["low"] > 0:
         return f"**Yes**: {said}."
-    return f"**No, it predicts worse**: {said}." if lead["high"] < 0 else f"**It cannot be told apart here**: {said}."
+    return f"**No, it predicts worse**: {said}." if lead["high"] < 0 else f"**It cannot be told apart**: {said}."
 
 
 def _paper(found: dict[str, Any]) -> str:
@@ -216,7 +221,7 @@ def best(order: list[str], lead: dict[str, dict[str, float] | None]) -> str:
     lead
         Proxy -> its lead over linear probing: ``difference``, and its interval ``low`` to ``high``.
     """
-    frozen = {"knn", "knn-zscore", "linear", "linear-zscore"}
+    frozen = {"knn", "knn-zscore", "linear", "linear-zscore", SAME}
     firsts = ", ".join(f"`{name}`" for name in order[:2])
     said = "**Yes, by the mean**" if set(order[:2]) <= frozen else "**Not by the mean**"
     clear = [
@@ -250,7 +255,7 @@ def _groups(asked: Answers) -> list[str]:
     """Show what training adds by kind of norm and backbone, and whether proxies hold within and across these."""
     lines = [
         "## Normalisation layers and backbones",
-        "What training gains over linear probing of normalised features, in points of test accuracy:",
+        f"What training more than the classifier gains, in points of test accuracy over `{SAME}`:",
         "",
         "| models | n | norm finetuning | finetuning |",
         "|---|--:|---|---|",
@@ -270,7 +275,7 @@ def _groups(asked: Answers) -> list[str]:
 
 def _gain_lines(asked: Answers, by: str) -> list[str]:
     lines = []
-    both = (gains(asked.frame, name, "linear-zscore", by) for name in ("norm", design.TARGET))
+    both = (gains(asked.frame, name, SAME, by) for name in ("norm", design.TARGET))
     for norm, tuned in zip(*both, strict=True):
         title = "all" if norm.group == "all" else f"{by}: {norm.group}"
         if norm.group != "all" or by == GROUPS[0]:
