@@ -21,6 +21,7 @@ COMMON: Final = tuple(name for name, p in PROTOCOLS.items() if not p.networks an
 OTHERS: Final = tuple(name for name in COMMON if name != FIRST)
 SAME: Final = "head"  # a probe that is trained as norm finetuning and finetuning are
 LEVEL: Final = 0.9
+RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,19 @@ class Answers:
     """
 
     frame: pd.DataFrame
-    resamples: int = 2000
+    resamples: int = RESAMPLES
 
     def proxies(self) -> dict[str, Any]:
         """Return how every common proxy predicts finetuning, in the mean over domains; ``ood`` holds other domains."""
         shifts = {("", name): DOMAINS[name].shift for name in self.domains if name in DOMAINS}
         return self._ask(self.frame, (FIRST, *OTHERS), ood=True, shifts=shifts)
 
-    def norm_or(self, probe: str) -> dict[str, dict[str, Any]]:
-        """Return a probe and norm finetuning as predictors: of all models, of the pretrained, by domain."""
+    def norm_or_probes(self) -> dict[str, dict[str, Any]]:
+        """Return norm finetuning and two probes as predictors: of all models, of the pretrained, by domain."""
         pretrained = self.frame[self.frame["family"] != "random"]
         parts = {"all domains, all models": self.frame, "all domains, without random starts": pretrained}
         parts |= {name: self.frame[self.frame["dataset"] == name] for name in self.domains}
-        return {title: self._ask(part, (probe, "norm")) for title, part in parts.items() if _enough(part)}
+        return {title: self._ask(part, ("norm", FIRST, SAME)) for title, part in parts.items() if _enough(part)}
 
     def on_networks(self, proxy: str) -> dict[str, Any] | None:
         """Return a proxy that not all networks can do against `FIRST`, on those that can; None for too few."""

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from studies.transfer import design
-from studies.transfer.answers import FIRST, LEVEL, OTHERS, SAME, Answers, Gain, accuracies, gains
+from studies.transfer.answers import FIRST, LEVEL, OTHERS, RESAMPLES, SAME, Answers, Gain, accuracies, gains
 from studies.transfer.domains import DOMAINS
 from studies.transfer.table import complete
 
 from acclimate.agreement import read_table
 from acclimate.errors import DataError
-from acclimate.store import write_atomic
+from acclimate.store import digest, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,14 @@ def fill(page: Path, table: Path) -> None:
     write_atomic(page, f"{before}{MARKS[0]}\n{results(table)}{MARKS[1]}{after}")
 
 
-def results(table: Path, resamples: int = 2000) -> str:
+def stamp(table: Path) -> str:
+    """Return a line that changes with the table and with what makes the page of it: bootstraps take a while to redo."""
+    here = Path(__file__).resolve().parent
+    texts = [path.read_text(encoding="utf-8") for path in (table, *sorted(here.glob("*.py")))]
+    return f"<!-- made from {digest(*texts)} -->"
+
+
+def results(table: Path, resamples: int = RESAMPLES) -> str:
     """Return the results of a table as Markdown; `resamples` of every bootstrap.
 
     Raises
@@ -55,7 +62,7 @@ def results(table: Path, resamples: int = 2000) -> str:
         _groups(asked),
         _cannot(frame),
     )
-    return "\n".join(line for section in sections for line in section)
+    return "\n".join([stamp(table), *(line for section in sections for line in section)])
 
 
 def _extent(everything: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
@@ -69,9 +76,9 @@ def _extent(everything: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
         "Written by `python -m studies.transfer --page` from `studies/transfer/results.csv`; do not edit between the",
         "marks.",
         "",
-        f"{len(cells):,} cells are measured, of the {per_seed * design.SEEDS:,} with protocols that every network can",
-        f"do {len(common):,}. A model counts with a seed when all of these are there on all "
-        f"{frame['dataset'].nunique()} domains:",
+        f"{len(common):,} of {per_seed * design.SEEDS:,} cells of protocols that every network can do are measured,",
+        f"and {len(cells) - len(common):,} of `bn-paper`. A model counts with a seed when all of the former are there",
+        f"on all {frame['dataset'].nunique()} domains:",
         f"{seeds}. All numbers below are from these. Intervals are {LEVEL:.0%}.",
         "",
     ]
@@ -99,30 +106,37 @@ def _models(frame: pd.DataFrame) -> list[str]:
 
 def _norm_or_linear(asked: Answers) -> list[str]:
     """Answer the first question, over all domains and for each."""
-    linear, same = asked.norm_or(FIRST), asked.norm_or(SAME)
-    first = [_ahead(next(iter(every.values())), "norm") for every in (linear, same)]
+    every = asked.norm_or_probes()
+    over_linear, over_same = _leads(next(iter(every.values())))
     lines = [
         "## Does norm finetuning predict finetuning better than linear probing?",
-        _verdict(first[0]),
+        _verdict(over_linear),
         f"Against `{SAME}`, a probe that shares its kind of classifier, rate, augmentation and number of steps:",
-        _verdict(first[1]),
+        _verdict(over_same),
         "",
         "Spearman's rank correlation with finetuning, and norm finetuning's lead over either probe. The leads are",
         "paired over models, and over seeds where there are several.",
         "",
         f"| on | models | {FIRST} | {SAME} | norm | lead over {FIRST} | lead over {SAME} |",
         "|---|--:|--:|--:|--:|---|---|",
-        *(_lead_line(title, linear[title], same[title]) for title in linear),
+        *(_lead_line(title, found) for title, found in every.items()),
     ]
     paper = asked.on_networks("bn-paper")
     return [*lines, "", *([_paper(paper), ""] if paper is not None else [])]
 
 
-def _lead_line(title: str, linear: dict[str, Any], same: dict[str, Any]) -> str:
-    by_name = {line["proxy"]: line for line in (*linear["proxies"], *same["proxies"])}
+def _lead_line(title: str, found: dict[str, Any]) -> str:
+    by_name = {line["proxy"]: line for line in found["proxies"]}
     numbers = " | ".join(_number(by_name[name]["spearman"]) for name in (FIRST, SAME, "norm"))
-    leads = " | ".join(_difference(_ahead(found, "norm")) for found in (linear, same))
-    return f"| {title} | {linear['n_models']} | {numbers} | {leads} |"
+    leads = " | ".join(_difference(lead) for lead in _leads(found))
+    return f"| {title} | {found['n_models']} | {numbers} | {leads} |"
+
+
+def _leads(found: dict[str, Any]) -> list[dict[str, float] | None]:
+    """Return norm finetuning's leads over the two probes: the program holds these against norm finetuning."""
+    behind = [_ahead(found, name) for name in (FIRST, SAME)]
+    turned = {"difference": "difference", "low": "high", "high": "low"}
+    return [one and {key: -one[other] for key, other in turned.items() if other in one} for one in behind]
 
 
 def _ahead(found: dict[str, Any], name: str) -> dict[str, float] | None:
