@@ -331,7 +331,7 @@ def short_story(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
     models = [str(world.folder / f"{name}.safetensors") for name in ("test_resnet", "test_efficientnet")]
     stage = story.ADAPTATION.stages[0].model_copy(update={"steps": 2, "batch": 16})
-    monkeypatch.setattr(story, "zoo_names", lambda: tuple(models))
+    monkeypatch.setattr(story, "MODELS", tuple(models))
     monkeypatch.setattr(story, "ADAPTATION", story.ADAPTATION.model_copy(update={"stages": (stage,)}))
     monkeypatch.setattr(story, "RECIPES", ("linear",))
     monkeypatch.setattr(story, "BUDGETS", (1, 5))

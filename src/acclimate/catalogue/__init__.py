@@ -1,8 +1,9 @@
 """The catalogue: pretrained models as data. One TOML table a model, no code.
 
 ``timm.toml`` lists good starting points among timm's models, ``papers.toml`` the models that the papers compare, from
-their authors' own files; every file in the package's ``zoo/`` folder is the card of an embedded model. Any other timm
-name works too: the catalogue is a short list to begin with, not a gate.
+their authors' own files; every file in the package's ``zoo/`` folder is the card of an embedded model, and
+``random.toml`` holds the cards of their random starts. Any other timm name works too: the catalogue is a short list to
+begin with, not a gate.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 from acclimate.catalogue.papers import Layout, PaperModel, paper_model, paper_models
 from acclimate.errors import ModelError, unknown
@@ -35,9 +37,9 @@ class Entry:
     Attributes
     ----------
     name
-        What a command takes: ``zoo:NAME``, ``timm:NAME`` or ``paper:NAME``.
+        What a command takes: ``zoo:NAME``, ``random:NAME``, ``timm:NAME`` or ``paper:NAME``.
     family
-        ``zoo`` for the embedded ones, else how the model was pretrained.
+        ``zoo`` for the embedded ones, ``random`` for random starts, else how the model was pretrained.
     source
         The data and the method behind the weights, in a few words.
     architecture
@@ -47,7 +49,8 @@ class Entry:
     licence
         Licence of the weights, or of the code they come with; ``not stated`` where their source has none.
     weights
-        Where the weights are: ``embedded``, ``timm`` (its hub), ``download`` (the authors' file) or ``by hand``.
+        Where the weights are: ``embedded``, ``timm`` (its hub), ``download`` (the authors' file), ``by hand``,
+        or ``none`` where they are drawn.
     """
 
     name: str
@@ -59,11 +62,11 @@ class Entry:
     weights: str
 
 
-def _read(file: Traversable) -> dict[str, dict[str, str | int]]:
+def _read(file: Traversable) -> dict[str, dict[str, Any]]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def _entry(name: str, table: dict[str, str | int], family: str, weights: str) -> Entry:
+def _entry(name: str, table: dict[str, Any], family: str, weights: str) -> Entry:
     return Entry(
         name=name,
         family=str(table.get("family", family)),
@@ -89,16 +92,20 @@ def _paper_entry(model: PaperModel) -> Entry:
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """Return every entry: the embedded models first, then timm's, then the papers', each by name."""
+    """Return every entry: the embedded models first, then random starts, timm's and the papers', each by name."""
     package = resources.files("acclimate")
     cards = sorted((f for f in package.joinpath("zoo").iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
     zoo = [
         _entry(f"zoo:{card.name.removesuffix('.toml')}", dict(_read(card)["model"]), "zoo", "embedded")
         for card in cards
     ]
-    listed = _read(package.joinpath("catalogue", "timm.toml"))
-    timm = [_entry(f"timm:{name}", table, "timm", "timm") for name, table in sorted(listed.items())]
-    return (*zoo, *timm, *map(_paper_entry, paper_models()))
+    return (*zoo, *_listed("random", "none"), *_listed("timm", "timm"), *map(_paper_entry, paper_models()))
+
+
+def _listed(kind: str, weights: str) -> list[Entry]:
+    """Return the entries of one of the catalogue's own tables."""
+    tables = _read(resources.files("acclimate").joinpath("catalogue", f"{kind}.toml"))
+    return [_entry(f"{kind}:{name}", table, kind, weights) for name, table in sorted(tables.items())]
 
 
 def zoo_names() -> tuple[str, ...]:
