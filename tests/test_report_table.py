@@ -429,3 +429,28 @@ def test_the_matrix_of_a_published_table_has_its_correlations(shared: Path) -> N
         assert found[line.protocol_x].regret[s, d] == pytest.approx(float(line.regret_of_argmax_x), abs=1e-6)
         checked += 1
     assert checked >= 11
+
+
+def test_percent_among_fractions_is_said_at_the_top(tmp_path: Path) -> None:
+    rows = lines()
+    mixed = [r | {"value": 100 * r["value"]} if i % 7 == 0 else r for i, r in enumerate(rows)]
+    made = sections_of(collect(write_table(tmp_path / "r.csv", mixed)))
+    assert len(made.warnings) == 3
+    assert "values look like percent (rows " in made.warnings[0]
+    assert made.warnings[0].endswith("like fractions: add a column 'unit' with fraction or percent.")
+    assert sections_of(collect(write_table(tmp_path / "fine.csv", rows))).warnings == []
+
+
+def test_of_several_metrics_without_accuracy_the_first_is_compared(tmp_path: Path) -> None:
+    rows = [r | {"metric": metric} for r in lines() for metric in ("top1", "top5")]
+    trust, why = ask(grid_of(write_table(tmp_path / "r.csv", rows)), "finetune")
+    assert why == ""
+    assert trust is not None
+    assert trust.answer["metric"] == ["top1"]
+
+
+def test_a_best_model_that_was_run_once_says_so(tmp_path: Path) -> None:
+    rows = [r for r in lines(4) if r["dataset"] == "birds" and (r["model"] != "swin-2" or r["seed"] == 0)]
+    rows = [r | {"value": 0.99} if r["model"] == "swin-2" else r for r in rows]
+    made = sections_of(collect(write_table(tmp_path / "r.csv", rows)))
+    assert made.summary[0].endswith("with a finetune accuracy of 0.990 (no interval: it was measured once).")

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from acclimate.agreement.sides import check_units
+from acclimate.agreement.table import ROW
+from acclimate.errors import DataError
 from acclimate.metrics import LARGER_IS_BETTER
 from acclimate.reports.families import groups_of, sizes_of
 from acclimate.reports.variants import COSTS, told_apart
@@ -130,6 +133,25 @@ def build(frame: pd.DataFrame) -> Grid | None:
         rows=len(frame),
         notes=notes,
     )
+
+
+def mixed_units(grid: Grid) -> list[str]:
+    """Return a sentence for each column in which percentages and fractions seem to be mixed; a few are enough."""
+    found = []
+    for column in grid.columns:
+        known = column.mean[np.isfinite(column.mean)]
+        if column.dataset == ALL or known.max() <= 1 or known.min() > 1:
+            continue
+        own, dataset = grid.measures[column.measure], grid.datasets[column.dataset]
+        wanted = {"protocol": own.protocol, "metric": own.metric, "split": own.split, "dataset": dataset}
+        rows = grid.frame
+        for name, value in wanted.items():
+            rows = rows[rows[name] == value]
+        try:
+            check_units(rows.assign(**{ROW: rows.index + 1}), f"'{own.protocol}' on '{dataset}'", None, own.metric)
+        except DataError as error:
+            found.append(f"{str(error).split(';')[0]}: add a column 'unit' with fraction or percent.")
+    return found[:3]
 
 
 def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int) -> list[Column]:

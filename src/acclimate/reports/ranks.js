@@ -121,6 +121,6 @@ VIEWS.cost = () => {
   shape.showlegend = several;
   shape.legend = { orientation: "h", y: -0.22, font: { size: 11, color: "@ink" } };
   const cheap = best.slice(0, 4).map((p) => p.i).map((i) => grid.models[i]);
-  const caption = best.length + " of " + points.length + " are on the front (dashed). From the cheapest: " + [...new Set(cheap)].map((n) => short(n, 40)).join(", ") + (best.length > 4 ? " and others." : ".");
+  const caption = best.length + " of " + points.length + (best.length === 1 ? " is" : " are") + " on the front (dashed). From the cheapest: " + [...new Set(cheap)].map((n) => short(n, 40)).join(", ") + (best.length > 4 ? " and others." : ".");
   return { figure: { data: [...traces, line], layout: shape }, title, caption, height: narrow.matches ? 420 : 500 };
 };

@@ -6,7 +6,7 @@ from acclimate.errors import DataError
 from acclimate.reports.blocks import Chart, Report, Section, Table
 from acclimate.reports.collect import Doc, Found, Run, names, parts, words
 from acclimate.reports.estimate import spearman
-from acclimate.reports.grid import Grid
+from acclimate.reports.grid import Grid, mixed_units
 from acclimate.reports.grid import build as grid_of
 from acclimate.reports.leaderboard import Board, boards, ranked
 from acclimate.reports.payload import payload
@@ -78,7 +78,7 @@ def build(found: Found, target: str | None = None) -> Report:
         subtitle=provenance.subtitle(found, grid),
         tiles=summary.tiles(found, leaders),
         summary=summary.sentences(found, leaders, trust.answer if trust else {}),
-        warnings=[*summary.warnings(found, grid), *problems],
+        warnings=[*summary.warnings(found, grid), *(mixed_units(grid) if grid else []), *problems],
         sections=made,
         grid=payload(grid, trust, aim) if grid else None,
         absent=[*(live.absent(grid, trust, why) if grid else []), *absent(found)],

@@ -6,7 +6,7 @@ Every number here is one that `agreement` computed; this file only chooses what 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -113,10 +113,11 @@ def ask(grid: Grid, target: str) -> tuple[Trust | None, str]:
         return None, "there is one protocol only"
     means = _means(grid)
     try:
-        sides, left_out = _sides(grid, means, [target, *names], target)
+        metric = _metric(grid, target)
+        sides, left_out = _sides(grid, means, [target, *names], Question((target,), target, metric=metric))
         proxies, more = _proxies(grid, sides, names, target)
         datasets = [d for d in grid.datasets if d in sides[target] or any(d in sides[p] for p in proxies)][:DATASETS]
-        question, notes = _question(grid, proxies, target, len(datasets))
+        question, notes = _question(grid, Question(tuple(proxies), target, metric=metric), len(datasets))
         rows = means if grid.rows > SMALL else grid.frame.assign(**{ROW: range(1, len(grid.frame) + 1)})
         answer = analyse(rows[rows["dataset"].isin(datasets)], question)
     except DataError as error:
@@ -136,17 +137,26 @@ def _proxies(
     return ordered[:PROXIES], [f"{PROXIES} of {len(known)} proxies are shown"] if len(known) > PROXIES else []
 
 
-def _question(grid: Grid, proxies: list[str], target: str, datasets: int) -> tuple[Question, list[str]]:
-    """Return what to ask, with fewer resamples where there is much to do, and what a reader must know of that."""
+def _metric(grid: Grid, target: str) -> str | None:
+    """Return the metric to ask for: None leaves it to `agreement`, which takes accuracy, or the only one there is."""
+    places = [(grid.measures[c.measure].metric, c.dataset) for c in grid.columns if _of(grid, c, target)]
+    sets = [dataset for _, dataset in places]
+    if any(metric == "accuracy" or sets.count(dataset) == 1 for metric, dataset in places):
+        return None
+    return places[0][0]
+
+
+def _question(grid: Grid, plain: Question, datasets: int) -> tuple[Question, list[str]]:
+    """Return what to ask in full, fewer resamples where there is much to do, and what a reader must know of that."""
     small, notes = grid.rows <= SMALL, []
     if len(grid.datasets) > datasets == DATASETS:
         notes.append(f"the first {DATASETS} of {len(grid.datasets):,} data sets are compared")
     if not small:
         notes.append(f"of {grid.rows:,} rows seeds were averaged first, so intervals draw models only")
     by = next((name for name in grid.groups if small and name in grid.frame.columns), None)
-    work = len(grid.models) * len(proxies) * datasets**2
+    work = len(grid.models) * len(plain.proxies) * datasets**2
     resamples = int(min(max(WORK / work, RESAMPLES[0]), RESAMPLES[1]))
-    return Question(tuple(proxies), target, by=by, resamples=resamples, level=LEVEL), notes
+    return replace(plain, by=by, resamples=resamples, level=LEVEL), notes
 
 
 def _means(grid: Grid) -> pd.DataFrame:
@@ -171,12 +181,12 @@ def _means(grid: Grid) -> pd.DataFrame:
 
 
 def _sides(
-    grid: Grid, means: pd.DataFrame, names: list[str], target: str
+    grid: Grid, means: pd.DataFrame, names: list[str], question: Question
 ) -> tuple[dict[str, dict[str, Side]], list[str]]:
     """Return protocol -> data set -> column, and which data sets were left out and why; the target must be there."""
     found: dict[str, dict[str, Side]] = {}
     left_out: list[str] = []
-    question = Question((target,), target)
+    target = question.target
     own = dict(iter(means.groupby("protocol", sort=False)))
     for name in names:
         try:
