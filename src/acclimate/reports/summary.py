@@ -36,9 +36,8 @@ def leader(board: Board) -> list[str]:
     of = f" of {len(board.entries)}" if len(board.entries) > 1 else ""
     where = f" on {board.dataset}" if board.dataset else ""
     sure = f" ({board.level} interval {interval})" if interval else " (no interval: it was measured once)"
-    if (
-        top.low is not None and top.low == top.high and top.reach
-    ):  # the interval is that of the difference to the best, which it is itself
+    # Over all data sets the interval is that of the difference to the best, which this one is itself.
+    if top.low is not None and top.low == top.high and top.reach:
         sure = ""
     first = f"{top.name} ranks first{of}{where}, with {_article(board.metric)} of {figure(top.final)}{sure}."
     return [first, *_peers(board, top.name, bool(interval))]
