@@ -27,8 +27,8 @@ FLOOR: Final = 1e-5  # of a variance
 ITERATIONS: Final = 100
 TOLERANCE: Final = 1e-3  # of the mean log likelihood
 BLOCK: Final = 2**18  # numbers
-# Posteriors below are taken for 0. They move no sum, but in so many dimensions most are so small that float32 holds them
-# only in its slow denormal numbers: a product of those takes ten times as long.
+# Posteriors below are taken for 0. They move no sum, but in so many dimensions most are so small that float32 has only
+# its slow denormal numbers for them: a product of those takes ten times as long.
 NEGLIGIBLE: Final = 1e-30
 
 
@@ -161,7 +161,9 @@ def _seeds(x: Features, m: int, random: np.random.RandomState) -> Features:
 
 def _squared_distances(x: Features, squares: Float64, rows: Any) -> Float64:
     """Return the squared distances (r, n) of some rows of x to all."""
-    found = -2 * (x[rows] @ x.T).astype(np.float64)
+    found: Float64 = (x[rows] @ x.T).astype(np.float64)
+    found *= -2
     found += squares
     found += squares[rows, None]
-    return np.maximum(found, 0, out=found)
+    np.maximum(found, 0, out=found)
+    return found
