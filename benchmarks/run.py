@@ -24,6 +24,7 @@ import knn
 import linear_path
 import logme
 import multihead
+import report
 import startup
 import study_sharing
 from measure import Options, Row, machine
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "linear_path_large": linear_path.run_large,
     "bn_step": bn_step.run,
     "multihead": multihead.run,
+    "report": report.run,
 }
 LONG = ("linear_path_large",)  # only when named
 

@@ -329,6 +329,17 @@ def test_luck_is_not_called_better(images: Images, split: Split) -> None:
     assert sum(look.value < 0 for look in looks) <= 4
 
 
+def test_the_linear_probe_has_a_veto(images: Images, split: Split) -> None:
+    """Neighbours that agree more do not count where a linear classifier loses."""
+    start = load_backbone("zoo:resnet-supervised", image_size=32)
+    guard = Guard(Setting(images, split, device="cpu", quiet=True), start, steps=10)
+    better = dataclasses.replace(guard.start, agreement=np.minimum(guard.start.agreement + 0.3, 1))
+    kept = guard.judge(dataclasses.replace(better, linear=guard.start.linear + 0.01), 5)
+    vetoed = guard.judge(dataclasses.replace(better, linear=guard.start.linear - 0.01), 5)
+    assert kept.value < 0 == vetoed.value
+    assert (kept.values["linear_gain"], vetoed.values["linear_gain"]) == (0.01, -0.01)
+
+
 def test_too_few_labels_are_no_labels(images: Images, split: Split, backbone: Backbone) -> None:
     few = dataclasses.replace(split, train=split.train[::12], val=split.val[::5])
     guard = Guard(Setting(images, few, device="cpu", quiet=True), backbone, steps=10)

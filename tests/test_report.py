@@ -368,7 +368,7 @@ def table_of(made: Report, key: str) -> Any:
 
 def test_a_demo_folder_gives_every_section_and_both_files(demo: tuple[Path, str]) -> None:
     folder, _ = demo
-    expected = "leaderboard proxies recipes adaptation learning inside labels maps rows provenance"
+    expected = "leaderboard proxies bump cost recipes adaptation learning inside labels maps rows provenance"
     assert " ".join(keys(built(folder))) == expected
     assert (folder / "report.html").is_file()
     assert "## Leaderboard" in (folder / "report.md").read_text(encoding="utf-8")
@@ -407,11 +407,14 @@ def test_every_chart_and_table_has_its_place_and_its_data(demo: tuple[Path, str]
     made, parsed = built(demo[0]), Page(demo[1])
     charts = {chart.key for section in made.sections for chart in section.charts}
     tables = {table.key for section in made.sections for table in section.tables}
-    assert len(charts) == 19
-    assert (
-        set(parsed.data["charts"]) == charts == {a["id"] for a in parsed.attributes("div") if a.get("class") == "plot"}
-    )
-    assert set(parsed.data["tables"]) == tables
+    assert len(charts) == 21
+    places = {a["id"]: a.get("data-view") for a in parsed.attributes("div") if a.get("class") == "plot"}
+    assert set(places) == charts
+    assert set(parsed.data["charts"]) == {key for key, view in places.items() if view is None}
+    assert {view for view in places.values() if view} == {"bump", "cost"}
+    lists = {a["id"] for a in parsed.attributes("div") if a.get("class") == "table paged"}
+    assert lists == {"front-table"}
+    assert set(parsed.data["tables"]) == tables - lists
     assert all(figure["data"] for figure in parsed.data["charts"].values())
     ids = [a["id"] for _, a in parsed.tags if "id" in a]
     assert len(ids) == len(set(ids))
@@ -500,11 +503,16 @@ def test_documents_of_the_wrong_shape_break_nothing(tmp_path: Path, value: Any) 
         "verdicts",
         "comparisons",
         "base",
+        "ood",
+        "static_baseline",
+        "target",
+        "results",
     )
     document = dict.fromkeys(
         (*fields, "confidence_set", "verdict", "data", "kept", "recipe", "seconds", "labels"), value
     )
-    for name in ("rank.json", "curve.json", "map.json", "run.json", "rows/k.json", "findings.json"):
+    names = ("rank.json", "curve.json", "map.json", "run.json", "rows/k.json", "findings.json", "compare.json")
+    for name in names:
         write(tmp_path / name, document | {"sentences": ["something"]})
     deeper = {
         "model": value,
@@ -528,6 +536,9 @@ def test_documents_of_the_wrong_shape_break_nothing(tmp_path: Path, value: Any) 
     (tmp_path / "b" / "metrics.jsonl").write_text(json.dumps({"stage": value, "step": value, "loss": value}))
     write(tmp_path / "rank.json", {"models": [deeper | {"rank": value, "final": value, "in_set": value}]})
     write(tmp_path / "curve.json", {"points": [deeper | {"labels": value}]})
+    compared = [{"proxy": value, "intervals": value, "ahead": {"spearman": value}, "n_models": value}]
+    averages = [{"proxy": value, "part": value, "cells": value, "intervals": {"spearman": value}}]
+    write(tmp_path / "compare.json", {"proxies": compared, "ood": {"averages": averages}})
     write(tmp_path / "map.json", {"maps": [deeper], "classes": value})
     assert report(tmp_path).is_file()
 
@@ -572,7 +583,9 @@ def rows_board(folder: Path, values: dict[str, list[float]]) -> list[list[str]]:
     for model, accuracies in values.items():
         for seed, accuracy in enumerate(accuracies):
             write(folder / "rows" / f"{model}{seed}.json", row(model, "bn", seed, accuracy))
-    return [[cells[0].text, cells[1].text] for cells in table_of(built(folder), "leaderboard-table").rows]
+    table = table_of(built(folder), "leaderboard-table")
+    at = [column.title for column in table.columns].index("Model")
+    return [[cells[0].text, cells[at].text] for cells in table.rows]
 
 
 def test_without_a_ranking_rows_make_a_leaderboard_over_seeds(tmp_path: Path) -> None:

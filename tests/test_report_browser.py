@@ -39,6 +39,16 @@ return Object.entries(figures).map(([key, figure]) => {
 """
 
 
+# Every chart that the page makes by itself.
+LIVE = """
+return [...document.querySelectorAll(".plot[data-view]")].map((place) => ({
+  key: place.id, points: place.querySelectorAll(".point, .heatmaplayer image").length,
+  width: place.querySelector(".main-svg").getBoundingClientRect().width,
+  caption: document.getElementById(place.id + "-words").textContent,
+}));
+"""
+
+
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Chrome]:
     with chromium() as started:
@@ -57,13 +67,27 @@ def open_page(driver: Chrome, page: Path, width: int = 1280, dark: bool = False,
     prefer(driver, dark=dark)
     size = driver.execute_script("return innerWidth")
     if not fresh and driver.current_url == page.as_uri() and size == width:
-        wait(driver, "return document.documentElement.dataset.drawn")
+        show(driver)
         return
     resize(driver, width, 900)
     driver.get_log("browser")
     driver.get_log("performance")
     driver.get(page.as_uri())
-    wait(driver, "return document.documentElement.dataset.drawn")
+    show(driver)
+
+
+# What is far from the window is not drawn: go to each place in turn.
+NEXT = """
+const waits = (place) => place.dataset.drawn === undefined && !place.closest("details:not([open])");
+const place = [...document.querySelectorAll(".plot, .paged")].find(waits);
+if (place) place.scrollIntoView({ block: "center", behavior: "instant" });
+return !place && document.documentElement.dataset.drawn !== undefined;
+"""
+
+
+def show(driver: Chrome) -> None:
+    """Wait until everything on the page was in sight and is drawn."""
+    wait(driver, NEXT)
 
 
 def wait(driver: Chrome, script: str, seconds: float = 30) -> Any:
@@ -89,7 +113,11 @@ def test_page_draws_every_chart_in_silence(driver: Chrome, pages: dict[str, Path
     assert requested(driver) == [page.as_uri()]
     assert driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
     drawn = driver.execute_script(DRAWN)
-    assert len(drawn) == sum(len(section.charts) for section in built(page.parent).sections)
+    sections = built(page.parent).sections
+    assert len(drawn) == sum(not chart.view for section in sections for chart in section.charts)
+    live = driver.execute_script(LIVE)
+    assert len(live) == sum(bool(chart.view) for section in sections for chart in section.charts)
+    assert all(chart["points"] > 0 and chart["width"] > 200 and chart["caption"] for chart in live), live
     for chart in drawn:
         assert chart["plotted"], chart
         assert chart["traces"] == chart["expected_traces"] > 0, chart
@@ -136,11 +164,11 @@ def test_theme_follows_the_reader_and_the_button(driver: Chrome, pages: dict[str
     assert light[3] == "light"
     prefer(driver, dark=True)
     wait(driver, "return document.documentElement.dataset.theme === 'dark'")
-    wait(driver, "return document.documentElement.dataset.drawn")
+    show(driver)
     dark = colours(driver)
     assert all(a != b for a, b in zip(light, dark, strict=True))
     driver.find_element("id", "theme").click()
-    wait(driver, "return document.documentElement.dataset.drawn")
+    show(driver)
     assert colours(driver) == light
     assert driver.find_element("id", "theme").get_attribute("aria-pressed") == "false"
     assert driver.get_log("browser") == []
@@ -232,10 +260,11 @@ def test_legend_hides_and_shows_in_all_charts_of_its_section(driver: Chrome, pag
     fewer = ",".join(str(int(n) - 1) for n in before.split(","))
     wait(driver, f"{count} === '{fewer}'")
     driver.execute_script("document.getElementById('theme').click()")
-    wait(driver, "return document.documentElement.dataset.drawn")
+    show(driver)
     assert driver.execute_script(count) == fewer, "a change of theme must not bring it back"
     driver.execute_script("arguments[0].click()", button)
-    wait(driver, f"{count} === '{before}'")
+    show(driver)
+    assert driver.execute_script(count) == before
     driver.get("about:blank")  # the theme was chosen by hand
 
 

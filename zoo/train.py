@@ -27,8 +27,16 @@ SOURCES = Path(__file__).resolve().parents[1] / "src" / "acclimate"
 PACKAGE = SOURCES / "zoo"
 
 
-def make(name: str, data: Path, *, epochs: int | None = None, seed: int = 0, work: Path | None = None) -> None:
-    """Train one model and write its weights and card into the package."""
+def make(
+    name: str,
+    data: Path,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    work: Path | None = None,
+    out: Path = PACKAGE,
+) -> None:
+    """Train one model and write its weights and card into ``out``."""
     model = MODELS[name]
     stage = model.stage if epochs is None else model.stage.model_copy(update={"epochs": epochs})
     images = _images(model, data, work)
@@ -38,14 +46,11 @@ def make(name: str, data: Path, *, epochs: int | None = None, seed: int = 0, wor
     trained = train(job_of(setting, backbone, Recipe(name=name, stages=(stage,))), folder)
     steps, seconds = trained.reports[0].steps, trained.reports[0].seconds
     reset_classifier(trained.network, 0)
-    save_weights(
-        PACKAGE / f"{name}.safetensors", trained.network, {**backbone.card(), "random_start": False}, half=True
-    )
-    file = PACKAGE / f"{name}.toml"
-    # a card without probes first: a model is known to the program, and so can be probed, once it has one
-    file.write_text(card(name, model, backbone, steps, seconds, epochs, {}), "utf-8")
-    text = card(name, model, backbone, steps, seconds, epochs, probe(load_backbone(f"zoo:{name}"), data))
-    file.write_text(text, "utf-8")
+    out.mkdir(parents=True, exist_ok=True)
+    weights = out / f"{name}.safetensors"
+    save_weights(weights, trained.network, {**backbone.card(), "random_start": False}, half=True)
+    text = card(name, model, backbone, steps, seconds, epochs, probe(load_backbone(weights), data))
+    (out / f"{name}.toml").write_text(text, "utf-8")
     print(text)
 
 
@@ -66,8 +71,9 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, help="another length than the model's own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="where the run lives, to go on after an interruption")
+    parser.add_argument("--out", type=Path, default=PACKAGE, help="folder of weights and card; default the package")
     given = parser.parse_args()
     if given.name in ("random", "all"):
         (SOURCES / "catalogue" / "random.toml").write_text(random_cards(given.data), "utf-8")
     for each in MODELS if given.name == "all" else {given.name} - {"random"}:
-        make(each, given.data, epochs=given.epochs, seed=given.seed, work=given.work)
+        make(each, given.data, epochs=given.epochs, seed=given.seed, work=given.work, out=given.out)

@@ -93,7 +93,8 @@ def _plain(value: object) -> object:
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a whole file or nothing: a file in the same folder, synced, then renamed over `path`.
 
-    Text is written as UTF-8. Missing folders above `path` are made.
+    Text is written as UTF-8. Missing folders above `path` are made. What is no file (a pipe, ``/dev/null``) is written
+    to, never replaced.
 
     Raises
     ------
@@ -102,6 +103,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     with _readable_errors(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _beside(path)
         try:

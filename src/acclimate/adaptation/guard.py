@@ -10,6 +10,9 @@ error of the mean of independent images is too small: between equally good model
 to 1.8 times that, at 5, 20 and 100 labels a class. Errors are widened by ``DEPENDENCE``; then 3 to 9 of 80 equally good
 models were kept, where one plain error had kept half of them.
 
+Neighbours alone can like features that a linear classifier likes less. So a second probe, ridge regression on the same
+halves, has a veto: a step at which the right classes' mean probability fell is not kept.
+
 The guard keeps nothing from look to look, so that a resumed run sees what an unbroken one sees.
 """
 
@@ -30,6 +33,8 @@ from acclimate.adaptation.monitors import (
 )
 from acclimate.backbones import Backbone
 from acclimate.protocols import Setting
+from acclimate.scores import SCORES
+from acclimate.scores.ridge import RidgeSettings
 from acclimate.train import Embed, Look
 
 POOLED = 512  # pool images that the label-free monitors look at
@@ -40,16 +45,18 @@ FEW = 20  # labelled images below which the probe can say nothing
 DEPENDENCE = 1.7  # see above
 SURE = 1.5  # standard errors by which a step has to beat the start model
 FALLEN = 3.0  # standard errors below the start model at which a falling probe ends the run
+VETO = 0.0  # gain of the linear probe below which a step is not kept
 PATIENCE = 0.3  # share of the steps before which a fall may be a transient
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the guard's images look like under one model; ``agreement`` is empty without labels."""
+    """What the guard's images look like under one model; ``agreement`` and ``linear`` are empty without labels."""
 
     feature_std: float
     rankme: float
     agreement: Features
+    linear: Features
     pool: Features
 
 
@@ -80,7 +87,7 @@ class Guard:
     @staticmethod
     def rules() -> tuple[float, ...]:
         """Return what a verdict depends on besides the run, for its identity."""
-        return POOLED, LABELLED, NEIGHBOURS, COLLAPSED, BLIND, FEW, DEPENDENCE, SURE, FALLEN, PATIENCE
+        return POOLED, LABELLED, NEIGHBOURS, COLLAPSED, BLIND, FEW, DEPENDENCE, SURE, FALLEN, VETO, PATIENCE
 
     def look(self, embed: Embed, step: int) -> Look:
         """Look at the network of this moment."""
@@ -94,17 +101,15 @@ class Guard:
         x = np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
         at = {int(image): row for row, image in enumerate(self.images)}
         pool, train, val = (x[[at[int(i)] for i in part]] for part in (self.pool, *self.parts))
-        asked = self._probe(train, val) if len(train) else x[:0, 0]
-        return Seen(feature_std(pool), rankme(pool), asked, pool)
+        asked, linear = self._probe(train, val) if len(train) else (x[:0, 0], x[:0, 0])
+        return Seen(feature_std(pool), rankme(pool), asked, linear, pool)
 
-    def _probe(self, train: Features, val: Features) -> Features:
+    def _probe(self, train: Features, val: Features) -> tuple[Features, Features]:
+        """Return both probes of each labelled image, the validation part's first."""
         y_train, y_val = (self.labels[part] for part in self.parts)
-        return np.concatenate(
-            [
-                agreement(train, y_train, val, y_val, _neighbourhood(y_train)),
-                agreement(val, y_val, train, y_train, _neighbourhood(y_val)),
-            ]
-        )
+        ways = ((train, y_train, val, y_val), (val, y_val, train, y_train))
+        near = [agreement(bank, y_bank, x, y, _neighbourhood(y_bank)) for bank, y_bank, x, y in ways]
+        return np.concatenate(near), np.concatenate([_linear(*way) for way in ways])
 
     def judge(self, now: Seen, step: int) -> Look:
         """Return the look at a model: smaller values are better, 0 is the start model's and of all that is not better.
@@ -118,14 +123,19 @@ class Guard:
             "neighbour_overlap": round(neighbour_overlap(self.start.pool, now.pool), 4),
         }
         if len(now.agreement):
-            values |= {"knn_agreement": round(float(self._balanced(now.agreement)), 4), "knn_gain": round(gain, 4)}
+            values |= {"knn_agreement": round(self._balanced(now.agreement), 4), "knn_gain": round(gain, 4)}
+            values |= {"linear_gain": round(self._balanced(now.linear - self.start.linear), 4)}
         if lost := self.collapse(now):
             return Look(values, float("inf"), lost)
         if not len(now.agreement):
             return Look(values, -float(step))
         fell = gain < -FALLEN * error and step >= PATIENCE * self.steps
         stop = f"the kNN probe fell by {-gain:.3f} below the start model, {FALLEN:.0f} standard errors" if fell else ""
-        return Look(values, -gain if gain > SURE * error else 0.0, stop)
+        return Look(values, -gain if gain > SURE * error and self.agreed(now) else 0.0, stop)
+
+    def agreed(self, now: Seen) -> bool:
+        """Return whether the linear probe, too, is no worse than under the start model."""
+        return self._balanced(now.linear - self.start.linear) >= VETO
 
     def collapse(self, now: Seen) -> str:
         """Return in words whether features collapsed; empty: they did not."""
@@ -159,6 +169,20 @@ class Guard:
         counts = np.bincount(asked)
         weights: Features = (1 / (counts[asked] * np.count_nonzero(counts))).astype(np.float32)
         return weights
+
+
+def _linear(bank: Features, bank_labels: Labels, x: Features, labels: Labels) -> Features:
+    """Return the probability ``(n,)`` of each image's class under ridge regression on the bank ``(m, d)``.
+
+    The penalty is the one with the lowest leave-one-out error in the bank. An image whose class the bank lacks has 0.
+    """
+    if len(np.unique(bank_labels)) < 2:
+        return np.zeros(len(x), np.float32)
+    classes = int(max(bank_labels.max(), labels.max())) + 1
+    settings = RidgeSettings(select="loo")
+    fitted = SCORES["ridge"].fit(bank, bank_labels, bank, bank_labels, n_classes=classes, seed=0, settings=settings)
+    p: Features = fitted.predict_proba(x)[np.arange(len(x)), labels].astype(np.float32)
+    return p
 
 
 def _some(indices: Labels, labels: Labels, most: int, rng: np.random.Generator) -> Labels:

@@ -82,7 +82,8 @@ def adapt(
     """Run an unsupervised recipe on the pool under a guard, and keep its best step.
 
     The pool loses its near-duplicates of validation and test images first. The start model comes back when the
-    features collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's.
+    features collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's with
+    the linear probe not below it.
 
     Parameters
     ----------
@@ -174,9 +175,10 @@ def _verdict(setting: Setting, guard: Guard, trained: Trained, ended: Backbone) 
     steps = [report.best_step for report in trained.reports if report.best_step]
     gain, error = guard.gain(seen)
     if not steps:
+        linear = "" if guard.agreed(seen) else ", linear below"
         return "start", stop or (
-            f"at no look was the kNN probe surely above the start model's: at the end {gain:+.3f}, error {error:.3f}; "
-            f"the last step is in {ADAPTED}"
+            f"at no look was the kNN probe surely above the start model's with the linear probe not below: at the end "
+            f"kNN {gain:+.3f}, error {error:.3f}{linear}; the last step is in {ADAPTED}"
         )
     stopped = f"{stop}; " if stop else ""
     if not guard.probes:
@@ -222,7 +224,7 @@ def _state(setting: Setting, guard: Guard, model: Backbone) -> State:
 def _looks(folder: Path) -> list[dict[str, Any]]:
     """Return the guard's looks, in order, as the journal has them."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    keys = ("stage", "step", "feature_std", "rankme", "neighbour_overlap", "knn_agreement", "knn_gain")
+    keys = ("stage", "step", "feature_std", "rankme", "neighbour_overlap", "knn_agreement", "knn_gain", "linear_gain")
     return [{key: line[key] for key in keys if key in line} for line in lines if "rankme" in line]
 
 

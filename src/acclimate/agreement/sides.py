@@ -189,7 +189,7 @@ def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, mod
     metric = str(rows["metric"].iloc[0])
     known = rows[rows["value"].notna()]
     where = f"'{spec}' on '{dataset}', {metric}"
-    _check_units(known, where, question.unit, metric)
+    check_units(known, where, question.unit, metric)
     known = _unique(known, where)
     seeds = list(dict.fromkeys(known["seed"])) if "seed" in known.columns else [""]
     runs = np.full((len(models), max(1, len(seeds))), np.nan)
@@ -206,8 +206,18 @@ def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, mod
     return Column(spec, dataset, metric, split, runs, tuple(seeds), 1.0 if larger else -1.0, keys, empty)
 
 
-def _check_units(rows: pd.DataFrame, where: str, unit: str | None, metric: str) -> None:
-    """Raise `DataError` when percentages and fractions seem to be mixed, or values do not fit the unit declared."""
+def check_units(rows: pd.DataFrame, where: str, unit: str | None, metric: str) -> None:
+    """Raise `DataError` when percentages and fractions seem to be mixed, or values do not fit the unit declared.
+
+    Parameters
+    ----------
+    rows
+        Of one protocol, data set and metric, with the columns ``value`` (no NaN) and `ROW`.
+    where
+        Their name in the message.
+    unit
+        As declared, None finds out.
+    """
     values = rows["value"].to_numpy()
     if unit == "other" or metric in _UNBOUNDED or values.size == 0:
         return

@@ -145,7 +145,11 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
 
 def _texts(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
     """Return cells as text: empty for a missing one, whole numbers without a point."""
-    return np.array([_text(value) for value in column.tolist()], dtype=object)
+    values = column.tolist()
+    if all(type(value) is str for value in values):  # of which a long table has few different ones
+        texts = {value: _text(value) for value in set(values)}
+        return np.array([texts[value] for value in values], dtype=object)
+    return np.array([_text(value) for value in values], dtype=object)
 
 
 def _text(value: Any) -> str:

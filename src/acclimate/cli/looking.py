@@ -29,7 +29,11 @@ def check(data: Data, json: Json = False, seed: Seed = 0, device: Device = "auto
 
 
 def report(
-    folder: Annotated[str, typer.Argument(help="A folder with runs, rows or a ranking.")],
+    folder: Annotated[str, typer.Argument(help="A folder with runs, rows, a ranking or results tables, or a table.")],
+    target: Annotated[
+        str | None,
+        typer.Option(help="Protocol that the cheap ones should foresee; default a finetuning, else the dearest."),
+    ] = None,
     json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
@@ -37,4 +41,4 @@ def report(
     """Write one self-contained report.html from whatever a folder holds."""
     from acclimate.verbs import report as verb
 
-    show(verb(folder, options=options_of(seed, device, json=json)), json)
+    show(verb(folder, target=target, options=options_of(seed, device, json=json)), json)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def report(folder: Path) -> Path:
+def report(folder: Path, target: str | None = None) -> Path:
     """Write ``report.html`` and ``report.md`` into a folder, from whatever runs and results lie there.
 
     Parameters
     ----------
     folder : Path
-        What `rank`, `tune`, `adapt`, `curve` or `demo` wrote, or a folder of such folders.
+        What a command wrote, a folder of such folders, or one with results tables; or a results table by itself,
+        beside which ``NAME-report.html`` is written.
+    target : str or None
+        The protocol that the cheap ones should foresee; None finds out.
 
     Returns
     -------
@@ -25,7 +28,7 @@ def report(folder: Path) -> Path:
     Raises
     ------
     DataError
-        If the folder does not exist or holds nothing to report.
+        If the folder does not exist or holds nothing to report, or has no protocol of the target's name.
     InputError
         If the report cannot be written there: no permission, no space.
     """
@@ -36,10 +39,11 @@ def report(folder: Path) -> Path:
     from .sections import build
 
     folder = Path(folder)
-    made = build(collect(folder))
-    write_atomic(folder / "report.md", markdown(made))
-    write_atomic(folder / "report.html", page(made))
-    return folder / "report.html"
+    made = build(collect(folder), target)
+    where = folder.with_name(f"{folder.stem}-report.html") if folder.is_file() else folder / "report.html"
+    write_atomic(where.with_suffix(".md"), markdown(made))
+    write_atomic(where, page(made))
+    return where
 
 
 __all__ = ["report"]

@@ -38,7 +38,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table to read, and ``records``: the same facts unrounded, one flat object per CSV line."""
+    """A table to read, and ``records``: the same facts unrounded, one flat object per CSV line.
+
+    With a ``view`` the page's script fills it from the grid, page by page; ``rows`` are then for Markdown alone.
+    """
 
     key: str
     caption: str
@@ -46,11 +49,15 @@ class Table:
     rows: list[list[Cell]]
     records: list[dict[str, Value]]
     folded: bool = False
+    view: str = ""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One Plotly figure with the words that replace it for those who cannot see it."""
+    """One Plotly figure with the words that replace it for those who cannot see it.
+
+    With a ``view`` the page's script makes the figure of that name from the grid, for what the reader chose.
+    """
 
     key: str
     title: str
@@ -58,6 +65,7 @@ class Chart:
     figure: Figure
     height: int = 360
     wide: bool = False
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,15 @@ class Swatch:
 
 
 @dataclass(frozen=True)
+class Control:
+    """One choice of a live section: ``key`` in the page's state, and (value, text) of its options, the first chosen."""
+
+    key: str
+    label: str
+    options: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Tile:
     """One key figure at the top of the page."""
 
@@ -81,7 +98,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the report, in reading order: words, charts, tables."""
+    """One part of the report, in reading order: words, charts, tables; a ``live`` one obeys the filters.
+
+    ``notes`` are for those who want to know more: folded on the page.
+    """
 
     key: str
     title: str
@@ -90,11 +110,18 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     legend: list[Swatch] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
+    live: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Report:
-    """A whole report, ready to be written."""
+    """A whole report, ready to be written.
+
+    ``grid`` is what the page's script draws live sections from; ``absent`` says in a line each what is not shown, and
+    why.
+    """
 
     title: str
     subtitle: str
@@ -102,3 +129,5 @@ class Report:
     summary: list[str]
     warnings: list[str]
     sections: list[Section]
+    grid: dict[str, Any] | None = None
+    absent: list[str] = field(default_factory=list)

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from acclimate.agreement.table import NEEDED
+from acclimate.reports.formats import SUFFIXES, is_table
 from acclimate.reports.text import Json, clean, visible
 
 from ..errors import DataError
 
 Doc = dict[str, Json]
 
-DOCUMENTS = ("rank.json", "curve.json", "map.json", "findings.json")
+DOCUMENTS = ("rank.json", "curve.json", "map.json", "findings.json", "compare.json")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Found:
         The finetuning runs behind that curve. They are not in ``runs``: each is already a point of the curve.
     elsewhere
         Folders below with a curve that is not shown, since there are several.
+    compare
+        What `compare` answered.
+    tables
+        (name, path) of files with the columns of a results table, from anywhere.
     """
 
     title: str
@@ -55,6 +61,8 @@ class Found:
     map: Doc = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    compare: Doc = field(default_factory=dict)
+    tables: list[tuple[str, Path]] = field(default_factory=list)
 
 
 def part(document: Doc, key: str) -> Doc:
@@ -94,6 +102,8 @@ def collect(folder: Path) -> Found:
     DataError
         If there is no such folder, or if it holds nothing to report.
     """
+    if folder.is_file():
+        return _of_file(folder)
     if not folder.is_dir():
         raise DataError(f"cannot report on '{folder}': no such folder; expected a folder that a command wrote")
     unreadable: list[str] = []
@@ -111,6 +121,8 @@ def collect(folder: Path) -> Found:
         map=documents["map.json"],
         findings=names(documents["findings.json"], "sentences"),
         unreadable=unreadable,
+        compare=documents["compare.json"],
+        tables=_tables(folder, rows),
     )
     _refuse_nothing(found, folder)
     return found
@@ -119,11 +131,31 @@ def collect(folder: Path) -> Found:
 def _refuse_nothing(found: Found, folder: Path) -> None:
     if any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings, found.elsewhere)):
         return
+    if found.compare or found.tables:
+        return
     broken = f"; could not read {', '.join(found.unreadable[:5])}" if found.unreadable else ""
     raise DataError(
         f"nothing to report in '{folder}': looked for {', '.join(DOCUMENTS)} in it, and for rows/*.json and "
-        f"run.json in it and below{broken}; run rank, tune, adapt, curve or demo with --out {folder} first"
+        f"run.json in it and below{broken}; run rank, tune, adapt, curve or demo with --out {folder} first, or put a "
+        f"results table ({', '.join(SUFFIXES)}) there with the columns {', '.join(NEEDED)}"
     )
+
+
+def _of_file(path: Path) -> Found:
+    """Return a results table that was given by itself."""
+    if not is_table(path):
+        raise DataError(
+            f"cannot report on the file '{path}'; expected a folder, or a results table ({', '.join(SUFFIXES)}) with "
+            f"the columns {', '.join(NEEDED)}"
+        )
+    return Found(title=visible(path.stem) or "report", tables=[(visible(path.name), path)])
+
+
+def _tables(folder: Path, rows: list[Doc]) -> list[tuple[str, Path]]:
+    """Return the results tables of a folder, but for the copy that a study keeps of its own rows."""
+    known = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and is_table(path))
+    own = folder / "results.csv" if rows and (folder / "study.json").is_file() else None
+    return [(visible(path.name), path) for path in known if path != own]
 
 
 def _walk(folder: Path, unreadable: list[str]) -> tuple[list[Doc], list[Run], list[Path]]:

@@ -22,7 +22,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a leaderboard. ``tied``: cannot be told apart from the best."""
+    """One line of a leaderboard. ``tied``: cannot be told apart from the best; ``reach``: the ranks it could have."""
 
     name: str
     rank: int | None
@@ -34,6 +34,7 @@ class Entry:
     seconds: float | None = None
     seeds: int = 1
     proxies: dict[str, float | None] = field(default_factory=dict)
+    reach: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,7 @@ def random_start(document: Doc, model: str = "") -> bool:
 
 
 def boards(found: Found) -> list[Board]:
-    """Return the ranking's own leaderboard, or else one per data set made from the result rows."""
-    if parts(found.rank, "models"):
-        return [ranked(found.rank)]
+    """Return one leaderboard per data set, made from the result rows: where there is one model, of its protocols."""
     rows = [row for row in found.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
     sets = dict.fromkeys(words(row, "dataset") for row in rows)
     made = [from_rows([row for row in rows if words(row, "dataset") == name], name) for name in sets]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from acclimate.reports.blocks import Cell, Report, Section, Table
 from acclimate.reports.text import markdown as safe
 
+ROWS = 200  # of one table
+
 
 def render(report: Report) -> str:
     """Return the report as GitHub-flavoured Markdown."""
@@ -13,14 +15,17 @@ def render(report: Report) -> str:
     lines += [f"- {safe(sentence)}" for sentence in report.summary]
     for section in report.sections:
         lines += ["", *_section(section)]
+    lines += ["", "## Left out", "", *(f"- {safe(line)}" for line in report.absent)] if report.absent else []
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _section(section: Section) -> list[str]:
     lines = [f"## {safe(section.title)}", ""]
     lines += [line for words in section.words for line in (safe(words), "")]
+    lines += [*(f"- {safe(note)}" for note in section.notes), ""] if section.notes else []
     for table in section.tables:
-        lines += [*_table(table), ""]
+        if table.rows or not table.view:
+            lines += [*_table(table), ""]
     if section.charts:
         titles = "; ".join(safe(chart.title) for chart in section.charts)
         lines += [f"Charts in `report.html`: {titles}."]
@@ -30,8 +35,9 @@ def _section(section: Section) -> list[str]:
 def _table(table: Table) -> list[str]:
     head = "| " + " | ".join(safe(column.title) for column in table.columns) + " |"
     rule = "|" + "|".join(" ---: " if column.numeric else " --- " for column in table.columns) + "|"
-    body = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in table.rows]
-    return [f"**{safe(table.caption)}**", "", head, rule, *body]
+    body = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in table.rows[:ROWS]]
+    more = ["", f"{len(table.rows) - ROWS:,} more rows in `report.html`."] if len(table.rows) > ROWS else []
+    return [f"**{safe(table.caption)}**", "", head, rule, *body, *more]
 
 
 def _cell(cell: Cell) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from acclimate.reports.blocks import Report, Table
 
 HERE = Path(__file__).parent
+SCRIPTS = ("theme.js", "tables.js", "grid.js", "figures.js", "ranks.js", "live.js", "page.js")
 
 
 def render(report: Report) -> str:
@@ -29,7 +30,7 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = [_plotly(), _read("page.js")]
+    scripts = [_plotly(), own_script()]
     return environment.get_template("template.html").render(
         report=report,
         policy=policy(scripts),
@@ -37,6 +38,11 @@ def render(report: Report) -> str:
         data=Markup(script_json(payload(report))),
         scripts=[Markup(script) for script in scripts],
     )
+
+
+def own_script() -> str:
+    """Return the page's own script: one closure of all its files, of which the last draws."""
+    return '(() => {\n"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS) + "\n})();\n"
 
 
 def _read(name: str) -> str:
@@ -62,9 +68,14 @@ def policy(scripts: list[str]) -> str:
 
 
 def payload(report: Report) -> dict[str, Any]:
-    """Return what the script needs: the figures by key, and each table's records as columns and rows."""
-    charts = {chart.key: chart.figure for section in report.sections for chart in section.charts}
-    return {"charts": charts, "tables": {t.key: _records(t) for s in report.sections for t in s.tables}}
+    """Return what the script needs: the figures by key, each table's records as columns and rows, and the grid."""
+    drawn = [chart for section in report.sections for chart in section.charts]
+    shown = [table for section in report.sections for table in section.tables]
+    made: dict[str, Any] = {
+        "charts": {chart.key: chart.figure for chart in drawn if not chart.view},
+        "tables": {table.key: _records(table) for table in shown if not table.view},
+    }
+    return made | ({"grid": report.grid} if report.grid else {})
 
 
 def _records(table: Table) -> dict[str, Any]:

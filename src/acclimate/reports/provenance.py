@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from acclimate.reports.blocks import Cell, Column, Section, Table
 from acclimate.reports.collect import Doc, Found, part, parts, words
+from acclimate.reports.grid import Grid
 from acclimate.reports.leaderboard import random_start
-from acclimate.reports.text import Json, duration, joined, number
+from acclimate.reports.text import Json, count, duration, joined, number
 
 # What a document may say about its origin, and how a reader calls it.
 FACTS = {
@@ -37,7 +38,7 @@ def documents(found: Found) -> Iterator[Doc]:
     yield from found.rows
 
 
-def section(found: Found) -> list[Section]:
+def section(found: Found, grid: Grid | None = None) -> list[Section]:
     """Return the provenance as a table of facts, one line each, with all values that occur."""
     facts: dict[str, dict[str, None]] = {}
     for document in documents(found):
@@ -47,6 +48,9 @@ def section(found: Found) -> list[Section]:
     started = dict.fromkeys(words(d, "model") for d in _started(found) if random_start(d))
     if started:
         facts["Randomly initialised"] = started
+    if found.tables and grid:
+        facts["Results tables"] = dict.fromkeys(name for name, _ in found.tables)
+        facts["Rows with a number"] = {count(grid.rows): None}
     if not facts:
         return []
     rows = [[Cell(title, title), Cell(_several(list(values)), "")] for title, values in facts.items()]
@@ -74,7 +78,7 @@ def _several(values: list[str], limit: int = 24) -> str:
     return "; ".join(values[:limit]) + more
 
 
-def subtitle(found: Found) -> str:
+def subtitle(found: Found, grid: Grid | None = None) -> str:
     """Return one line below the title: the data, the command, the version, the time it took."""
     said = []
     for document in documents(found):
@@ -87,4 +91,7 @@ def subtitle(found: Found) -> str:
     said += [f"acclimate {version}"] if version else []
     seconds = number(found.rank.get("seconds"))
     said += [f"ranked in {duration(seconds)}"] if seconds else []
+    if grid and found.tables:
+        sizes = ((grid.rows, "row"), (len(grid.models), "model"), (len(grid.datasets), "data set"))
+        said += [f"{count(n)} {name}{'' if n == 1 else 's'}" for n, name in sizes]
     return " · ".join(said)

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from acclimate.errors import DataError
 from acclimate.reports.blocks import Chart, Report, Section, Table
 from acclimate.reports.collect import Doc, Found, Run, names, parts, words
 from acclimate.reports.estimate import spearman
-from acclimate.reports.leaderboard import Board, boards
+from acclimate.reports.grid import Grid, mixed_units
+from acclimate.reports.grid import build as grid_of
+from acclimate.reports.leaderboard import Board, boards, ranked
+from acclimate.reports.payload import payload
+from acclimate.reports.trust import ask, target_of
 
-from . import adaptations, charts, efficiency, inside, maps, monitors, plot, proofs, provenance, runs, summary, tables
+from . import (
+    adaptations,
+    charts,
+    efficiency,
+    frames,
+    inside,
+    live,
+    maps,
+    monitors,
+    plot,
+    proofs,
+    provenance,
+    runs,
+    standing,
+    summary,
+    tables,
+    trusting,
+)
 
 SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
@@ -16,6 +38,7 @@ MONITORED = (
     "kNN agreement, where there are labels, is the share of an image's nearest neighbours that have its class."
 )
 BEST = "A run keeps its step with the lowest log loss."
+LISTED = 2000  # rows with a table of their own
 DRAWN = 24  # runs of adaptation with a chart
 VALIDATION = (
     ("val_accuracy", "Validation accuracy", "Higher"),
@@ -23,13 +46,24 @@ VALIDATION = (
 )
 
 
-def build(found: Found) -> Report:
-    """Return the whole report of what was found."""
-    leaders = boards(found)
+def build(found: Found, target: str | None = None) -> Report:
+    """Return the whole report of what was found; ``target`` is the protocol that the cheap ones should foresee.
+
+    Raises
+    ------
+    DataError
+        If there is no such protocol, or if tables are all there is and none can be used.
+    """
+    grid, problems = _grid(found)
+    aim = target_of(grid, target) if grid else None
+    trust, why = ask(grid, aim) if grid and aim else (None, "nothing says which is which; say --target PROTOCOL")
+    leaders, board = _leaders(found, grid, aim)
     told = bool(found.findings)  # then the summary does not say what the numbers say, and the sections do
     made = [
-        *leaderboards(leaders, told),
-        *proxies(leaders),
+        *([live.leaderboard(grid, board, aim)] if grid and board else leaderboards(leaders, told)),
+        *proxies(leaders if found.rank else []),
+        *(live.sections(grid, trust, listed=not found.tables and len(found.rows) <= LISTED) if grid else []),
+        *compared(found),
         *recipes(found, told),
         *adaptation(found),
         *learning(found),
@@ -37,16 +71,57 @@ def build(found: Found) -> Report:
         *label_efficiency(found, told),
         *feature_maps(found.map),
         *measurements(found),
-        *provenance.section(found),
+        *provenance.section(found, grid),
     ]
     return Report(
         title=found.title,
-        subtitle=provenance.subtitle(found),
+        subtitle=provenance.subtitle(found, grid),
         tiles=summary.tiles(found, leaders),
-        summary=summary.sentences(found, leaders),
-        warnings=summary.warnings(found),
+        summary=summary.sentences(found, leaders, trust.answer if trust else {}),
+        warnings=[*summary.warnings(found, grid), *(mixed_units(grid) if grid else []), *problems],
         sections=made,
+        grid=payload(grid, trust, aim) if grid else None,
+        absent=[*(live.absent(grid, trust, why) if grid else []), *absent(found)],
     )
+
+
+def _grid(found: Found) -> tuple[Grid | None, list[str]]:
+    """Return the grid of all numbers where two models or more have some, and which tables were left out."""
+    models = {words(row, "model") for row in found.rows}
+    if not found.tables and len(models) < 2:
+        return None, []
+    frame, problems = frames.table_of(found)
+    made = None if frame is None else grid_of(frame)
+    nothing_else = not any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings, found.compare))
+    if made is None and nothing_else:
+        raise DataError(problems[0] if problems else "the table has numbers of one model only; expected two or more")
+    return made, problems
+
+
+def _leaders(found: Found, grid: Grid | None, target: str | None) -> tuple[list[Board], Board | None]:
+    """Return the leaderboards, and that of the grid where it is the one."""
+    if parts(found.rank, "models"):
+        return [ranked(found.rank)], None
+    if grid is None:
+        return boards(found), None
+    first = standing.board(grid, standing.headline(grid, target))
+    return [first], first
+
+
+def compared(found: Found) -> list[Section]:
+    """Return what `compare` left."""
+    said, shown = trusting.compared(found.compare)
+    return [Section("compare", "What was asked of compare", said, tables=shown)] if said or shown else []
+
+
+def absent(found: Found) -> list[str]:
+    """Return in a line each which other sections are not there and why."""
+    missing = {
+        "Learning curves: no run with a log.": not any(run.log for run in found.runs),
+        "Label efficiency: no curve.json of the command curve.": not found.curve and not found.elsewhere,
+        "Feature shift: no run that explain looked into.": not any(run.inside for run in found.runs),
+    }
+    return [line for line, gone in missing.items() if gone]
 
 
 def leaderboards(leaders: list[Board], told: bool) -> list[Section]:
@@ -218,6 +293,8 @@ def feature_maps(document: Doc) -> list[Section]:
 
 
 def measurements(found: Found) -> list[Section]:
-    """Return every result row, averaged over seeds."""
+    """Return every result row, averaged over seeds; of very many the live table is enough."""
+    if not 0 < len(found.rows) <= LISTED:
+        return []
     note = "The CSV file holds each row by itself, with all its settings."
-    return [Section("rows", "All measurements", [note], tables=[tables.result_rows(found.rows)])] if found.rows else []
+    return [Section("rows", "All measurements", [note], tables=[tables.result_rows(found.rows)])]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from acclimate.reports.blocks import Tile
-from acclimate.reports.collect import Found, Run, part, parts, words
+from acclimate.reports.collect import Doc, Found, Run, part, parts, words
+from acclimate.reports.grid import Grid
 from acclimate.reports.leaderboard import METRICS, Board, random_start
-from acclimate.reports.text import count, duration, fixed, joined, number, signed, span
+from acclimate.reports.text import count, duration, figure, fixed, joined, number, signed, span
 
 from . import efficiency, runs
 
 
-def sentences(found: Found, boards: list[Board]) -> list[str]:
+def sentences(found: Found, boards: list[Board], trust: Doc) -> list[str]:
     """Return the summary: what the program that made the folder says, or else what the numbers say.
 
     The program knows more than its files hold; where it spoke, the numbers speak in their own sections.
@@ -18,6 +19,7 @@ def sentences(found: Found, boards: list[Board]) -> list[str]:
     said = list(found.findings)
     if not said:
         said += [sentence for board in boards for sentence in leader(board)]
+        said += [verdict] if (verdict := words(trust or found.compare, "verdict")) else []
         said += [verdict] if (verdict := words(found.curve, "verdict")) else []
         said += gains(found) + [kept(run) for run in runs.adapted(found)]
         said += best_recipe(runs.finetuned(found))
@@ -30,11 +32,14 @@ def leader(board: Board) -> list[str]:
     if not entries:
         return []
     top = entries[0]
-    interval = span(top.low, top.high)
+    interval = f"{figure(top.low)} to {figure(top.high)}" if top.low is not None and top.high is not None else ""
     of = f" of {len(board.entries)}" if len(board.entries) > 1 else ""
     where = f" on {board.dataset}" if board.dataset else ""
     sure = f" ({board.level} interval {interval})" if interval else " (no interval: it was measured once)"
-    first = f"{top.name} ranks first{of}{where}, with {_article(board.metric)} of {fixed(top.final)}{sure}."
+    # Over all data sets the interval is that of the difference to the best, which this one is itself.
+    if top.low is not None and top.low == top.high and top.reach:
+        sure = ""
+    first = f"{top.name} ranks first{of}{where}, with {_article(board.metric)} of {figure(top.final)}{sure}."
     return [first, *_peers(board, top.name, bool(interval))]
 
 
@@ -48,6 +53,10 @@ def _peers(board: Board, top: str, known: bool) -> list[str]:
     if not others:
         return []
     if peers:
+        if board.basis == "grid":
+            all_tied = len(peers) == len(others)
+            more = ": it takes more seeds, images or data sets to choose" if all_tied else ""
+            return [f"{joined(peers)} cannot be told apart from it with these numbers{more}."]
         return [f"{joined(peers)} cannot be told apart from it with these images: any of them is a sound choice."]
     if not known:
         return ["Nothing here says how sure that order is: no intervals were measured."]
@@ -127,11 +136,12 @@ def _rivals(best: Run, group: list[Run], names: dict[str, str]) -> str:
     return "Its interval meets none of the others."
 
 
-def warnings(found: Found) -> list[str]:
+def warnings(found: Found, grid: Grid | None = None) -> list[str]:
     """Say loudly what a reader must know: models that began from random weights, files that were left out."""
     seen = [words(row, "model") for row in found.rows if random_start(row)]
     seen += [words(model, "model") for model in parts(found.rank, "models") if random_start(model)]
     seen += [words(run.document, "model") for run in found.runs if random_start(run.document)]
+    seen += [grid.models[i] for i in grid.random.nonzero()[0]] if grid else []
     names = list(dict.fromkeys(filter(None, seen)))
     said = []
     if names:
@@ -152,8 +162,8 @@ def tiles(found: Found, boards: list[Board]) -> list[Tile]:
     made: list[Tile] = []
     if len(boards) == 1 and (entries := [e for e in boards[0].entries if e.final is not None]):
         top, tied = entries[0], len(boards[0].tied)
-        note = f"{boards[0].metric} {fixed(top.final)}"
-        made.append(Tile("Best model", top.name, f"{note} ({s})" if (s := span(top.low, top.high)) else note))
+        note = f"{boards[0].metric} {figure(top.final)}"
+        made.append(Tile("Best model" if tied == 1 else "Highest", top.name, note))
         made.append(
             Tile("Cannot be told apart", f"{tied} of {len(boards[0].entries)}", "models, the best one included")
         )

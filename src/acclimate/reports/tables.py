@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 from acclimate.reports.blocks import Badge, Cell, Column, Table, Value
 from acclimate.reports.collect import Doc, Run, part, words
 from acclimate.reports.leaderboard import METRICS, Board, Entry, group, mean_of, metric_estimate, random_start
-from acclimate.reports.text import count, duration, fixed, number, percent, span
+from acclimate.reports.text import count, duration, figure, fixed, number, percent, span
 
 from . import efficiency, runs
 
@@ -22,36 +25,55 @@ def figure_cell(value: object, digits: int = 3, note: str = "") -> Cell:
 def leaderboard(board: Board, key: str) -> Table:
     """Return the leaderboard; entries that share a rank show it with an equals sign."""
     proxies = list(dict.fromkeys(name for entry in board.entries for name in entry.proxies))
-    ranks = [entry.rank for entry in board.entries]
+    reach = any(entry.reach for entry in board.entries)
+    shared = Counter(entry.rank for entry in board.entries)
     return Table(
         key=key,
         caption=f"Leaderboard by {board.metric}" + (f" on {board.dataset}" if board.dataset else ""),
         columns=[
             Column("Rank", True),
+            *([Column("Could be", True, "the ranks that the intervals leave open")] if reach else []),
             Column("Model"),
             Column(board.metric[:1].upper() + board.metric[1:], True),
             Column(f"{board.level} interval", True),
             *(Column(name, True, "a cheap proxy, from cached features") for name in proxies),
             Column("Time", True),
         ],
-        rows=[_leader_row(entry, ranks.count(entry.rank) > 1, proxies) for entry in board.entries],
+        rows=[_leader_row(entry, shared[entry.rank] > 1, proxies, reach) for entry in board.entries],
         records=[_leader_record(entry, board, proxies) for entry in board.entries],
     )
 
 
-def _leader_row(entry: Entry, shared: bool, proxies: list[str]) -> list[Cell]:
+def viewed(table: Table, view: str) -> Table:
+    """Return the table as one that the page's script fills; its rows are for Markdown."""
+    return replace(table, view=view, records=[])
+
+
+def _leader_row(entry: Entry, shared: bool, proxies: list[str], reach: bool) -> list[Cell]:
     best = entry.rank == 1 and not shared
     marks = [Badge("best", "best")] if best else [TIE] if entry.tied else []
     rank = "–" if entry.rank is None else f"{entry.rank}{'=' if shared else ''}"
     note = "proxies only" if entry.final is None else f"{entry.seeds} seeds" if entry.seeds > 1 else ""
     return [
         Cell(rank, entry.rank),
+        *([_reach(entry)] if reach else []),
         Cell(entry.name, entry.name, badges=(*marks, *([RANDOM] if entry.random else []))),
-        figure_cell(entry.final, note=note),
-        Cell(span(entry.low, entry.high) or "–", entry.low),
+        Cell(figure(entry.final), entry.final, note),
+        Cell(_interval(entry), entry.low),
         *(figure_cell(entry.proxies.get(name)) for name in proxies),
         Cell(duration(entry.seconds), entry.seconds),
     ]
+
+
+def _interval(entry: Entry) -> str:
+    return "–" if entry.low is None or entry.high is None else f"{figure(entry.low)} to {figure(entry.high)}"
+
+
+def _reach(entry: Entry) -> Cell:
+    if entry.reach is None:
+        return Cell("–")
+    first, last = entry.reach
+    return Cell(f"{first} to {last}" if last > first else str(first), first)
 
 
 def _leader_record(entry: Entry, board: Board, proxies: list[str]) -> dict[str, Value]:

@@ -17,6 +17,8 @@ _MARKDOWN = str.maketrans({c: "\\" + c for c in "\\`*_[]|~#$"} | {"<": "&lt;", "
 
 def visible(text: str) -> str:
     r"""Return the text with control, bidirectional and broken characters spelt out as ``\uXXXX``."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(c if unicodedata.category(c) not in _HIDDEN or c in _JOINERS else f"\\u{ord(c):04x}" for c in text)
 
 
@@ -62,6 +64,12 @@ def fixed(value: object, digits: int = 3) -> str:
     """Return a number with a fixed count of decimals, or an en dash where there is none."""
     got = number(value)
     return "–" if got is None else f"{got:.{digits}f}".replace("-", "−")
+
+
+def figure(value: object) -> str:
+    """Return a number with the digits that matter: three decimals, or two from 10 on, where a table is in percent."""
+    got = number(value)
+    return fixed(value, 3 if got is None or abs(got) < 10 else 2)
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -27,6 +27,9 @@ FLOOR: Final = 1e-5  # of a variance
 ITERATIONS: Final = 100
 TOLERANCE: Final = 1e-3  # of the mean log likelihood
 BLOCK: Final = 2**18  # numbers
+# Posteriors below are taken for 0. They move no sum, but in so many dimensions most are so small that float32 has only
+# its slow denormal numbers for them: a product of those takes ten times as long.
+NEGLIGIBLE: Final = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,7 @@ class Mixture:
             largest = log.max(axis=1, keepdims=True)
             log -= largest
             p = np.exp(log, out=log)
+            p[p < NEGLIGIBLE] = 0
             total = p.sum(axis=1, keepdims=True)
             p /= total
             yield part, p, (largest + np.log(total))[:, 0]
@@ -129,7 +133,37 @@ def _maximise(x: Features, posteriors: Iterator[tuple[slice, Float64]], m: int) 
 def _clusters(x: Features, m: int, seed: int) -> Any:
     from sklearn.cluster import KMeans  # a slow import, needed only here
 
-    start = np.random.RandomState(seed)  # the generator that k-means takes; nothing global is drawn from
     distinct = len(np.unique(x, axis=0)) if len(x) <= 1000 else len(x)
-    found = KMeans(min(m, distinct), n_init=1, random_state=start, copy_x=False).fit(x)
-    return found.labels_
+    start = _seeds(x, min(m, distinct), np.random.RandomState(seed))  # of its own: nothing global is drawn from
+    return KMeans(len(start), init=start, n_init=1, copy_x=False).fit(x).labels_
+
+
+def _seeds(x: Features, m: int, random: np.random.RandomState) -> Features:
+    """Return m rows of x (m, k), far apart: the greedy k-means++ of Arthur & Vassilvitskii (2007, section 7).
+
+    It draws what scikit-learn draws, in its order, so that one seed gives the same clusters; the products are of the
+    type of x, where scikit-learn goes through float64.
+    """
+    n, trials = len(x), 2 + int(np.log(m))
+    squares = np.einsum("ik,ik->i", x, x, dtype=np.float64)
+    chosen = [int(random.choice(n, p=np.full(n, 1 / n)))]
+    nearest = _squared_distances(x, squares, chosen)[0]  # (n,), to the seeds so far
+    while len(chosen) < m:
+        # An image is drawn in proportion to its distance; of some, the one that leaves the others nearest is kept.
+        place = np.searchsorted(np.cumsum(nearest), random.uniform(size=trials) * nearest.sum())
+        drawn = np.minimum(place, n - 1)
+        left = np.minimum(nearest, _squared_distances(x, squares, drawn))  # (trials, n)
+        best = int(left.sum(axis=1).argmin())
+        nearest = left[best]
+        chosen.append(int(drawn[best]))
+    return x[chosen]
+
+
+def _squared_distances(x: Features, squares: Float64, rows: Any) -> Float64:
+    """Return the squared distances (r, n) of some rows of x to all."""
+    found: Float64 = (x[rows] @ x.T).astype(np.float64)
+    found *= -2
+    found += squares
+    found += squares[rows, None]
+    np.maximum(found, 0, out=found)
+    return found

@@ -8,11 +8,13 @@ l = 1, s^2 = 100 / d, and tr(H) the trace of the second derivative of the summed
 included. Dirichlet and Gamma, which need source predictions: section 3.2 and 3.3, see `pactran_source`.
 
 The optimum is unique; it is found from W = 0 to convergence (the authors start at random and stop after 100 steps), by
-L-BFGS on coordinates in which the curvature at W = 0 is round.
+L-BFGS on coordinates in which the curvature is about round: a few steps in those of W = 0, the rest in those of the
+point they lead to, where most images are certain and the penalty weighs more. That halves the steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -20,13 +22,16 @@ import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no type
 import scipy.optimize  # type: ignore[import-untyped]  # scipy ships no types
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
-from acclimate.scores.base import Float64
-from acclimate.scores.prepared import Prepared
+from acclimate.scores.base import Features, Float64
+from acclimate.scores.prepared import Codes, Prepared
 from acclimate.scores.spectrum import gram_of
 
 PRIOR: Final = 100.0  # s^2 d
-STEPS: Final = 300
+FIRST: Final = 3  # steps with the curvature at W = 0
+STEPS: Final = 300  # at most, after them
 SMALL: Final = 2**20  # numbers up to which products are in float64
+BLOCK: Final = 2**20  # numbers
+NEGLIGIBLE: Final = 1e-30  # probabilities below are 0: float32 has only slow denormal numbers for the least of them
 
 
 def pactran(prepared: Prepared, *, weight: float = 1.0, prior: float = PRIOR) -> float:
@@ -40,7 +45,7 @@ def pactran(prepared: Prepared, *, weight: float = 1.0, prior: float = PRIOR) ->
     weight, prior
         l and s^2 d above; the authors try l in {0.1, 1, 10}.
 
-    Cost: a Gram matrix and a Cholesky factor, then 20 to 100 evaluations of 4 n d C.
+    Cost: a Gram matrix and a Cholesky factor, then 20 to 60 evaluations of 4 n d C.
 
     Examples
     --------
@@ -51,43 +56,69 @@ def pactran(prepared: Prepared, *, weight: float = 1.0, prior: float = PRIOR) ->
     """
     n, d, classes = prepared.n, prepared.d, len(prepared.counts)
     fit = _Fit(prepared, weight * n)
-    found = scipy.optimize.minimize(
-        fit.loss,
-        np.zeros(fit.size),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": STEPS, "maxcor": 4, "ftol": fit.tolerance, "gtol": 1e-8},
-    )
-    curvature = fit.curvature(found.x) + classes * d / (weight * n)
+    flat, _ = fit.minimised(np.zeros(fit.size), FIRST)
+    flat, loss = fit.minimised(fit.rounded(flat), STEPS)
+    curvature = fit.curvature(flat) + classes * d / (weight * n)
     complexity = np.log(curvature * weight * n / (classes * d))
-    return float(found.fun) + 0.5 * classes * prior / (weight * n) * float(complexity)
+    return loss + 0.5 * classes * prior / (weight * n) * float(complexity)
 
 
 class _Fit:
-    """The penalised cross-entropy as a function of U, W = L^-T U, with L L^T the curvature at W = 0."""
+    """The penalised cross-entropy as a function of U, W = L^-T U.
+
+    L L^T = m S + I / (l n), with S the covariance of the features and m the mean of p (1 - p) over images and classes:
+    the curvature if all images and classes had the same. At W = 0 m is 1 / C.
+    """
 
     def __init__(self, prepared: Prepared, strength: float) -> None:
         self.prepared, self.strength = prepared, strength
         self.classes, r = len(prepared.counts), prepared.rows.shape[1]
         self.size = (r + 1) * self.classes
-        curvature = gram_of(prepared.rows, prepared.mean)
-        curvature /= prepared.n * self.classes
-        curvature.flat[:: r + 1] += 1 / strength
-        factor = sl.cholesky(curvature, lower=True, overwrite_a=True, check_finite=False)
         small = prepared.rows.size <= SMALL
-        self.tolerance = 1e-11 if small else 1e-7
+        self.tolerance = 1e-11 if small else 1e-8
         self.dtype = np.float64 if small else prepared.rows.dtype
-        self.factor = np.asfortranarray(factor, dtype=self.dtype)
         self.mean = prepared.mean.astype(self.dtype)
+        covariance = gram_of(prepared.rows, prepared.mean)
+        covariance /= prepared.n
+        self.variances = covariance.diagonal().copy()
+        self.halves = np.asfortranarray(covariance, dtype=self.dtype)  # S below the diagonal, L^T from it upwards
+        self.spread = 1 / self.classes
+        self._factorise(covariance, self.spread)
+
+    def _factorise(self, covariance: Any, spread: float) -> None:
+        """Take the coordinates of m = spread, computed in the place of a covariance (lower half, Fortran order)."""
+        covariance *= spread
+        covariance.flat[:: len(covariance) + 1] += 1 / self.strength
+        factor, failed = sl.lapack.dpotrf(covariance, lower=1, clean=0, overwrite_a=1)
+        if failed:  # S was rounded and its scale is large: the coordinates stay as they are, which costs steps alone
+            return
+        self.spread = spread
+        for j in range(len(factor)):
+            self.halves[j, j:] = factor[j:, j]
+
+    def minimised(self, flat: Float64, steps: int) -> tuple[Float64, float]:
+        """Return the coordinates that so many steps lead to from these, and the loss there."""
+        options = {"maxiter": steps, "maxcor": 4, "ftol": self.tolerance, "gtol": 1e-8}
+        found = scipy.optimize.minimize(self.loss, flat, jac=True, method="L-BFGS-B", options=options)
+        return found.x, float(found.fun)
+
+    def rounded(self, flat: Float64) -> Float64:
+        """Change to coordinates in which the curvature at this point is round; return it in them."""
+        weights, offset = self._weights(flat)
+        total = sum(float(spread.sum()) for _, spread in self._spreads(weights, offset))
+        covariance = self.halves.astype(np.float64)
+        covariance.flat[:: len(covariance) + 1] = self.variances
+        # Never below a tenth of an image: certain classes still have a scale.
+        self._factorise(covariance, max(total / self.classes, 0.1) / self.prepared.n)
+        turned = sl.get_blas_funcs("trmm", (self.halves,))(1.0, self.halves, weights)
+        return np.concatenate([turned.ravel(), offset * self.spread**0.5])
 
     def loss(self, flat: Float64) -> tuple[float, Float64]:
         """Return the loss and its derivative."""
         weights, offset = self._weights(flat)
         value, slope = 0.0, np.zeros((len(weights), self.classes))
         slope_offset = np.zeros(self.classes)
-        small = weights.astype(self.dtype)
-        for block, labels in self._blocks():
-            logits = (block @ small).astype(np.float64) + offset
+        for block, labels, logits in self._logits(weights, offset):
             logits -= logits.max(axis=1, keepdims=True)
             own = np.arange(len(block)), labels
             value -= float(logits[own].sum())
@@ -95,37 +126,44 @@ class _Fit:
             total = residual.sum(axis=1, keepdims=True)
             value += float(np.log(total).sum())
             residual /= total
+            residual[residual < NEGLIGIBLE] = 0
             residual[own] -= 1
             slope += block.T @ residual.astype(self.dtype)
             slope_offset += residual.sum(axis=0)
         n = self.prepared.n
         value = value / n + 0.5 * float((weights**2).sum()) / self.strength
-        slope = self._solve(slope / n + weights / self.strength, "N")
-        return value, np.concatenate([slope.ravel(), slope_offset / n * self.classes**0.5])
+        slope = self._solve(slope / n + weights / self.strength, "T")
+        return value, np.concatenate([slope.ravel(), slope_offset / n / self.spread**0.5])
 
     def curvature(self, flat: Float64) -> float:
         """Return the trace of the second derivative of the summed cross-entropy in weights and offset."""
-        weights, offset = self._weights(flat)
-        small, total = weights.astype(self.dtype), 0.0
-        for block, _ in self._blocks():
-            p = scipy.special.softmax((block @ small).astype(np.float64) + offset, axis=1)
+        total = 0.0
+        for block, spread in self._spreads(*self._weights(flat)):
             lengths = np.einsum("ij,ij->i", block, block, dtype=np.float64)
-            total += float(((p - p**2).sum(axis=1) * (lengths + 1)).sum())
+            total += float((spread * (lengths + 1)).sum())
         return total
+
+    def _spreads(self, weights: Float64, offset: Float64) -> Iterator[tuple[Features, Float64]]:
+        """Yield (centred rows (b, r), sums over classes of p (1 - p) (b,))."""
+        for block, _, logits in self._logits(weights, offset):
+            p = scipy.special.softmax(logits, axis=1)
+            yield block, (p - p**2).sum(axis=1)
 
     def _weights(self, flat: Float64) -> tuple[Float64, Float64]:
         """Return W (r, C) and the offset (C,) of the coordinates."""
         u = flat[: -self.classes].reshape(-1, self.classes)
-        return self._solve(u, "T"), flat[-self.classes :] * self.classes**0.5
+        return self._solve(u, "N"), flat[-self.classes :] / self.spread**0.5
 
     def _solve(self, right: Float64, transposed: str) -> Float64:
         right = right.astype(self.dtype)
-        solved = sl.solve_triangular(self.factor, right, lower=True, trans=transposed, check_finite=False)
+        solved = sl.solve_triangular(self.halves, right, lower=False, trans=transposed, check_finite=False)
         return np.asarray(solved, np.float64)
 
-    def _blocks(self) -> Any:
-        rows = self.prepared.rows
-        step = max(1, 2**18 // rows.shape[1])
+    def _logits(self, weights: Float64, offset: Float64) -> Iterator[tuple[Features, Codes, Float64]]:
+        """Yield (centred rows (b, r), their classes, logits (b, C))."""
+        rows, small = self.prepared.rows, weights.astype(self.dtype)
+        step = max(1, BLOCK // rows.shape[1])
         for start in range(0, len(rows), step):
             part = slice(start, min(start + step, len(rows)))
-            yield rows[part].astype(self.dtype) - self.mean, self.prepared.labels[part]
+            block: Features = np.subtract(rows[part], self.mean, dtype=self.dtype)
+            yield block, self.prepared.labels[part], (block @ small).astype(np.float64) + offset

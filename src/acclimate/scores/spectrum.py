@@ -43,6 +43,9 @@ class Spectrum(Protocol):
     def unexplained(self, t: float, label: int) -> float:
         """Return t y^T (X X^T + t I)^-1 y for the one-hot (centred) target of a class, t > 0."""
 
+    def all_unexplained(self, t: float) -> Float64:
+        """Return `unexplained` of every class (C,), all from one factorisation."""
+
 
 def spectrum_of(
     rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes, scale: Float64 | None = None
@@ -87,6 +90,12 @@ class Decomposed:
         """Return t y^T (X X^T + t I)^-1 y: a sum of positive terms, so exact for any t."""
         shares = t / (self.values[: len(self._squares)] + t)
         return float(self._out_of_reach[label] + shares @ self._squares[:, label])
+
+    def all_unexplained(self, t: float) -> Float64:
+        """Return `unexplained` of every class (C,)."""
+        shares = t / (self.values[: len(self._squares)] + t)
+        unexplained: Float64 = self._out_of_reach + shares @ self._squares
+        return unexplained
 
 
 class Tridiagonal:
@@ -152,6 +161,16 @@ class Tridiagonal:
         explained = float(b @ solved)
         whole = float(self._squares[label])
         return t * explained if self._dual else max(whole - explained, float(np.finfo(float).eps) * whole)
+
+    def all_unexplained(self, t: float) -> Float64:
+        """Return `unexplained` of every class (C,) by one tridiagonal factor, O(r C)."""
+        *_, solved, failed = sl.lapack.dptsv(self._diagonal + t, self._off, self._rotated)
+        if failed:
+            return np.array([self.unexplained(t, label) for label in range(len(self._squares))])
+        explained = np.einsum("rc,rc->c", self._rotated, solved)
+        if self._dual:
+            return np.asarray(t * explained)
+        return np.asarray(np.maximum(self._squares - explained, np.finfo(float).eps * self._squares))
 
     def _turn(self, columns: Float64, transposed: str) -> Float64:
         """Return Q^T (``T``) or Q (``N``) times columns: the reflectors of sytrd are those of a QR one row down."""

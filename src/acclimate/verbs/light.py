@@ -42,10 +42,13 @@ def check(data: str | Path, *, options: Options | None = None) -> dict[str, Any]
     return {**document("check", options, time.perf_counter() - started, "cpu"), "data": str(data), **found}
 
 
-def report(folder: str | Path, *, options: Options | None = None) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.md`` from whatever a folder of runs, rows and rankings holds."""
+def report(folder: str | Path, *, target: str | None = None, options: Options | None = None) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.md`` from whatever a folder of runs, rows, rankings and tables holds.
+
+    ``target`` is the protocol that the cheap ones should foresee; a finetuning, or the dearest one, where it is None.
+    """
     started, options = time.perf_counter(), options or Options()
-    page = render(Path(folder))
+    page = render(Path(folder), target)
     return {
         **document("report", options, time.perf_counter() - started, "cpu"),
         "folder": str(folder),
