@@ -440,6 +440,14 @@ def test_missing_cells_are_left_out_in_pairs_and_counted(tmp_path: Path) -> None
     assert "1 rows have no value and count as missing" in found["notes"]
 
 
+def test_data_sets_that_lack_the_same_models_share_a_sentence(tmp_path: Path) -> None:
+    more = [row for name in ("cars", "dogs") for row in rows_of({"knn": KNN, "finetune": FINETUNE}, name)]
+    lacking = ("m1", "knn", "birds"), ("m1", "knn", "cars")
+    kept = [row for row in (*GOOD, *more) if (row["model"], row["protocol"], row["dataset"]) not in lacking]
+    found = compared(write(tmp_path / "t.csv", kept))
+    assert "'knn' on 'birds', 'cars': 1 without the proxy (m1); measured on the 5 that have both" in found["notes"]
+
+
 @pytest.mark.parametrize("nothing", ["", "nan", "NaN", "NA", "n/a", "null"])
 def test_nan_is_a_missing_cell(simple: Callable[[Rows], Path], nothing: str) -> None:
     rows = [dict(row) for row in GOOD]

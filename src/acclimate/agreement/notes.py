@@ -89,14 +89,14 @@ def _tied_first(cells: Sequence[Cell]) -> list[str]:
 
 
 def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[str]:
-    found = []
-    for cell in missing[:NAMED]:
+    alike: dict[tuple[str, str], list[str]] = {}  # (proxy, what it lacks) -> where
+    for cell in missing:
         without = [f"{n} without the {side} ({_some(n_)})" for side, n_ in cell["without"].items() if (n := len(n_))]
-        found.append(
-            f"'{cell['name']}' on '{cell['dataset']}': {', '.join(without)}; measured on the {cell['n']} that have both"
-        )
-    if len(missing) > NAMED:
-        found.append(f"{len(missing) - NAMED} more data sets lack models, each measured on those that have both")
+        told = f"{', '.join(without)}; measured on the {cell['n']} that have both"
+        alike.setdefault((cell["name"], told), []).append(f"'{cell['dataset']}'")
+    found = [f"'{name}' on {_some(where)}: {told}" for (name, told), where in list(alike.items())[:NAMED]]
+    if more := sum(len(where) for where in list(alike.values())[NAMED:]):
+        found.append(f"{more} more data sets lack models, each measured on those that have both")
     empty = sum(column.empty for column in columns)
     if empty:
         found.append(f"{empty} rows have no value and count as missing")
