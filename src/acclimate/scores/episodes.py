@@ -1,4 +1,4 @@
-"""Few-shot episodes: how well new classes are told apart from a handful of images each (Snell et al. 2017, section 2).
+"""Few-shot episodes: how well new classes are told apart from a handful of images each (Snell et al. 2017).
 
 An episode draws `ways` classes, and of each `shots` images that are known and `queries` others to classify. A class is
 its prototype, the mean of its known images; a query belongs to the nearest. The number is the mean accuracy over many

@@ -1,7 +1,7 @@
 """ETran's two parts: an energy of the features and the posterior of the nearest class mean.
 
-Gholami et al., "ETran: Energy-Based Transferability Estimation" (ICCV 2023). Energy: equation 4, ln sum_k exp(f_k),
-here of features, and averaged over the lowest 0.5 % of the images, as the authors run it. LDA: equations 7 to 10
+Gholami et al., "ETran: Energy-Based Transferability Estimation" (ICCV 2023). Energy: ln sum_k exp(f_k),
+here of features, and averaged over the lowest 0.5 % of the images, as the authors run it. LDA:
 project on eigenvectors U of S_w^-1 S_b and score class c by x U U^T m_c - m_c U U^T m_c / 2 + ln prior. Their code
 takes U from a symmetric solver, so U is orthogonal, all of it is kept, and U U^T = I: what they report is a softmax
 over x m_c - |m_c|^2 / 2 + ln prior, the nearest class mean. `lda` is that number without the detour;

@@ -1,6 +1,6 @@
 """GBC: how much the classes overlap when each is taken for a Gaussian.
 
-Pandy et al., "Transferability Estimation using Bhattacharyya Class Separability" (CVPR 2022), equations 1 to 4:
+Pandy et al., "Transferability Estimation using Bhattacharyya Class Separability" (CVPR 2022):
 -sum over ordered pairs i != j of exp(-D_B(i, j)), with
 D_B = 1/8 (m_i - m_j)^T S^-1 (m_i - m_j) + 1/2 ln(|S| / sqrt(|S_i| |S_j|)), S = (S_i + S_j) / 2.
 """

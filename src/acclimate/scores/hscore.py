@@ -1,8 +1,8 @@
 """H-score: the share of the features' variance, in whitened units, that lies between the classes.
 
 `hscore`: Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning" (ICIP 2019),
-definition 2: H = tr(cov(f)^-1 cov(E[f|y])), with a pseudo-inverse where cov(f) is singular.
-`hscore-reg`: Ibrahim, Ponomareva & Mazumder, "Newer is not always better" (ECML 2022), equation 6:
+H = tr(cov(f)^-1 cov(E[f|y])), with a pseudo-inverse where cov(f) is singular.
+`hscore-reg`: Ibrahim, Ponomareva & Mazumder, "Newer is not always better" (ECML 2022):
 H_a = tr(S_a^-1 (1 - a) cov(E[f|y])), where S_a is the covariance shrunk by Ledoit & Wolf (2004).
 
 With f = U S V^T (centred), cov(f) and cov(E[f|y]) are diagonal or low-rank in V, and H = sum_c |U^T y_c|^2 / n_c: the
@@ -64,7 +64,7 @@ def hscore_reg(prepared: Prepared) -> float:
 
 
 def ledoit_wolf(prepared: Prepared) -> float:
-    """Return the shrinkage in [0, 1] of Ledoit & Wolf (2004), lemma 3.3, of the centred features towards a sphere."""
+    """Return the shrinkage in [0, 1] of Ledoit & Wolf (2004) of the centred features towards a sphere."""
     n, d = prepared.n, prepared.d
     variance = prepared.centred.values / n
     squared, mean = float((variance**2).sum()), float(variance.sum()) / d

@@ -2,7 +2,7 @@
 
 Two metrics, each with the weights it was published with:
 
-- cosine: similarity s of L2-normalised features, weight exp(s / 0.07) (Wu et al. 2018, section 3.4; DINO,
+- cosine: similarity s of L2-normalised features, weight exp(s / 0.07) (Wu et al. 2018; DINO,
   Caron et al. 2021);
 - euclidean: weight 1 / distance; when neighbours lie at distance zero only they vote, equally
   (as in scikit-learn).

@@ -1,7 +1,7 @@
 """LiDAR: the effective rank of what tells images apart, in units of what changes between views of one image.
 
-Thilak et al., "LiDAR: Sensing Linear Probing Performance in Joint Embedding SSL Architectures" (ICLR 2024), equations
-1 to 6: S_b the covariance of the images' means over their views, S_w the mean covariance of the views plus delta I,
+Thilak et al., "LiDAR: Sensing Linear Probing Performance in Joint Embedding SSL Architectures" (ICLR 2024):
+S_b the covariance of the images' means over their views, S_w the mean covariance of the views plus delta I,
 and the exponential of the entropy of the eigenvalues (not of their squares) of S_w^-1/2 S_b S_w^-1/2.
 """
 

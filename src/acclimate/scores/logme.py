@@ -1,6 +1,6 @@
 """LogME: how probable the labels are under a linear model whose weights are averaged out.
 
-You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning" (ICML 2021), equations 2 to 4; the
+You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning" (ICML 2021); the
 fixed point of "Ranking and Tuning Pre-trained Models" (arXiv 2110.10545) has the same maximum.
 
 For a one-hot target y, weights w ~ N(0, 1/alpha) and noise 1/beta, the log evidence is (over all d directions)

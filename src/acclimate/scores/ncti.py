@@ -1,7 +1,7 @@
 """NCTI: how near the features are to what training converges to, in three parts.
 
 Wang et al., "How Far Pre-trained Models Are from Neural Collapse on the Target Dataset Informs their Transferability"
-(ICCV 2023), equations 5 to 10. After a PCA to 64 dimensions and a shrunk linear discriminant on those: the nuclear
+(ICCV 2023). After a PCA to 64 dimensions and a shrunk linear discriminant on those: the nuclear
 norm of all projected features (how many directions the classes take up), the mean posterior of the true class, and
 the log of the summed nuclear norms of each class's posteriors (how little a class varies). Over a pool of models the
 parts are brought to [0, 1] each and added, the third with a minus: a single model has the parts and no score.

@@ -1,7 +1,7 @@
 """NLEEP: LEEP without a source classifier, from the clusters of a Gaussian mixture instead of source classes.
 
-Li et al., "Ranking Neural Checkpoints" (CVPR 2021), section 4.1: a PCA that keeps 80 % of the variance, a mixture of
-five components a class, and LEEP (equation 2 of Nguyen et al. 2020) of the posteriors. The paper leaves the
+Li et al., "Ranking Neural Checkpoints" (CVPR 2021): a PCA that keeps 80 % of the variance, a mixture of
+five components a class, and LEEP (Nguyen et al. 2020) of the posteriors. The paper leaves the
 covariances open; they are spherical here, as in the code of the authors' group (stable_transfer), since five full
 ones a class in some hundred dimensions have more parameters than there are numbers.
 
@@ -139,7 +139,7 @@ def _clusters(x: Features, m: int, seed: int) -> Any:
 
 
 def _seeds(x: Features, m: int, random: np.random.RandomState) -> Features:
-    """Return m rows of x (m, k), far apart: the greedy k-means++ of Arthur & Vassilvitskii (2007, section 7).
+    """Return m rows of x (m, k), far apart: the greedy k-means++ of Arthur & Vassilvitskii (2007).
 
     It draws what scikit-learn draws, in its order, so that one seed gives the same clusters; the products are of the
     type of x, where scikit-learn goes through float64.

@@ -211,7 +211,7 @@ def inverse_lengths(x: Features) -> Float64:
 
 
 def shrunk_covariance(x: Features) -> Float64:
-    """Return (1 - w) S + w m I, S the covariance (over n), m its mean eigenvalue; w as in Ledoit & Wolf (2004), eq. 14.
+    """Return (1 - w) S + w m I, S the covariance (over n), m its mean eigenvalue; w as in Ledoit & Wolf (2004).
 
     w = min(b, s) / s with s = |S - m I|^2, the sum over entries, and b = sum_i |x_i x_i' - S|^2 / n^2.
     """

@@ -1,11 +1,11 @@
 """PACTran: a bound on the loss of a finetuned classifier, as an optimum plus the price of its flatness.
 
 Ding et al., "PACTran: PAC-Bayesian Metrics for Estimating the Transferability of Pretrained Models to Classification
-Tasks" (ECCV 2022). Gaussian: section 3.4, equation 12 as in the authors' code (google-research/pactran_metrics): on
+Tasks" (ECCV 2022). Gaussian: as in the authors' code (google-research/pactran_metrics): on
 centred features,
     min_W [mean cross-entropy + |W|^2 / (2 l n)] + C d s^2 / (2 l n) ln(l n tr(H) / (C d)),
 l = 1, s^2 = 100 / d, and tr(H) the trace of the second derivative of the summed cross-entropy and the penalty, offset
-included. Dirichlet and Gamma, which need source predictions: section 3.2 and 3.3, see `pactran_source`.
+included. Dirichlet and Gamma, which need source predictions: see `pactran_source`.
 
 The optimum is unique; it is found from W = 0 to convergence (the authors start at random and stop after 100 steps), by
 L-BFGS on coordinates in which the curvature is about round: a few steps in those of W = 0, the rest in those of the

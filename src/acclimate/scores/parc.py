@@ -1,7 +1,7 @@
 """PARC: whether images whose features are alike have the same label.
 
 Bolya, Mittapalli & Hoffman, "Scalable Diverse Model Selection for Accessible Transfer Learning" (NeurIPS 2021),
-section 4.1: 100 times Spearman's correlation, over pairs of images, of 1 - Pearson correlation of the
+100 times Spearman's correlation, over pairs of images, of 1 - Pearson correlation of the
 (column-standardised) features with the same distance of the one-hot labels.
 
 The distance of labels has two values, so the correlation needs only the mean rank of the pairs with one label. Up to

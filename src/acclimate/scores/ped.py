@@ -1,6 +1,6 @@
 """PED: a score of the features after overlapping classes have pushed one another apart, as finetuning would push them.
 
-Li et al., "Exploring Model Transferability through the Lens of Potential Energy" (ICCV 2023), equations 5 to 9. Class
+Li et al., "Exploring Model Transferability through the Lens of Potential Energy" (ICCV 2023). Class
 i is a ball at its mean of radius r_i, the root of its total variance. Two balls that overlap by f = max(k (r_i + r_j)
 - |m_i - m_j|, 0) are moved apart by min(dt^2 f / 2, f) each along the line of their means; this is done up to six
 times while a step moves at least half as much as the first. Then SFDA (or another score) is taken.

@@ -1,10 +1,10 @@
 """SFDA: how surely a regularised Fisher discriminant tells the classes apart after the easy images are held back.
 
 Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging Fisher Space" (ECCV
-2022). Equations 3 to 5: within-class scatter S_w shrunk to (1 - l) S_w + l tr(S_w)/d I with l = exp(-5 s), s its
+2022). Within-class scatter S_w shrunk to (1 - l) S_w + l tr(S_w)/d I with l = exp(-5 s), s its
 largest eigenvalue; class posteriors of the discriminant. The authors estimate s by six products with S_w, starting at
 S_w 1, and every number published under the name has that estimate in it, so it is the default; `exact` takes the
-eigenvalue itself. Equation 8 (ConfMix): image x of class c becomes q x + (1 - q) m, m the mean of the other classes'
+eigenvalue itself. ConfMix: image x of class c becomes q x + (1 - q) m, m the mean of the other classes'
 means and q the softmax of its posteriors at c; with the same l, the discriminant is fitted anew, and the score is the
 mean posterior of the true class.
 
@@ -117,7 +117,7 @@ def sfda(prepared: Prepared, *, exact: bool = False, shift: Float64 | None = Non
 def lda_fisher(prepared: Prepared) -> float:
     """Return the mean posterior of the true class of the first discriminant, before ConfMix, in [0, 1].
 
-    It is ETran's LDA score by its formula (Gholami et al., ICCV 2023, equations 7 to 10), with directions normalised
+    It is ETran's LDA score by its formula (Gholami et al., ICCV 2023), with directions normalised
     by S_w; see `etran.lda` for the number that its authors report. Remarks and cost as `sfda`, half of it.
 
     Examples

@@ -8,7 +8,7 @@ which is scikit-learn's objective. Three things make it fast:
 
 - *Coordinates.* The Hessian is close to C M (x) Z'Z + I, with M (K, K) the mean of diag(p) - p p' over the images:
   exact where p does not depend on the image. In the principal axes of the features Z'Z is diagonal (`eigenvalues`), in
-  the eigenvectors of M the classes are, so it is inverted at no cost. L-BFGS (Nocedal & Wright 2006, algorithm 7.4)
+  the eigenvectors of M the classes are, so it is inverted at no cost. L-BFGS (Nocedal & Wright 2006)
   starts from this inverse instead of a multiple of the identity.
 - *Products.* Logits are linear along a search direction, so each iteration costs one product forward (of the
   direction) and one back (the gradient); the line search between them only adds and exponentiates.

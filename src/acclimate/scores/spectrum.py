@@ -3,7 +3,7 @@
 X = U S V^T with the squared singular values in `values` and the one-hot classes Y seen through it in `targets` = U^T Y.
 
 Two ways. A small matrix (up to 2**20 numbers) gets a singular value decomposition in float64. A larger one gets its
-Gram matrix, reduced once to a tridiagonal T = Q^T X^T X Q (LAPACK sytrd; Golub & Van Loan 2013, section 8.3): values,
+Gram matrix, reduced once to a tridiagonal T = Q^T X^T X Q (LAPACK sytrd; Golub & Van Loan 2013): values,
 solves and a few vectors then cost O(r^2) instead of the r^3 of a full decomposition. The price is that a Gram matrix
 squares the condition number: singular values below about 1e-8 sqrt(r) of the largest are taken for zero there.
 """

@@ -1,6 +1,6 @@
 """How sure a score may be: one factor that turns distances or margins into probabilities.
 
-Temperature scaling (Guo et al. 2017, section 4.2): p = softmax(factor * value), with the factor that minimises the log
+Temperature scaling (Guo et al. 2017): p = softmax(factor * value), with the factor that minimises the log
 loss on images the score was not fitted on. One image more, whose class is spread evenly, keeps the factor finite when
 all those images are right: the target of every image is (v * its class + even) / (v + 1).
 """

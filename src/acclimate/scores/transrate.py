@@ -1,6 +1,6 @@
 """TransRate: the mutual information of features and labels, by coding rates.
 
-Huang et al., "Frustratingly Easy Transferability Estimation" (ICML 2022), equations 3 to 6:
+Huang et al., "Frustratingly Easy Transferability Estimation" (ICML 2022, arXiv 2106.09362):
 TrR = R(Z) - R(Z | Y), R(Z) = 1/2 ln |I + Z^T Z / (n eps)|, with Z centred and R(Z | Y) the mean over classes of
 R(Z_c) = 1/2 ln |I + Z_c^T Z_c / (n_c eps)|, each class weighing n_c / n.
 """
