@@ -22,7 +22,7 @@ def feature_std(x: Features) -> float:
 def rankme(x: Features) -> float:
     """Return RankMe of features ``(n, d)``: exp of the entropy of the singular values' shares, in [1, min(n, d)].
 
-    Source: Garrido et al. 2023, equation 3; uncentred.
+    Source: Garrido et al. 2023 (RankMe, arXiv 2210.02885); uncentred.
     """
     values = np.linalg.svd(x.astype(np.float64), compute_uv=False)
     shares = values / max(values.sum(), 1e-12) + 1e-7
