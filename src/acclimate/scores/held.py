@@ -1,8 +1,8 @@
 """Validation features for many linear classifiers: one product serves all of them, whatever each one's normalisation.
 
-A classifier of normalised features is one of the features themselves wherever the normalisation is linear: its scale moves
-into the weights, its origin into the intercept. Unit length is the exception, but it learns nothing, so it is taken
-once for all.
+A classifier of normalised features is one of the features themselves wherever the normalisation is linear: its scale
+moves into the weights, its origin into the intercept. Unit length is the exception, but it learns nothing, so it is
+taken once for all.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from acclimate.scores.base import Features, Float64, Index
 
 PAIRS: Final = 10
-EINSUM_BUFFER: Final = 8192
+SHORT: Final = 8192  # numbers in a vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +141,16 @@ class Memory:
         return c[:, None, None] * self._mix(self.changes, members, share) + ridge(self._mix(self.steps, members, share))
 
     def _rows(self, stack: Float64, members: Index, vectors: Float64) -> Float64:
-        return np.stack([stack[m] @ v.ravel() for m, v in zip(members, vectors, strict=True)])
+        result, flat = np.empty((len(members), PAIRS)), vectors.reshape(len(members), -1)
+        for out, member, vector in zip(result, members, flat, strict=True):
+            np.matmul(stack[member], vector, out=out)
+        return result
 
     def _mix(self, stack: Float64, members: Index, shares: Float64) -> Float64:
-        mixed = [share @ stack[m] for m, share in zip(members, shares, strict=True)]
-        return np.stack(mixed).reshape(-1, *self.shape)
+        result = np.empty((len(members), stack.shape[2]))
+        for out, member, share in zip(result, members, shares, strict=True):
+            np.matmul(share, stack[member], out=out)
+        return result.reshape(-1, *self.shape)
 
 
 def ridge(weights: Float64) -> Float64:
@@ -157,11 +162,11 @@ def ridge(weights: Float64) -> Float64:
 
 def dots(a: Float64 | Features, b: Float64 | Features) -> Float64:
     """Return sums over all but the first axis of a product, (a,)."""
-    # Not a product of BLAS: for vectors this short, waking its threads can cost more than the sum itself. Above its
-    # buffer einsum sums many long ones in another order than one alone.
-    if a[0].size > EINSUM_BUFFER:
+    # A product of BLAS is quickest for short vectors; for long ones, waking its threads can cost more than the sum.
+    if a[0].size > SHORT:
         return np.array([np.einsum("ij,ij->", one, other) for one, other in zip(a, b, strict=True)], np.float64)
-    return np.asarray(np.einsum("aij,aij->a", a, b), np.float64)
+    products = a.reshape(len(a), 1, -1) @ b.reshape(len(a), -1, 1)
+    return products[:, 0, 0].astype(np.float64, copy=False)
 
 
 def _solve(matrices: Float64, right: Float64) -> Float64:

@@ -1,4 +1,4 @@
-"""The solver behind `logistic`: multinomial logistic regression for one C after another, fast; several problems at once.
+"""The solver behind `logistic`: multinomial logistic regression for one C after another, fast, and several at once.
 
 For centred features z (n, r), one-hot labels Y (K, n), weights A (K, r) and intercepts b (K), it minimises
 
@@ -190,32 +190,32 @@ def _search(
     square = dots(ridge(direction), direction)
     slack = run.c * NOISE[along.dtype.name] * y.shape[1]
     low, high, step = np.zeros(len(y)), np.full(len(y), np.inf), np.ones(len(y))
-    open_, loss0, base, residuals = np.ones(len(y), bool), run.loss, run.logits, along
+    loss0, base, residuals = run.loss, run.logits, along
+    at: Any = slice(None)  # which are still searching
     for trial in range(TRIALS):
-        c, s, start = run.c[open_], step[open_], slope0[open_]
-        toward = _of(along, open_)
-        moved = _of(base, open_) + s.astype(along.dtype)[:, None, None] * toward
-        loss, residual = losses(moved, _of(y, open_))
-        rise = c * (loss - loss0[open_]) + s * linear[open_] + s**2 * square[open_] / 2
-        slope = c * dots(residual, toward) + linear[open_] + s * square[open_]
-        worse = rise > ARMIJO * s * start + slack[open_]
-        short = ~worse & (slope < CURVATURE * start)
-        good = ~(worse | short)
-        if trial == 0 and good.all():
-            run.logits, run.loss = moved, loss
-            return good, step, residual
+        c, s, start, toward = run.c[at], step[at], slope0[at], along[at]
+        moved = s.astype(along.dtype)[:, None, None] * toward
+        moved += base[at]
+        loss, residual = losses(moved, y[at])
+        rise = c * (loss - loss0[at]) + s * linear[at] + s**2 * square[at] / 2
+        slope = c * dots(residual, toward) + linear[at] + s * square[at]
+        worse = rise > ARMIJO * s * start + slack[at]
+        good = ~worse & (slope >= CURVATURE * start)
         if trial == 0:
+            if good.all():
+                run.logits, run.loss = moved, loss
+                return good, step, residual
             run.logits, run.loss, residuals = base.copy(), loss0.copy(), np.empty_like(along)
-        places = np.flatnonzero(open_)
-        run.logits[places[good]], run.loss[places[good]] = moved[good], loss[good]
-        residuals[places[good]] = residual[good]
-        high[places[worse]], low[places[short]] = s[worse], s[short]
-        open_[places[good]] = False
-        if good.all():
+            at = np.arange(len(y))
+        run.logits[at[good]], run.loss[at[good]], residuals[at[good]] = moved[good], loss[good], residual[good]
+        high[at[worse]], low[at[~worse & ~good]] = s[worse], s[~worse & ~good]
+        at, rest = at[~good], ~good
+        if not len(at):
             break
-        rest = ~good
-        step[open_] = _next(s[rest], start[rest], slope[rest], low[open_], high[open_])
-    return ~open_, step, residuals
+        step[at] = _next(s[rest], start[rest], slope[rest], low[at], high[at])
+    found = np.ones(len(y), bool)
+    found[at] = False
+    return found, step, residuals
 
 
 def _next(step: Float64, slope0: Float64, slope: Float64, low: Float64, high: Float64) -> Float64:

@@ -1,8 +1,8 @@
 """The space that normalised training features span, in principal axes: the coordinates in which `logistic` is solved.
 
-Unlike in `axes`, nothing but the training features is ever rotated, so with n < d the axes themselves are not needed: with
-the Gram matrix Z Z' = U L U' the coordinates are U L^(1/2), and weights a of them are the weights Z' U L^(-1/2) a of the
-features. That costs n^2 d instead of the several times as much of an orthonormal basis of d-vectors.
+Unlike in `axes`, nothing but the training features is ever rotated, so with n < d the axes themselves are not needed:
+with the Gram matrix Z Z' = U L U' the coordinates are U L^(1/2), and weights a of them are the weights Z' U L^(-1/2) a
+of the features. That costs n^2 d, instead of the several times as much of an orthonormal basis of d-vectors.
 """
 
 from __future__ import annotations
