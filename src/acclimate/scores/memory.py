@@ -73,8 +73,8 @@ class Memory:
 
     def copy(self) -> Memory:
         """Return a memory of its own."""
-        arrays = (self.steps, self.changes, self.cross, self.squares, self.count)
-        return Memory(self.shape, *(array.copy() for array in arrays))
+        long, small = (self.steps.copy(), self.changes.copy()), (self.cross.copy(), self.squares.copy())
+        return Memory(self.shape, *long, *small, self.count.copy())
 
     def take(self, member: int, other: Memory) -> None:
         """Remember of one problem what another memory does."""
@@ -165,8 +165,8 @@ def dots(a: Float64 | Features, b: Float64 | Features) -> Float64:
     # A product of BLAS is quickest for short vectors; for long ones, waking its threads can cost more than the sum.
     if a[0].size > SHORT:
         return np.array([np.einsum("ij,ij->", one, other) for one, other in zip(a, b, strict=True)], np.float64)
-    products = a.reshape(len(a), 1, -1) @ b.reshape(len(a), -1, 1)
-    return products[:, 0, 0].astype(np.float64, copy=False)
+    products: Float64 = (a.reshape(len(a), 1, -1) @ b.reshape(len(a), -1, 1)).astype(np.float64, copy=False)
+    return products[:, 0, 0]
 
 
 def _solve(matrices: Float64, right: Float64) -> Float64:

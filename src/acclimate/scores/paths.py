@@ -142,7 +142,7 @@ def walk(stack: Stack, held: Sequence[Held], settings: LogisticSettings) -> tupl
             own.iterations += int(iterations)
             if (place := _best(own.judged, settings.select)) == len(own.c) - 1:
                 own.place = place
-                best.take(member, state)
+                best.take(int(member), state)
         live = live[[not _hopeless(trails[member].judged, settings.patience) for member in live]]
         if not len(live):
             break

@@ -1,14 +1,14 @@
-"""Logistic regression on several label subsets of the same features at once: few-shot budgets, each drawn with many seeds.
+"""Logistic regression on several label subsets of the same features at once: few-shot budgets, many draws of each.
 
 The answers are those of `logistic.fit` on one subset after another. What is shared: subsets with equally many images
 of equally many classes, which a budget's draws are, go along the path of C side by side, so that what is short for
-one of them is done for all in one call; validation features are made ready once, and meet the weights of a whole stack
-in one product.
+one of them is done for all in one call. Validation features that all share are made ready once, and meet the weights
+of a whole stack in one product (`fit_many`); a draw may also have validation images of its own (`fit_draws`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -73,15 +73,53 @@ def fit_many(
         return []
     check_fit(x[subsets[0]], y[subsets[0]], x_val, y_val, n_classes)
     held = hold(x_val, y_val, settings)
+
+    def task(member: int) -> Task:
+        return Task(x[subsets[member]], y[subsets[member]], held)
+
+    return _fit([y[subset] for subset in subsets], x.shape[1], task, n_classes, settings)
+
+
+def fit_draws(
+    x: Features,
+    y: Labels,
+    draws: Sequence[tuple[Index, Index]],
+    *,
+    n_classes: int,
+    settings: LogisticSettings | None = None,
+) -> list[Logistic]:
+    """Fit logistic regression on each draw, (training rows, validation rows) of `x`; else as `fit_many`.
+
+    Examples
+    --------
+    >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0], [0.9, 0.1]]), np.array([0, 0, 1, 1])
+    >>> draws = [(np.array([0, 2]), np.array([1, 3])), (np.array([1, 3]), np.array([0, 2]))]
+    >>> [one.predict_proba(x).argmax(axis=1) for one in fit_draws(x, y, draws, n_classes=2)]
+    [array([0, 0, 1, 1]), array([0, 0, 1, 1])]
+    """
+    settings = settings or LogisticSettings()
+
+    def task(member: int) -> Task:
+        train, val = draws[member]
+        check_fit(x[train], y[train], x[val], y[val], n_classes)
+        return Task(x[train], y[train], hold(x[val], y[val], settings))
+
+    return _fit([y[train] for train, _ in draws], x.shape[1], task, n_classes, settings)
+
+
+def _fit(
+    labels: Sequence[Labels], d: int, task: Callable[[int], Task], n_classes: int, settings: LogisticSettings
+) -> list[Logistic]:
+    """Return the fits in order; a task is made when its stack's turn comes, since each is a copy of features."""
     found: dict[int, Logistic] = {}
-    for members in stacks([y[subset] for subset in subsets], x.shape[1]):
-        tasks = [Task(x[subsets[member]], y[subsets[member]], held) for member in members]
-        found.update(zip(members, fit_stack(tasks, n_classes, settings), strict=True))
-    return [found[member] for member in range(len(subsets))]
+    for members in stacks(labels, d):
+        fitted = fit_stack([task(member) for member in members], n_classes, settings)
+        found.update(zip(members, fitted, strict=True))
+    return [found[member] for member in range(len(labels))]
 
 
 def stacks(labels: Sequence[Labels], d: int) -> Iterator[list[int]]:
-    """Yield which subsets to solve side by side, by their labels: of one size and number of classes, in bounded memory."""
+    """Yield which subsets, by their labels, go side by side: of one size and number of classes, in bounded memory."""
     shapes: dict[tuple[int, int], list[int]] = {}
     for number, own in enumerate(labels):
         shapes.setdefault((len(own), len(np.unique(own))), []).append(number)
