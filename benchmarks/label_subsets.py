@@ -1,7 +1,7 @@
 """Processor seconds of logistic regression on 30 label subsets at once, against one after another.
 
-Features of 1,000 validation images and 3,000 others in 384 columns and 10 classes from `clouds.py`; budgets of 5, 20 and
-100 images a class, each drawn with 10 seeds, which all choose C on the same validation images. Both sides are ours
+Features of 1,000 validation images and 3,000 others in 384 columns and 10 classes from `clouds.py`; budgets of 5, 20
+and 100 images a class, each drawn with 10 seeds, which all choose C on the same validation images. Both sides are ours
 and give the same answers, which is checked: the same C, and probabilities that differ by at most 1e-6; otherwise the
 ratio is 0. The notes give each budget. What is saved is what Python and numpy spend between products, so the
 ratio falls with the size of a subset.

@@ -165,8 +165,8 @@ def dots(a: Float64 | Features, b: Float64 | Features) -> Float64:
     # A product of BLAS is quickest for short vectors; for long ones, waking its threads can cost more than the sum.
     if a[0].size > SHORT:
         return np.array([np.einsum("ij,ij->", one, other) for one, other in zip(a, b, strict=True)], np.float64)
-    products: Float64 = (a.reshape(len(a), 1, -1) @ b.reshape(len(a), -1, 1)).astype(np.float64, copy=False)
-    return products[:, 0, 0]
+    products = a.reshape(len(a), 1, -1) @ b.reshape(len(a), -1, 1)
+    return np.asarray(products[:, 0, 0], np.float64)
 
 
 def _solve(matrices: Float64, right: Float64) -> Float64:
