@@ -170,5 +170,4 @@ def dots(a: Float64 | Features, b: Float64 | Features) -> Float64:
 
 
 def _solve(matrices: Float64, right: Float64) -> Float64:
-    solved: Float64 = np.linalg.solve(matrices, right[:, :, None])[:, :, 0]
-    return solved
+    return np.asarray(np.linalg.solve(matrices, right[:, :, None])[:, :, 0], np.float64)
