@@ -21,6 +21,7 @@ import bootstrap
 import byol_step
 import extract
 import knn
+import label_subsets
 import linear_path
 import logme
 import multihead
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "bootstrap": bootstrap.run,
     "study_sharing": study_sharing.run,
     "knn": knn.run,
+    "label_subsets": label_subsets.run,
     "linear_path": linear_path.run,
     "linear_path_large": linear_path.run_large,
     "bn_step": bn_step.run,

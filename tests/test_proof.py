@@ -23,6 +23,7 @@ from acclimate.images import Images, Split, load_images, make_split
 from acclimate.proof import Change, Compared, Worth, average_change, change, conclude, labels_worth, plan_budgets
 from acclimate.proof.points import numbers
 from acclimate.reports import report
+from acclimate.scores import subsets
 from acclimate.stats import paired_over
 
 AMOUNTS = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
@@ -443,6 +444,27 @@ def test_one_seed_has_no_interval_and_equal_weights_are_said(
     assert found["verdict"] == f"{same} against {model}: no verdict from 1 seed (head only)."
     assert found["comparisons"][0]["log_loss"] == {"mean": 0.0, "low": None, "high": None}
     assert "plain" not in found["points"][0]
+
+
+def test_the_draws_of_a_budget_are_fitted_at_once_and_in_any_company(
+    digits_folder: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"models": model, "labels": "2,4", "tta": "none", "options": QUIET}
+    calls = []
+
+    def spied(x: Any, y: Any, draws: Any, **rest: Any) -> Any:
+        calls.append([len(train) for train, _ in draws])
+        return subsets.fit_draws(x, y, draws, **rest)
+
+    monkeypatch.setattr("acclimate.proof.points.fit_draws", spied)
+    whole = acclimate.curve(digits_folder, seeds=3, out=tmp_path / "whole", **asked)
+    assert [len(call) for call in calls] == [3, 3]
+    assert all(len(set(call)) == 1 for call in calls)
+    acclimate.curve(digits_folder, seeds=2, out=tmp_path / "parts", **asked)
+    calls.clear()
+    parts = acclimate.curve(digits_folder, seeds=3, out=tmp_path / "parts", **asked)
+    assert [len(call) for call in calls] == [1, 1], "what was kept is not fitted again"
+    assert [p["log_loss"] for p in parts["points"]] == pytest.approx([p["log_loss"] for p in whole["points"]], rel=1e-6)
 
 
 def test_two_classes_have_a_negative_one(flower_folder: Path, tmp_path: Path, model: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from acclimate.scores import logistic, softmax, temper
-from acclimate.scores.axes import Axes, principal_axes
-from acclimate.scores.logistic import GRID, LogisticSettings, _unfold, path, pose
-from acclimate.scores.normalise import ZScore
+from acclimate.scores import logistic, paths, softmax, temper
+from acclimate.scores.logistic import GRID, LogisticSettings
+from acclimate.scores.paths import Solutions, Stack, advance, pose
+from acclimate.scores.softmax import State, start
 
 
 def data(n: int, d: int, classes: int, seed: int = 0):
@@ -24,17 +25,20 @@ def data(n: int, d: int, classes: int, seed: int = 0):
     return x[:n], y[:n], x[n:], y[n:]
 
 
-def axes_of(x: np.ndarray) -> Axes:
-    return principal_axes(x, ZScore.fit(x))
+def path(x, y, grid, **options) -> Iterator[tuple[Stack, State, Solutions]]:
+    """Yield the problem, where the solver stands and how it got there for each C."""
+    stack = pose([(x, y)], "zscore")
+    state = start(stack.problem)
+    for c in grid:
+        yield stack, state, advance(stack.problem, state, np.array([c]), np.arange(1), LogisticSettings(**options))
 
 
-def ours(x, y, held, grid, classes: int, **options) -> list[np.ndarray]:
-    axes = axes_of(x)
+def ours(x, y, held, grid, **options) -> list[np.ndarray]:
     found = []
-    for solution in path(pose(axes, x, y), grid, LogisticSettings(**options)):
-        weights, bias = _unfold(axes, solution, np.arange(classes), classes)
-        z = axes.normaliser.transform(held.astype(float)) - axes.mean
-        found.append(temper.softmax(z @ weights + bias))
+    for stack, state, _ in path(x, y, grid, **options):
+        own = stack.classifier(0, state)
+        z = own.normaliser.transform(held.astype(float)) - own.mean
+        found.append(temper.softmax(z @ own.weights + own.bias))
     return found
 
 
@@ -43,15 +47,15 @@ def test_probabilities_are_those_of_scikit_learn(n: int, d: int, classes: int) -
     x, y, held, _ = data(n, d, classes)
     grid = (1e-4, 1e-2, 1.0, 100.0)
     scaler = StandardScaler().fit(x.astype(float))
-    for c, p in zip(grid, ours(x, y, held, grid, classes, tolerance=1e-10), strict=True):
+    for c, p in zip(grid, ours(x, y, held, grid, tolerance=1e-10), strict=True):
         theirs = LogisticRegression(C=c, tol=1e-8, max_iter=20000).fit(scaler.transform(x.astype(float)), y)
         assert np.abs(p - theirs.predict_proba(scaler.transform(held.astype(float)))).max() < 1e-3
 
 
 def test_the_usual_tolerance_gives_the_same_loss_and_accuracy() -> None:
     x, y, held, truth = data(500, 20, 5)
-    exact = ours(x, y, held, GRID, 5, tolerance=1e-10)
-    for one, other in zip(exact, ours(x, y, held, GRID, 5), strict=True):
+    exact = ours(x, y, held, GRID, tolerance=1e-10)
+    for one, other in zip(exact, ours(x, y, held, GRID), strict=True):
         losses = [-np.log(p[np.arange(500), truth]).mean() for p in (one, other)]
         assert losses[1] == pytest.approx(losses[0], rel=2e-3)
         assert abs((one.argmax(1) == truth).mean() - (other.argmax(1) == truth).mean()) <= 0.004
@@ -59,9 +63,8 @@ def test_the_usual_tolerance_gives_the_same_loss_and_accuracy() -> None:
 
 def test_gradient_vanishes_at_the_solution() -> None:
     x, y, _, _ = data(200, 8, 3)
-    axes = axes_of(x)
-    z = axes.project(x).astype(float)
-    (solution,) = path(pose(axes, x, y), [0.5], LogisticSettings(tolerance=1e-12))
+    ((stack, state, _),) = path(x, y, [0.5], tolerance=1e-12)
+    z = stack.spans[0].z
 
     def objective(flat: np.ndarray) -> float:
         weights = flat.reshape(3, 9)
@@ -69,7 +72,7 @@ def test_gradient_vanishes_at_the_solution() -> None:
         loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(200), y]
         return 0.5 * loss.sum() + (weights[:, :-1] ** 2).sum() / 2
 
-    flat = solution.state.weights.ravel()
+    flat = state.weights[0].ravel()
     assert np.abs(approx_fprime(flat, objective, 1e-6)).max() < 5e-3
     assert np.abs(approx_fprime(np.zeros(27), objective, 1e-6)).max() > 1
     rng = np.random.default_rng(0)
@@ -79,32 +82,33 @@ def test_gradient_vanishes_at_the_solution() -> None:
 def test_strong_ridge_predicts_class_frequencies() -> None:
     x, y, held, _ = data(300, 6, 3)
     y = np.where(np.arange(300) < 200, 0, y)
-    (p,) = ours(x, y, held, (1e-9,), 3, tolerance=1e-12)
+    (p,) = ours(x, y, held, (1e-9,), tolerance=1e-12)
     assert np.allclose(p, np.bincount(y) / 300, atol=1e-3)
 
 
 def test_rotation_scale_and_offset_of_columns() -> None:
     x, y, held, _ = data(200, 8, 3)
-    (base,) = ours(x, y, held, (1.0,), 3, tolerance=1e-10)
+    (base,) = ours(x, y, held, (1.0,), tolerance=1e-10)
     scale, offset = 2.0 ** np.arange(-4, 4), np.linspace(-5, 5, 8)
-    (moved,) = ours(x * scale + offset, y, held * scale + offset, (1.0,), 3, tolerance=1e-10)
+    (moved,) = ours(x * scale + offset, y, held * scale + offset, (1.0,), tolerance=1e-10)
     assert np.allclose(moved, base, atol=1e-3)
     order = np.random.default_rng(0).permutation(8)
-    (turned,) = ours(x[:, order], y, held[:, order], (1.0,), 3, tolerance=1e-10)
+    (turned,) = ours(x[:, order], y, held[:, order], (1.0,), tolerance=1e-10)
     assert np.allclose(turned, base, atol=1e-3)
 
 
 def test_the_start_does_not_matter() -> None:
     x, y, held, _ = data(300, 15, 4)
-    (cold,) = ours(x, y, held, (1.0,), 4, tolerance=1e-10)
-    warm = ours(x, y, held, GRID[:7], 4, tolerance=1e-10)[-1]
+    (cold,) = ours(x, y, held, (1.0,), tolerance=1e-10)
+    warm = ours(x, y, held, GRID[:7], tolerance=1e-10)[-1]
     assert np.allclose(cold, warm, atol=1e-3)
 
 
 def test_warm_whitened_path_needs_few_iterations() -> None:
     x, y, _, _ = data(500, 40, 5)
-    iterations = [s.iterations for s in path(pose(axes_of(x), x, y), GRID, LogisticSettings(tolerance=1e-7))]
-    assert all(s.converged for s in path(pose(axes_of(x), x, y), GRID, LogisticSettings(tolerance=1e-7)))
+    found = [solutions for _, _, solutions in path(x, y, GRID, tolerance=1e-7)]
+    iterations = [int(one.iterations[0]) for one in found]
+    assert all(one.converged[0] for one in found)
     theirs = LogisticRegression(C=1.0, max_iter=5000).fit(x.astype(float), y).n_iter_[0]
     assert max(iterations) < 100
     assert iterations[6] < theirs
@@ -134,14 +138,14 @@ def test_the_path_ends_when_only_overfitting_is_left() -> None:
     assert max(a for a, _ in tried[:-2]) >= max(a for a, _ in tried[-2:])
     assert min(loss for _, loss in tried[:-2]) <= min(loss for _, loss in tried[-2:])
     grows = [(0.1 * i, 1.0 + i) for i in range(9)]  # a rising accuracy goes on, whatever the loss
-    assert not any(logistic._hopeless(grows[:i], 2) for i in range(1, 10))
+    assert not any(paths._hopeless(grows[:i], 2) for i in range(1, 10))
 
 
 def test_losses_do_not_overflow() -> None:
-    logits = np.array([[1e4, 0.0], [0.0, 1e4], [-1e4, 3.0]], np.float32)
-    loss, residual = softmax.losses(logits, np.array([0, 2]))
-    assert loss == pytest.approx(1e4 - 3 + 0, rel=1e-6)
-    assert residual == pytest.approx(np.array([[0, 0], [0, 1], [0, -1]]))
+    logits = np.array([[[1e4, 0.0], [0.0, 1e4], [-1e4, 3.0]]], np.float32)
+    loss, residual = softmax.losses(logits, np.array([[0, 2]]))
+    assert loss == pytest.approx([1e4 - 3 + 0], rel=1e-6)
+    assert residual == pytest.approx(np.array([[[0, 0], [0, 1], [0, -1]]]))
 
 
 def test_the_example_in_the_documentation() -> None:
@@ -182,7 +186,7 @@ def test_refit_is_a_fit_to_both_parts() -> None:
 def test_large_problems_are_solved_in_float32_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, held, truth = data(500, 20, 5)
     precise = logistic.fit(x, y, held, truth, n_classes=5, seed=0)
-    monkeypatch.setattr(logistic, "SMALL", 0)
+    monkeypatch.setattr(paths, "SMALL", 0)
     fast = logistic.fit(x, y, held, truth, n_classes=5, seed=0)
     assert fast.settings["C"] == precise.settings["C"]
     assert np.abs(fast.predict_proba(held) - precise.predict_proba(held)).max() < 2e-3

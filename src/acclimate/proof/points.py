@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from acclimate.proof.budgets import Budget
 from acclimate.protocols import Setting, peak_memory_mb, run_recipe
 from acclimate.recipe import Recipe
 from acclimate.results import Predictions, Result, Results, row_key, versions
-from acclimate.scores import SCORES
+from acclimate.scores.subsets import fit_draws
 from acclimate.store import digest, safe_name
 
 Float32 = npt.NDArray[np.float32]
@@ -122,21 +122,26 @@ def measure_points(plan: Plan, backbone: Backbone, training: Training, folder: P
         Where rows and runs lie; None keeps nothing, for the training ``head`` alone.
     """
     results = None if folder is None else Results(folder)
-    fit: Fit | None = None
-    points, total = [], len(plan.budgets) * len(plan.seeds)
-    for number, draw in enumerate(plan.draws(), start=1):
-        keys = {view: _key(plan, backbone, training, draw, view) for view in plan.views}
-        if results is None or not all(results.has(key) for key in keys.values()):
-            fit = fit or _start(plan, backbone, training, folder)
+    draws = list(plan.draws())
+    keys = [{view: _key(plan, backbone, training, draw, view) for view in plan.views} for draw in draws]
+    missing = [
+        draw
+        for draw, own in zip(draws, keys, strict=True)
+        if results is None or not all(results.has(key) for key in own.values())
+    ]
+    fit = _start(plan, backbone, training, folder, missing) if missing else None
+    points = []
+    for number, (draw, own) in enumerate(zip(draws, keys, strict=True), start=1):
+        if fit is not None and draw in missing:
             fitted = fit(draw)
             if results is not None:
                 _keep(plan, backbone, training, draw, fitted, results)
             found = fitted.probabilities
-        else:
-            found = {view: results.predictions(key).probabilities for view, key in keys.items()}
+        elif results is not None:
+            found = {view: results.predictions(key).probabilities for view, key in own.items()}
         points.append(_point(plan, backbone.name, training, draw, found))
-        if fit is not None and (training == "full" or number == total):
-            _tell(plan, f"{training} of {backbone.name}: {number} of {total}, {draw.budget.labels} labels")
+        if fit is not None and (training == "full" or number == len(draws)):
+            _tell(plan, f"{training} of {backbone.name}: {number} of {len(draws)}, {draw.budget.labels} labels")
     return points
 
 
@@ -145,18 +150,20 @@ def _tell(plan: Plan, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _start(plan: Plan, backbone: Backbone, training: Training, folder: Path | None) -> Fit:
+def _start(plan: Plan, backbone: Backbone, training: Training, folder: Path | None, missing: Sequence[Draw]) -> Fit:
     if training == "head":
-        return head(plan, backbone)
+        return head(plan, backbone, missing)
     if folder is None:
         raise ValueError("full finetuning needs a folder for its runs")
     return full(plan, backbone, folder)
 
 
-def head(plan: Plan, backbone: Backbone) -> Fit:
+def head(plan: Plan, backbone: Backbone, draws: Sequence[Draw]) -> Fit:
     """Return a function that fits logistic regression on a draw's features; C is chosen on its validation images.
 
-    A fit uses no random number: a draw of the same images as an earlier one, such as all of them, is not fitted again.
+    The first of a budget's `draws` that is asked for has them all fitted at once, and each is told its share of the
+    seconds. A fit uses no random number: a draw of the same images as an earlier one, such as all of them, is not
+    fitted again.
     """
     setting, split = plan.setting, plan.setting.split
     n_classes, y = len(setting.images.classes), setting.images.labels
@@ -167,17 +174,24 @@ def head(plan: Plan, backbone: Backbone) -> Fit:
     known: dict[str, Fitted] = {}
 
     def fit(draw: Draw) -> Fitted:
-        train, val = draw.split.train, draw.split.val
-        same = digest(train.tolist(), val.tolist())
-        if same not in known:
+        if _same(draw) not in known:
+            new = {_same(other): other for other in (*draws, draw) if other.budget == draw.budget}
+            new = {name: other for name, other in new.items() if name not in known}
             started = time.perf_counter()
-            fitted = SCORES[SCORE].fit(x[train], y[train], x[val], y[val], n_classes=n_classes, seed=draw.seed)
-            p = np.stack([fitted.predict_proba(test) for test in tests])
-            seconds, total = time.perf_counter() - started, backbone.parameters
-            known[same] = Fitted(_by_view(p), seconds, 0, total, chosen={"C": fitted.settings["C"]})
-        return known[same]
+            parts = [(other.split.train, other.split.val) for other in new.values()]
+            classifiers = fit_draws(x, y, parts, n_classes=n_classes)
+            found = [np.stack([one.predict_proba(test) for test in tests]) for one in classifiers]
+            seconds, total = (time.perf_counter() - started) / len(new), backbone.parameters
+            for name, one, p in zip(new, classifiers, found, strict=True):
+                known[name] = Fitted(_by_view(p), seconds, 0, total, chosen={"C": one.settings["C"]})
+        return known[_same(draw)]
 
     return fit
+
+
+def _same(draw: Draw) -> str:
+    """Return what draws of the same images have in common."""
+    return digest(draw.split.train.tolist(), draw.split.val.tolist())
 
 
 def full(plan: Plan, backbone: Backbone, folder: Path) -> Fit:

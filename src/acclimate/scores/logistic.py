@@ -10,74 +10,28 @@ more, at the highest cost. The C with the lowest validation log loss is taken (o
 precisely than the path, whose points need only be told apart. If it lies
 on the edge of the grid this is reported: a better one may lie outside.
 
-Cost: one float32 copy of the features, their covariance and its eigenvectors, then a few dozen products of
-(n, d) by (d, C) for each C; see `softmax`.
+Cost: the features' covariance (with n < d their Gram matrix) and its eigenvectors, one copy in these axes, then a few
+dozen products of (n, d) by (d, C) for each C; see `softmax`. Several training sets of one size are fitted side by side
+(`fit_stack`); `subsets.fit_many` is the way to ask for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from acclimate.metrics import Labels
-from acclimate.scores.axes import Axes, principal_axes
-from acclimate.scores.base import (
-    Features,
-    Float64,
-    Settings,
-    blocks,
-    check_features,
-    check_fit,
-    judge,
-)
-from acclimate.scores.normalise import NORMALISERS, Normalise, Normaliser
-from acclimate.scores.softmax import Problem, State, solve, start
+from acclimate.scores.base import Features, Float64, blocks, check_features, check_fit
+from acclimate.scores.held import Held
+from acclimate.scores.normalise import Normaliser
+from acclimate.scores.paths import GRID, LogisticSettings, Stack, Trail, advance, polish, pose, walk
+from acclimate.scores.softmax import State, start
 from acclimate.scores.temper import softmax
 
-GRID: Final = tuple(10.0**power for power in range(-6, 7))
-# Nats per image between the objective and its minimum, by the type of the products: along the path, whose points need
-# only be told apart, and for the C that is taken.
-TOLERANCE: Final = {"float32": 3e-5, "float64": 1e-7}
-POLISH: Final = {"float32": 1e-6, "float64": 1e-12}
-SMALL: Final = 2**18  # values in a matrix that is cheap enough for float64
-MAX_ITERATIONS: Final = 200
-PATIENCE: Final = 2
-
-
-class LogisticSettings(Settings):
-    """Settings of `logistic`.
-
-    Attributes
-    ----------
-    c
-        Values of C to choose from; one value is simply taken. Tried from small to large, each from the last solution.
-    select
-        What validation chooses by: the lowest ``log_loss`` or the highest ``accuracy``; of equals the smallest C.
-    patience
-        The path ends after so many values of C in a row that improved neither number; None tries all.
-    refit
-        Whether the chosen C is fitted again on training and validation images together.
-    normalise
-        A name in ``NORMALISERS``, learned from the training images (with `refit`, from both).
-    tolerance
-        Nats per image between the objective (divided by C n) and its minimum at which a C of the path counts as solved;
-        None: 3e-5, or 1e-7 for small problems, which are solved in float64. The C that is taken is solved to 1e-6 and
-        1e-12.
-    max_iterations
-        Iterations of L-BFGS for each C.
-    """
-
-    c: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=GRID, min_length=1)
-    select: Literal["log_loss", "accuracy"] = "log_loss"
-    patience: Annotated[int, Field(ge=1)] | None = PATIENCE
-    refit: bool = False
-    normalise: Normalise = "zscore"
-    tolerance: Annotated[float, Field(gt=0)] | None = None
-    max_iterations: int = Field(default=MAX_ITERATIONS, ge=1)
+__all__ = ["GRID", "Logistic", "LogisticSettings", "Task", "fit", "fit_stack"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +56,12 @@ class Logistic:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
-    """One point of the path."""
+class Task:
+    """What one classifier is fitted to, and what chooses its C."""
 
-    c: float
-    state: State  # in principal axes
-    iterations: int
-    converged: bool
+    x: Features  # (n, d)
+    y: Labels  # (n,)
+    held: Held
 
 
 def fit(
@@ -137,92 +90,55 @@ def fit(
     """
     check_fit(x, y, x_val, y_val, n_classes)
     settings = settings or LogisticSettings()
-    grid, present = sorted(set(settings.c)), np.unique(y)
-    axes = principal_axes(x, NORMALISERS[settings.normalise].fit(x))
-    problem = pose(axes, x, np.searchsorted(present, y))
-    held, solutions, judged = axes.project(x_val), [], []
-    for solution in path(problem, grid, settings):
-        solutions.append(solution)
-        judged.append(judge(_predict(held, solution, present, n_classes), y_val))
-        if settings.patience is not None and _hopeless(judged, settings.patience):
-            break
-    place = _best(judged, settings.select)
-    best = polish(problem, solutions[place], settings)
-    judged[place] = judge(_predict(held, best, present, n_classes), y_val)
-    described = {
-        "C": best.c,
-        "at_edge": len(grid) > 1 and best.c in (grid[0], grid[-1]),
+    return fit_stack([Task(x, y, hold(x_val, y_val, settings))], n_classes, settings)[0]
+
+
+def hold(x: Features, y: Labels, settings: LogisticSettings) -> Held:
+    """Return validation features and labels, ready for all that are chosen on them."""
+    return Held.of(x, y, unit_length=settings.normalise == "l2")
+
+
+def fit_stack(tasks: Sequence[Task], n_classes: int, settings: LogisticSettings) -> list[Logistic]:
+    """Fit several sets side by side: equally many images of equally many classes each. Nothing is checked.
+
+    A set gets the same answer in any company, to the bit.
+    """
+    stack = pose([(task.x, task.y) for task in tasks], settings.normalise)
+    best, trails, polished = walk(stack, [task.held for task in tasks], settings)
+    described = [
+        _describe(own, bool(converged), settings) for own, converged in zip(trails, polished.converged, strict=True)
+    ]
+    if not settings.refit:
+        return [_model(stack, i, best, n_classes, own) for i, own in enumerate(described)]
+    del stack, best
+    return [_refit(task, n_classes, own, settings) for task, own in zip(tasks, described, strict=True)]
+
+
+def _describe(trail: Trail, converged: bool, settings: LogisticSettings) -> dict[str, Any]:
+    grid, c = sorted(set(settings.c)), trail.c[trail.place]
+    return {
+        "C": c,
+        "at_edge": len(grid) > 1 and c in (grid[0], grid[-1]),
         "select": settings.select,
         "refit": settings.refit,
         "normalise": settings.normalise,
-        "iterations": sum(solution.iterations for solution in solutions) + best.iterations,
-        "converged": best.converged,
-        "path": [
-            {"C": solution.c, "val_accuracy": accuracy, "val_log_loss": loss}
-            for solution, (accuracy, loss) in zip(solutions, judged, strict=True)
-        ],
+        "iterations": trail.iterations,
+        "converged": converged,
+        "path": trail.described(),
     }
-    if settings.refit:
-        del problem, held
-        x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
-        present = np.unique(y)
-        axes = principal_axes(x, NORMALISERS[settings.normalise].fit(x))
-        problem = pose(axes, x, np.searchsorted(present, y))
-        best = polish(problem, next(path(problem, [best.c], settings)), settings)
-    return Logistic(axes.normaliser, axes.mean, *_unfold(axes, best, present, n_classes), described)
 
 
-def _best(judged: list[tuple[float, float]], select: str) -> int:
-    """Return the index of the point (accuracy, log loss) to take; of equals the first."""
-    accuracies, losses = np.array(judged).T
-    return int(np.argmin(losses) if select == "log_loss" else np.argmax(accuracies))
+def _refit(task: Task, n_classes: int, described: dict[str, Any], settings: LogisticSettings) -> Logistic:
+    x, y = np.concatenate([task.x, task.held.x]), np.concatenate([task.y, task.held.y])
+    stack, c = pose([(x, y)], settings.normalise), np.array([described["C"]])
+    state = start(stack.problem)
+    advance(stack.problem, state, c, np.arange(1), settings)
+    polish(stack.problem, state, c, settings)
+    return _model(stack, 0, state, n_classes, described)
 
 
-def _hopeless(judged: list[tuple[float, float]], patience: int) -> bool:
-    """Whether the last `patience` points (accuracy, log loss) bettered neither number of those before them."""
-    before, after = judged[:-patience], judged[-patience:]
-    if not before:
-        return False
-    accurate = max(accuracy for accuracy, _ in before) >= max(accuracy for accuracy, _ in after)
-    return accurate and min(loss for _, loss in before) <= min(loss for _, loss in after)
-
-
-def _predict(held: Features, solution: Solution, present: Labels, n_classes: int) -> Float64:
-    """Return probabilities (v, C) of validation features in principal axes."""
-    p = np.zeros((len(held), n_classes))
-    p[:, present] = softmax(held @ solution.state.weights[:, :-1].T + solution.state.weights[:, -1])
-    return p
-
-
-def pose(axes: Axes, x: Features, y: Labels) -> Problem:
-    """Return the regression in principal axes; labels 0..K-1 must all occur. Small ones are solved in float64."""
-    z = axes.project(x, np.float64 if len(x) * axes.rotation.shape[1] <= SMALL else np.float32)
-    return Problem(z, y, int(y.max()) + 1, np.einsum("ij,ij->j", z, z, dtype=np.float64))
-
-
-def path(problem: Problem, grid: Sequence[float], settings: LogisticSettings) -> Iterator[Solution]:
-    """Yield the solution for each C of an ascending grid, each from the last."""
-    state, tolerance = start(problem), settings.tolerance or TOLERANCE[problem.z.dtype.name]
-    for c in grid:
-        yield _solved(problem, state, c, tolerance, settings.max_iterations)
-
-
-def polish(problem: Problem, solution: Solution, settings: LogisticSettings) -> Solution:
-    """Return a solution solved more precisely than the path."""
-    tolerance = min(POLISH[problem.z.dtype.name], settings.tolerance or 1.0)
-    return _solved(problem, solution.state, solution.c, tolerance, settings.max_iterations)
-
-
-def _solved(problem: Problem, state: State, c: float, tolerance: float, max_iterations: int) -> Solution:
-    scaled = c / 2 if problem.n_classes == 2 else c
-    found = solve(problem, state, scaled, tolerance=tolerance, max_iterations=max_iterations)
-    return Solution(c, state.copy(), *found)
-
-
-def _unfold(axes: Axes, solution: Solution, present: Labels, n_classes: int) -> tuple[Float64, Float64]:
-    """Return weights (d, C) of the centred features and intercepts (C,) of a solution in principal axes."""
-    weights = np.zeros((len(axes.mean), n_classes))
-    weights[:, present] = axes.rotation @ solution.state.weights[:, :-1].T
-    bias = np.full(n_classes, -np.inf)
-    bias[present] = solution.state.weights[:, -1]
-    return weights, bias
+def _model(stack: Stack, member: int, state: State, n_classes: int, described: dict[str, Any]) -> Logistic:
+    own, present = stack.classifier(member, state), stack.present[member]
+    weights, bias = np.zeros((len(own.mean), n_classes)), np.full(n_classes, -np.inf)
+    weights[:, present], bias[present] = own.weights, own.bias
+    return Logistic(own.normaliser, own.mean, weights, bias, described)

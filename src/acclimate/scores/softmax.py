@@ -1,10 +1,10 @@
-"""The solver behind `logistic`: multinomial logistic regression for one C after another, fast.
+"""The solver behind `logistic`: multinomial logistic regression for one C after another, fast, and several at once.
 
 For centred features z (n, r), one-hot labels Y (K, n), weights A (K, r) and intercepts b (K), it minimises
 
     F(A, b) = C * sum_i -ln softmax(A z_i + b)[y_i] + |A|^2 / 2,
 
-which is scikit-learn's objective. Three things make it fast:
+which is scikit-learn's objective. Four things make it fast:
 
 - *Coordinates.* The Hessian is close to C M (x) Z'Z + I, with M (K, K) the mean of diag(p) - p p' over the images:
   exact where p does not depend on the image. In the principal axes of the features Z'Z is diagonal (`eigenvalues`), in
@@ -13,216 +13,234 @@ which is scikit-learn's objective. Three things make it fast:
 - *Products.* Logits are linear along a search direction, so each iteration costs one product forward (of the
   direction) and one back (the gradient); the line search between them only adds and exponentiates.
 - *Memory.* The pairs L-BFGS remembers are kept without the ridge and without C, so that they stay true for
-  the next C,
-  which starts at the last solution.
+  the next C, which starts at the last solution. See `memory`.
+- *Stacks.* Problems of one shape are solved side by side: each goes its own way, but what is short for one of them is
+  done for all in one call. A problem gets the same answer alone and in company.
 
 Products and exponentials have the type of Z, sums over images and everything of the size of A are float64.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from acclimate.metrics import Labels
-from acclimate.scores.base import Features, Float64
+from acclimate.scores.base import Features, Float64, Index
+from acclimate.scores.memory import Memory, Preconditioner, dots, ridge
 
-MEMORY: Final = 10
 ARMIJO: Final = 1e-4
 CURVATURE: Final = 0.9
 TRIALS: Final = 25
 # Rounding noise of the mean loss, in nats: a step that is worse by less than this is not refused.
 NOISE: Final = {"float32": 1e-8, "float64": 1e-15}
 
-Pair = tuple[Float64, Float64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """The data of the regression, in principal axes."""
+    """The data of b regressions of one shape, in principal axes."""
 
-    z: Features  # (n, r), each column with mean 0; its type is that of the products
-    y: Labels  # (n,) in [0, K), every class occurs
+    z: Sequence[Features]  # b of (n, r), each column with mean 0; their type is that of the products
+    y: Labels  # (b, n) in [0, K), every class occurs
     n_classes: int  # K
-    eigenvalues: Float64  # (r,), diagonal of z.T @ z
+    eigenvalues: Float64  # (b, r), diagonals of z.T @ z
 
 
 @dataclass(eq=False)
 class State:
-    """Where the solver stands; `solve` moves it from the solution for one C to that for the next.
+    """Where the solver stands; `solve` moves it from the solutions for one C to those for the next.
 
-    `weights` is (K, r + 1), intercepts in the last column; `pairs` holds the steps and the changes of the
-    gradient of the plain sum of losses that L-BFGS remembers.
+    `weights` is (b, K, r + 1), intercepts in the last column.
     """
 
     weights: Float64
-    pairs: deque[Pair] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    memory: Memory
 
     def copy(self) -> State:
-        """Return a state that moves on its own; the arrays are never changed in place."""
-        return State(self.weights, self.pairs.copy())
+        """Return a state that moves on its own."""
+        return State(self.weights.copy(), self.memory.copy())
+
+    def take(self, member: int, other: State) -> None:
+        """Put one problem where it stands in another state."""
+        self.weights[member] = other.weights[member]
+        self.memory.take(member, other.memory)
 
 
-@dataclass(frozen=True, eq=False)
-class Preconditioner:
-    """An approximate inverse of the Hessian, diagonal in the eigenvectors of the classes and of the features."""
+@dataclass(eq=False)
+class _Run:
+    """What `solve` knows of the a problems that are not solved yet."""
 
-    classes: Float64  # (K, K), orthonormal columns
-    inverse: Float64  # (K, r + 1)
+    members: Index  # (a,), their places in the stack
+    c: Float64  # (a,)
+    logits: Features  # (a, K, n)
+    loss: Float64  # (a,), sums over images
+    data: Float64  # (a, K, r + 1), gradients of the losses
+    inverse: Preconditioner
 
-    def apply(self, gradient: Float64) -> Float64:
-        """Return the inverse Hessian times a gradient (K, r + 1)."""
-        result: Float64 = self.classes @ (self.inverse * (self.classes.T @ gradient))
-        return result
+    def keep(self, kept: Bools) -> None:
+        if not kept.all():
+            self.members, self.c, self.logits = self.members[kept], self.c[kept], self.logits[kept]
+            self.loss, self.data, self.inverse = self.loss[kept], self.data[kept], self.inverse.of(kept)
 
 
 def start(problem: Problem) -> State:
-    """Return the solution for C = 0: no weights, and intercepts that reproduce the class frequencies."""
-    weights = np.zeros((problem.n_classes, problem.z.shape[1] + 1))
-    weights[:, -1] = np.log(np.bincount(problem.y, minlength=problem.n_classes) / len(problem.y))
-    weights[:, -1] -= weights[:, -1].mean()
-    return State(weights)
+    """Return the solutions for C = 0: no weights, and intercepts that reproduce the class frequencies."""
+    weights = np.zeros((len(problem.z), problem.n_classes, problem.z[0].shape[1] + 1))
+    for own, y in zip(weights, problem.y, strict=True):
+        own[:, -1] = np.log(np.bincount(y, minlength=problem.n_classes) / len(y))
+        own[:, -1] -= own[:, -1].mean()
+    return State(weights, Memory.of(weights))
 
 
-def solve(problem: Problem, state: State, c: float, *, tolerance: float, max_iterations: int) -> tuple[int, bool]:
-    """Move `state` to the minimum for this C; return the number of iterations and whether it got there.
+def solve(
+    problem: Problem, state: State, c: Float64, members: Index, *, tolerance: float, max_iterations: int
+) -> tuple[Index, Bools]:
+    """Move `members` (a,) of `state` to the minima for their `c` (a,); return iterations (a,), and which got there.
 
-    It stops when F is estimated to be within `tolerance` nats per image (times C) of its minimum, from the
+    A problem stops when F is estimated to be within `tolerance` nats per image (times C) of its minimum, from the
     decrement g' H^-1 g / 2 in which H is both the start and the L-BFGS estimate.
     """
-    logits = forward(problem, state.weights)
-    loss, residual = losses(logits, problem.y)
-    enough = 2 * tolerance * c * len(problem.y)
-    inverse = precondition(problem, residual, c)
-    data = backward(problem, residual)
+    iterations, converged = np.full(len(state.weights), max_iterations), np.zeros(len(state.weights), bool)
+    run = _begin(problem, state, c, members)
     for iteration in range(max_iterations):
-        gradient = c * data + _ridge(state.weights)
-        direction = -_two_loop(gradient, state.pairs, inverse, c)
-        slope = _dot(gradient, direction)
-        if max(-slope, _dot(gradient, inverse.apply(gradient))) <= enough:
-            return iteration, True
-        found = _search(problem, state.weights, logits, direction, (loss, slope), c)
-        if found is None:
-            return iteration, False
-        step, loss, residual = found
-        change = step * direction
-        before, data = data, backward(problem, residual)
-        state.weights = state.weights + change
-        state.pairs.append((change, data - before))
-    return max_iterations, False
+        gradient = run.c[:, None, None] * run.data + ridge(state.weights[run.members])
+        direction = -state.memory.times(gradient, run.members, run.inverse, run.c)
+        slope = dots(gradient, direction)
+        decrement = np.maximum(-slope, dots(gradient, run.inverse.apply(gradient)))
+        done = decrement <= 2 * tolerance * run.c * problem.y.shape[1]
+        iterations[run.members[done]], converged[run.members[done]] = iteration, True
+        run.keep(~done)
+        if not len(run.members):
+            break
+        found, step, residual = _search(problem, state, run, direction[~done], slope[~done])
+        iterations[run.members[~found]] = iteration
+        run.keep(found)
+        if not len(run.members):
+            break
+        change = step[found][:, None, None] * direction[~done][found]
+        before, run.data = run.data, backward(problem, run.members, _of(residual, found))
+        state.weights[run.members] += change
+        state.memory.add(run.members, change, run.data - before)
+    return iterations[members], converged[members]
 
 
-def forward(problem: Problem, weights: Float64) -> Features:
-    """Return logits (K, n). Classes first: sums over few classes are then sums of long rows."""
-    narrow = weights.astype(problem.z.dtype, copy=False)
-    logits: Features = narrow[:, :-1] @ problem.z.T
-    logits += narrow[:, -1:]
+def _begin(problem: Problem, state: State, c: Float64, members: Index) -> _Run:
+    logits = forward(problem, members, state.weights[members])
+    loss, residual = losses(logits, problem.y[members])
+    inverse = precondition(problem, members, residual, c)
+    return _Run(members, c, logits, loss, backward(problem, members, residual), inverse)
+
+
+def forward(problem: Problem, members: Index, weights: Float64) -> Features:
+    """Return logits (a, K, n). Classes first: sums over few classes are then sums of long rows."""
+    narrow = weights.astype(problem.z[0].dtype, copy=False)
+    logits: Features = np.empty((len(members), problem.n_classes, problem.y.shape[1]), narrow.dtype)
+    for member, own, out in zip(members, narrow, logits, strict=True):
+        np.matmul(own[:, :-1], problem.z[member].T, out=out)
+    logits += narrow[:, :, -1:]
     return logits
 
 
-def backward(problem: Problem, residual: Features) -> Float64:
-    """Return the gradient (K, r + 1) of the sum of losses from the residuals P - Y (K, n)."""
-    gradient = np.empty((problem.n_classes, problem.z.shape[1] + 1))
-    gradient[:, :-1] = residual @ problem.z
-    gradient[:, -1] = residual.sum(axis=1, dtype=np.float64)
+def backward(problem: Problem, members: Index, residual: Features) -> Float64:
+    """Return the gradients (a, K, r + 1) of the sums of losses from the residuals P - Y (a, K, n)."""
+    gradient = np.empty((len(members), problem.n_classes, problem.z[0].shape[1] + 1))
+    for member, own, out in zip(members, residual, gradient, strict=True):
+        out[:, :-1] = own @ problem.z[member]
+    gradient[:, :, -1] = residual.sum(axis=2, dtype=np.float64)
     return gradient
 
 
-def losses(logits: Features, y: Labels) -> tuple[float, Features]:
-    """Return the sum of losses and the residuals P - Y (K, n) of logits (K, n)."""
-    images = np.arange(len(y))
-    residual = logits - logits.max(axis=0)
-    true = residual[y, images].astype(np.float64)
+def losses(logits: Features, y: Labels) -> tuple[Float64, Features]:
+    """Return the sums of losses (a,) and the residuals P - Y (a, K, n) of logits (a, K, n) and labels (a, n)."""
+    place = _true(y)
+    residual = logits - logits.max(axis=1, keepdims=True)
+    true = residual[place].astype(np.float64)
     np.exp(residual, out=residual)
-    total = residual.sum(axis=0)
-    loss = float((np.log(total, dtype=np.float64) - true).sum())
+    total = residual.sum(axis=1, keepdims=True)
+    loss: Float64 = (np.log(total[:, 0], dtype=np.float64) - true).sum(axis=1)
     residual /= total
-    residual[y, images] -= 1
+    residual[place] -= 1
     return loss, residual
 
 
+def _true(y: Labels) -> tuple[Any, ...]:
+    return np.arange(len(y))[:, None], y, np.arange(y.shape[1])
+
+
+def _of(array: Any, kept: Bools) -> Any:
+    """Return the entries that are kept; the array itself if all are."""
+    return array if kept.all() else array[kept]
+
+
 def _search(
-    problem: Problem,
-    weights: Float64,
-    logits: Features,
-    direction: Float64,
-    at_zero: tuple[float, float],
-    c: float,
-) -> tuple[float, float, Features] | None:
-    """Find a step with the Wolfe conditions; add it to `logits` in place and return (step, loss, residual).
+    problem: Problem, state: State, run: _Run, direction: Float64, slope0: Float64
+) -> tuple[Bools, Float64, Features]:
+    """Find steps with the Wolfe conditions; move `run` there and return (found, steps, residuals), of each problem.
 
-    `at_zero` is the sum of losses and the slope of F at step 0. None: rounding leaves nothing to gain.
+    `slope0` (a,) are the slopes of F at step 0. Not found: rounding leaves nothing to gain.
     """
-    along = forward(problem, direction)
-    loss0, slope0 = at_zero
-    linear = _dot(_ridge(weights), direction)
-    square = _dot(_ridge(direction), direction)
-    slack = c * NOISE[logits.dtype.name] * len(problem.y)
-    low, high, step = 0.0, np.inf, 1.0
-    for _ in range(TRIALS):
-        moved = logits + logits.dtype.type(step) * along
-        loss, residual = losses(moved, problem.y)
-        rise = c * (loss - loss0) + step * linear + step**2 * square / 2
-        slope = c * _dot(residual, along) + linear + step * square
-        if rise > ARMIJO * step * slope0 + slack:
-            high = step
-        elif slope < CURVATURE * slope0:
-            low = step
-        else:
-            logits[:] = moved
-            return step, loss, residual
-        # F is convex along the line: where the secant of the slopes vanishes, kept inside the bracket.
-        guess = step * slope0 / (slope0 - slope) if slope > slope0 else np.inf
-        upper = low + 0.9 * (high - low) if np.isfinite(high) else 4 * step
-        step = float(np.clip(guess, low + 0.1 * (upper - low), upper))
-    return None
+    along, y = forward(problem, run.members, direction), problem.y[run.members]
+    linear = dots(ridge(state.weights[run.members]), direction)
+    square = dots(ridge(direction), direction)
+    slack = run.c * NOISE[along.dtype.name] * y.shape[1]
+    low, high, step = np.zeros(len(y)), np.full(len(y), np.inf), np.ones(len(y))
+    loss0, base, residuals = run.loss, run.logits, along
+    at: Any = slice(None)  # which are still searching
+    for trial in range(TRIALS):
+        c, s, start, toward = run.c[at], step[at], slope0[at], along[at]
+        moved = s.astype(along.dtype)[:, None, None] * toward
+        moved += base[at]
+        loss, residual = losses(moved, y[at])
+        rise = c * (loss - loss0[at]) + s * linear[at] + s**2 * square[at] / 2
+        slope = c * dots(residual, toward) + linear[at] + s * square[at]
+        worse = rise > ARMIJO * s * start + slack[at]
+        good = ~worse & (slope >= CURVATURE * start)
+        if trial == 0:
+            if good.all():
+                run.logits, run.loss = moved, loss
+                return good, step, residual
+            run.logits, run.loss, residuals = base.copy(), loss0.copy(), np.empty_like(along)
+            at = np.arange(len(y))
+        run.logits[at[good]], run.loss[at[good]], residuals[at[good]] = moved[good], loss[good], residual[good]
+        high[at[worse]], low[at[~worse & ~good]] = s[worse], s[~worse & ~good]
+        at, rest = at[~good], ~good
+        if not len(at):
+            break
+        step[at] = _next(s[rest], start[rest], slope[rest], low[at], high[at])
+    found = np.ones(len(y), bool)
+    found[at] = False
+    return found, step, residuals
 
 
-def _two_loop(gradient: Float64, pairs: deque[Pair], inverse: Preconditioner, c: float) -> Float64:
-    """Return the L-BFGS estimate of H^-1 gradient, starting from `inverse`."""
-    result = gradient.copy()
-    used = []
-    for step, change in reversed(pairs):
-        full = c * change + _ridge(step)
-        curvature = _dot(step, full)
-        if curvature > 0:
-            share = _dot(step, result) / curvature
-            result -= share * full
-            used.append((step, full, curvature, share))
-    # As usual the newest pair sets the scale of the start, which matters where certain images have little curvature.
-    if used:
-        step, full, curvature, _ = used[0]
-        result *= curvature / _dot(full, inverse.apply(full))
-    result = inverse.apply(result)
-    for step, full, curvature, share in reversed(used):
-        result += (share - _dot(full, result) / curvature) * step
-    return result
+def _next(step: Float64, slope0: Float64, slope: Float64, low: Float64, high: Float64) -> Float64:
+    """Return where to look next: F is convex along the line, so where the secant of the slopes vanishes.
+
+    It is kept inside the bracket, or below four times the step while there is no upper end.
+    """
+    rises = slope > slope0
+    guess = np.where(rises, step * slope0 / np.where(rises, slope0 - slope, 1), np.inf)
+    upper = np.where(np.isfinite(high), low + 0.9 * (high - low), 4 * step)
+    return np.clip(guess, low + 0.1 * (upper - low), upper)
 
 
-def precondition(problem: Problem, residual: Features, c: float) -> Preconditioner:
-    """Return the inverse of C M (x) Z'Z + I, with M = mean of diag(p) - p p' over the images."""
-    n = len(problem.y)
-    p = residual.copy()
-    p[problem.y, np.arange(n)] += 1
-    spread, classes = np.linalg.eigh((np.diag(p.sum(axis=1, dtype=np.float64)) - p @ p.T) / n)
+def precondition(problem: Problem, members: Index, residual: Features, c: Float64) -> Preconditioner:
+    """Return the inverses of C M (x) Z'Z + I, with M = mean of diag(p) - p p' over the images."""
+    y, eigenvalues = problem.y[members], problem.eigenvalues[members]
+    n, p = y.shape[1], residual.copy()
+    p[_true(y)] += 1
+    mean = -np.stack([own @ own.T for own in p]).astype(np.float64)
+    diagonal = np.arange(problem.n_classes)
+    mean[:, diagonal, diagonal] += p.sum(axis=2, dtype=np.float64)
+    spread, classes = np.linalg.eigh(mean / n)
     # Never below a tenth of an image: a class that is already certain still has a scale.
     spread = np.maximum(spread, 0.1 / n)
-    curvature = np.empty((problem.n_classes, problem.z.shape[1] + 1))
-    curvature[:, :-1] = c * spread[:, None] * problem.eigenvalues + 1
-    curvature[:, -1] = c * spread * n
+    curvature = np.empty((len(members), problem.n_classes, eigenvalues.shape[1] + 1))
+    curvature[:, :, :-1] = (c[:, None] * spread)[:, :, None] * eigenvalues[:, None] + 1
+    curvature[:, :, -1] = c[:, None] * spread * n
     return Preconditioner(classes, 1 / curvature)
-
-
-def _ridge(weights: Float64) -> Float64:
-    """Return the gradient of the ridge: the weights themselves, and nothing for the intercepts."""
-    result = weights.copy()
-    result[:, -1] = 0
-    return result
-
-
-def _dot(a: Float64 | Features, b: Float64 | Features) -> float:
-    # Not np.vdot: for vectors this short, waking the threads of BLAS can cost more than the sum itself.
-    return float(np.einsum("ij,ij->", a, b))

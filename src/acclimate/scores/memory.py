@@ -1,0 +1,173 @@
+"""What L-BFGS remembers of several problems at once, in its compact form: few products instead of two loops.
+
+The loops of algorithm 7.4 (Nocedal & Wright 2006) over pairs of a step s_i and a change f_i of the gradient are two
+triangular systems: with T_ij = s_i' f_j for every j that is not older than i, and P the start,
+
+    a = T^-1 S g,    q = P (g - F' a),    H g = q + S' T^-T (D a - F q),    D = diag(T).
+
+The changes are those of the plain sum of losses, y_i; for one C they are f_i = C y_i + s_i without its intercepts. So
+T comes from products that are kept, whatever C is, and only products with S and Y are as long as the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.scores.base import Features, Float64, Index
+
+PAIRS: Final = 10
+SHORT: Final = 8192  # numbers in a vector
+
+
+@dataclass(frozen=True, eq=False)
+class Preconditioner:
+    """Approximate inverses of Hessians, diagonal in the eigenvectors of the classes and of the features."""
+
+    classes: Float64  # (a, K, K), orthonormal columns
+    inverse: Float64  # (a, K, r + 1)
+
+    def apply(self, gradient: Float64) -> Float64:
+        """Return the inverse Hessians times gradients (a, K, r + 1)."""
+        result: Float64 = self.classes @ (self.inverse * (self.classes.transpose(0, 2, 1) @ gradient))
+        return result
+
+    def of(self, kept: npt.NDArray[np.bool_]) -> Preconditioner:
+        """Return those that are kept, of a mask (a,)."""
+        return Preconditioner(self.classes[kept], self.inverse[kept])
+
+
+@dataclass(eq=False)
+class Memory:
+    """The last pairs of b problems with K (r + 1) weights each, D in all; old ones are written over.
+
+    Attributes
+    ----------
+    shape
+        (K, r + 1).
+    steps, changes : (b, PAIRS, D)
+        s_i and y_i.
+    cross, squares : (b, PAIRS, PAIRS)
+        s_i' y_j, and s_i' s_j without the intercepts.
+    count : (b,)
+        How many pairs there were; the newest lies at (count - 1) % PAIRS.
+    """
+
+    shape: tuple[int, int]
+    steps: Float64
+    changes: Float64
+    cross: Float64
+    squares: Float64
+    count: Index
+
+    @classmethod
+    def of(cls, weights: Float64) -> Memory:
+        """Return an empty memory for weights (b, K, r + 1)."""
+        b, rows, columns = weights.shape
+        long, small = (b, PAIRS, rows * columns), (b, PAIRS, PAIRS)
+        empty = np.zeros(long), np.zeros(long), np.zeros(small), np.zeros(small)
+        return cls((rows, columns), *empty, np.zeros(b, np.intp))
+
+    def copy(self) -> Memory:
+        """Return a memory of its own."""
+        long, small = (self.steps.copy(), self.changes.copy()), (self.cross.copy(), self.squares.copy())
+        return Memory(self.shape, *long, *small, self.count.copy())
+
+    def take(self, member: int, other: Memory) -> None:
+        """Remember of one problem what another memory does."""
+        used = min(int(other.count[member]), PAIRS)
+        self.steps[member, :used] = other.steps[member, :used]
+        self.changes[member, :used] = other.changes[member, :used]
+        self.cross[member], self.squares[member] = other.cross[member], other.squares[member]
+        self.count[member] = other.count[member]
+
+    def add(self, members: Index, steps: Float64, changes: Float64) -> None:
+        """Remember a step and a change of the gradient, each (a, K, r + 1), of a problems."""
+        plain = ridge(steps)
+        for member, step, change, flat in zip(members, steps, changes, plain, strict=True):
+            own = self.steps[member], self.changes[member]
+            place = self.count[member] % PAIRS
+            own[0][place], own[1][place] = step.ravel(), change.ravel()
+            self.cross[member, :, place] = own[0] @ own[1][place]
+            self.cross[member, place] = own[1] @ own[0][place]
+            self.squares[member, :, place] = self.squares[member, place] = own[0] @ flat.ravel()
+        self.count[members] += 1
+
+    def times(self, gradient: Float64, members: Index, inverse: Preconditioner, c: Float64) -> Float64:
+        """Return the L-BFGS estimate of H^-1 gradient (a, K, r + 1), starting from `inverse`; `c` is (a,)."""
+        if not self.count[members].any():
+            return inverse.apply(gradient)
+        used, triangle = self._triangle(members, c)
+        share = _solve(triangle, np.where(used, self._rows(self.steps, members, gradient), 0))
+        left = gradient - self._change(members, share, c)
+        result = inverse.apply(left) * self._scale(members, used, inverse, c)[:, None, None]
+        back = c[:, None] * self._rows(self.changes, members, result)
+        back += self._rows(self.steps, members, ridge(result))
+        curvature = np.einsum("aii->ai", triangle)
+        rest = _solve(triangle.transpose(0, 2, 1), np.where(used, curvature * share - back, 0))
+        return result + self._mix(self.steps, members, rest)
+
+    def _triangle(self, members: Index, c: Float64) -> tuple[npt.NDArray[np.bool_], Float64]:
+        """Return which pairs have positive curvature (a, PAIRS), and T, with rows of the identity for the others."""
+        count, place = self.count[members, None], np.arange(PAIRS)
+        own = c[:, None, None] * self.cross[members] + self.squares[members]
+        curvature = own[:, place, place]
+        used = (place < count) & (curvature > 0)
+        age = (count - 1 - place) % PAIRS
+        newer = (age[:, None] <= age[:, :, None]) & used[:, None] & used[:, :, None]
+        triangle = np.where(newer, own, 0)
+        triangle[:, place, place] = np.where(used, curvature, 1)
+        return used, triangle
+
+    def _scale(self, members: Index, used: npt.NDArray[np.bool_], inverse: Preconditioner, c: Float64) -> Float64:
+        """Return the scale (a,) of the start: as usual the newest pair sets it.
+
+        It matters where certain images have little curvature.
+        """
+        age = (self.count[members, None] - 1 - np.arange(PAIRS)) % PAIRS
+        newest = np.where(used, age, PAIRS).argmin(axis=1)
+        step = self.steps[members, newest].reshape(-1, *self.shape)
+        full = c[:, None, None] * self.changes[members, newest].reshape(-1, *self.shape) + ridge(step)
+        scale: Float64 = np.ones(len(members))
+        some = used.any(axis=1)
+        np.divide(dots(step, full), dots(full, inverse.apply(full)), out=scale, where=some)
+        return scale
+
+    def _change(self, members: Index, share: Float64, c: Float64) -> Float64:
+        """Return F' share, (a, K, r + 1)."""
+        return c[:, None, None] * self._mix(self.changes, members, share) + ridge(self._mix(self.steps, members, share))
+
+    def _rows(self, stack: Float64, members: Index, vectors: Float64) -> Float64:
+        result, flat = np.empty((len(members), PAIRS)), vectors.reshape(len(members), -1)
+        for out, member, vector in zip(result, members, flat, strict=True):
+            np.matmul(stack[member], vector, out=out)
+        return result
+
+    def _mix(self, stack: Float64, members: Index, shares: Float64) -> Float64:
+        result = np.empty((len(members), stack.shape[2]))
+        for out, member, share in zip(result, members, shares, strict=True):
+            np.matmul(share, stack[member], out=out)
+        return result.reshape(-1, *self.shape)
+
+
+def ridge(weights: Float64) -> Float64:
+    """Return the gradient of the ridge: the weights (a, K, r + 1) themselves, and nothing for the intercepts."""
+    result = weights.copy()
+    result[:, :, -1] = 0
+    return result
+
+
+def dots(a: Float64 | Features, b: Float64 | Features) -> Float64:
+    """Return sums over all but the first axis of a product, (a,)."""
+    # A product of BLAS is quickest for short vectors; for long ones, waking its threads can cost more than the sum.
+    if a[0].size > SHORT:
+        return np.array([np.einsum("ij,ij->", one, other) for one, other in zip(a, b, strict=True)], np.float64)
+    products = a.reshape(len(a), 1, -1) @ b.reshape(len(a), -1, 1)
+    return np.asarray(products[:, 0, 0], np.float64)
+
+
+def _solve(matrices: Float64, right: Float64) -> Float64:
+    return np.asarray(np.linalg.solve(matrices, right[:, :, None])[:, :, 0], np.float64)
