@@ -67,6 +67,8 @@ def open_page(driver: Chrome, page: Path, width: int = 1280, dark: bool = False,
     prefer(driver, dark=dark)
     size = driver.execute_script("return innerWidth")
     if not fresh and driver.current_url == page.as_uri() and size == width:
+        # the page hears of another preference a little later
+        wait(driver, f"return document.documentElement.dataset.theme === '{'dark' if dark else 'light'}'")
         show(driver)
         return
     resize(driver, width, 900)
