@@ -124,7 +124,7 @@ class Guard:
         }
         if len(now.agreement):
             values |= {"knn_agreement": round(self._balanced(now.agreement), 4), "knn_gain": round(gain, 4)}
-            values |= {"linear_gain": round(self._balanced(now.linear - self.start.linear), 4)}
+            values |= {"linear_gain": round(self.linear_gain(now), 4)}
         if lost := self.collapse(now):
             return Look(values, float("inf"), lost)
         if not len(now.agreement):
@@ -135,7 +135,11 @@ class Guard:
 
     def agreed(self, now: Seen) -> bool:
         """Return whether the linear probe, too, is no worse than under the start model."""
-        return self._balanced(now.linear - self.start.linear) >= VETO
+        return self.linear_gain(now) >= VETO
+
+    def linear_gain(self, now: Seen) -> float:
+        """Return how much likelier the linear probe finds the right classes than under the start model, in [-1, 1]."""
+        return self._balanced(now.linear - self.start.linear)
 
     def collapse(self, now: Seen) -> str:
         """Return in words whether features collapsed; empty: they did not."""

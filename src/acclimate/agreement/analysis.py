@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+Corrected = dict[int, dict[str, float | None]]  # id of a cell -> its p-values
+
+
 def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = None) -> dict[str, Any]:
     """Return the answer as a JSON-able document; see ``docs/compare.md`` for its keys.
 
@@ -39,10 +42,11 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
     """
     ready = make_ready(frame, question, images)
     main = _main(ready.cells, question)
+    corrected = _corrected(_proxied(ready.cells))
     document = {
         **_asked(question, main, ready),
-        **_headline(main, ready, question),
-        **_breakdown(frame, main, ready, question),
+        **_headline(main, ready, corrected, question),
+        **_breakdown(frame, main, ready, corrected, question),
     }
     document["notes"] = [*notes(document, main), *(f"left out: {why}" for why in dict.fromkeys(ready.left_out))]
     return {**document, **words(document)}
@@ -67,12 +71,12 @@ def _asked(question: Question, main: list[Cell], ready: Ready) -> dict[str, Any]
     }
 
 
-def _headline(main: list[Cell], ready: Ready, question: Question) -> dict[str, Any]:
+def _headline(main: list[Cell], ready: Ready, corrected: Corrected, question: Question) -> dict[str, Any]:
     """Return the first proxy's numbers beside its ceiling and the lists that know nothing of the data."""
     first = _cells_of(main, ready.proxies[0])
     return {
         **summary(first, question),
-        "p": _lowest(first, _corrected(_proxied(ready.cells))),
+        "p": _lowest(first, corrected),
         "ceiling": _ceiling(first, question),
         "static_baseline": _list(_cells_of(main, "static"), first, question),
         "size_baseline": _list(_cells_of(main, "size"), first, question),
@@ -81,15 +85,16 @@ def _headline(main: list[Cell], ready: Ready, question: Question) -> dict[str, A
     }
 
 
-def _breakdown(frame: pd.DataFrame, main: list[Cell], ready: Ready, question: Question) -> dict[str, Any]:
+def _breakdown(
+    frame: pd.DataFrame, main: list[Cell], ready: Ready, corrected: Corrected, question: Question
+) -> dict[str, Any]:
     """Return the numbers by proxy, data set, group and pair of data sets."""
     of = {name: _cells_of(main, name) for name in ready.proxies}
-    first, asked = of[ready.proxies[0]], _proxied(ready.cells)
-    corrected = _corrected(asked)
+    first = of[ready.proxies[0]]
     return {
         "models": ready.names,
         "proxies": [_proxy(name, cells, first, question) for name, cells in of.items()],
-        "comparisons": len(asked),
+        "comparisons": len(corrected),
         "datasets": [_line(cell, corrected, question) for cells in of.values() for cell in cells],
         "groups": by_group(ready.tasks, main, ready.draws, ready.groups, ready.names, question),
         "ood": domains(ready.cells, corrected, shifts_of(frame, question), question) if question.ood else None,
@@ -115,7 +120,7 @@ def _main(cells: list[Cell], question: Question) -> list[Cell]:
     return [c for c in cells if c.in_domain or (c.candidate.column is None and c.target.dataset in kept)]
 
 
-def _corrected(cells: list[Cell]) -> dict[int, dict[str, float | None]]:
+def _corrected(cells: list[Cell]) -> Corrected:
     """Return p-values of each cell, by its id, with their corrections over all cells asked about."""
     linear, raw = np.array([cell.p[0] for cell in cells]), np.array([cell.p[1] for cell in cells])
     columns = {"pearson": linear, "spearman": raw, "holm": holm(raw), "bh": benjamini_hochberg(raw)}
@@ -125,7 +130,7 @@ def _corrected(cells: list[Cell]) -> dict[int, dict[str, float | None]]:
     }
 
 
-def _lowest(cells: list[Cell], corrected: dict[int, dict[str, float | None]]) -> dict[str, float | None] | None:
+def _lowest(cells: list[Cell], corrected: Corrected) -> dict[str, float | None] | None:
     """Return the p-values of the only cell; a mean over several has intervals, and p-values for each."""
     return corrected[id(cells[0])] if len(cells) == 1 else None
 
@@ -182,7 +187,7 @@ def _splits(cells: list[Cell]) -> dict[str, list[str]]:
     }
 
 
-def _line(cell: Cell, corrected: dict[int, dict[str, float | None]], question: Question) -> dict[str, Any]:
+def _line(cell: Cell, corrected: Corrected, question: Question) -> dict[str, Any]:
     return {
         "proxy": cell.candidate.name,
         "source": cell.candidate.source,
