@@ -4,22 +4,75 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from sklearn.cluster import kmeans_plusplus
 
 from acclimate.scores import nleep, pactran, spectrum
+from acclimate.scores.evidence import GRID, Evidence
 from acclimate.scores.prepared import prepare
 
+SHAPES = [(n, d, small) for n, d in [(60, 20), (20, 50)] for small in (2**20, 0)]
 
-@pytest.mark.parametrize(("n", "d"), [(60, 20), (20, 50)])
-@pytest.mark.parametrize("small", [2**20, 0])
-def test_all_classes_at_once_are_each_class(n: int, d: int, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.mark.parametrize(("n", "d", "small"), SHAPES)
+def test_both_decompositions_say_what_a_dense_solver_says(
+    n: int, d: int, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spectrum, "SMALL", small)
-    rng = np.random.default_rng(0)
-    found = prepare(rng.normal(size=(n, d)), np.arange(n) % 4).uncentred
+    x, labels = np.random.default_rng(0).normal(size=(n, d)), np.arange(n) % 4
+    found, y = prepare(x, labels).uncentred, np.eye(4)[labels]
+    assert np.isclose(found.largest, np.linalg.svd(x)[1][0] ** 2, rtol=1e-12)
     for t in (1e-6, 1.0, 1e6):
-        each = [found.unexplained(t, label) for label in range(4)]
-        assert np.allclose(found.all_unexplained(t), each, rtol=1e-9, atol=0)
-        assert len(set(np.round(each, 12))) > 1
+        dense = x @ x.T + t * np.eye(n)
+        expected = t * np.diag(y.T @ np.linalg.solve(dense, y))
+        assert np.allclose(found.unexplained(t), expected, rtol=1e-7, atol=0)
+        assert np.allclose(found.unexplained(t, np.array([2, 1])), expected[[2, 1]], rtol=1e-7, atol=0)
+        assert np.isclose(found.log_determinant(t), np.linalg.slogdet(dense / t)[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "d", "small"), SHAPES)
+@pytest.mark.parametrize("signal", [0.0, 0.3, 5.0])
+def test_the_evidence_is_largest_where_a_search_without_shortcuts_finds_it(
+    n: int, d: int, small: int, signal: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spectrum, "SMALL", small)
+    rng = np.random.default_rng(3)
+    labels = np.arange(n) % 4
+    x = (rng.normal(size=(n, d)) + signal * rng.normal(size=(4, d))[labels]) * np.arange(1, d + 1) ** -1.5
+    values, y = np.linalg.svd(x)[1] ** 2, np.eye(4)[labels]
+
+    def loss(log_t: float, label: int) -> float:
+        t = np.exp(log_t) * values[0]
+        residual = t * y[:, label] @ np.linalg.solve(x @ x.T + t * np.eye(n), y[:, label])
+        return float(0.5 * np.log1p(values / t).sum() + n / 2 * np.log(residual / n))
+
+    for label, largest in enumerate(Evidence(prepare(x, labels).uncentred, n).largest()):
+        coarse = [loss(s, label) for s in GRID]
+        best = GRID[np.argmin(coarse)]
+        bounds = (max(best - 1.2, GRID[0]), min(best + 1.2, GRID[-1]))
+        finer = minimize_scalar(loss, bounds=bounds, args=(label,), method="bounded", options={"xatol": 1e-6})
+        assert np.isclose(largest, -min(finer.fun, *coarse), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("small", [2**20, 0])
+def test_a_fit_without_error_has_the_evidence_of_the_lower_end(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spectrum, "SMALL", small)
+    n, labels = 40, np.arange(40) % 4
+    expected = -0.5 * 4 * np.log1p(np.exp(-GRID[0])) - n / 2 * np.log(10 / (1 + np.exp(-GRID[0])) / n)
+    for scale in (1.0, 1e3):
+        largest = Evidence(prepare(scale * np.eye(4)[labels], labels).uncentred, n).largest()
+        assert np.allclose(largest, expected, rtol=1e-3 if small == 0 else 1e-9)
+
+
+def test_the_grid_takes_a_third_of_its_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    y = np.arange(400) % 10
+    found = prepare(rng.normal(size=(10, 30))[y] + rng.normal(size=(400, 30)), y).uncentred
+    calls: list[float] = []
+    fit = type(found).log_determinant
+    monkeypatch.setattr(type(found), "log_determinant", lambda self, t: calls.append(t) or fit(self, t))
+    on_grid = Evidence(found, 400)._on_grid()
+    assert np.isfinite(on_grid).any(axis=1).sum() == len(calls) <= len(GRID) / 3
 
 
 def test_the_seeds_of_the_clusters_are_those_of_scikit_learn() -> None:

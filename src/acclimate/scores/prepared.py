@@ -103,10 +103,11 @@ class Prepared:
     def weighted_sums(self, weights: Float64) -> Float64:
         """Return the sums (C, r) of the rows of each class, row i counted weights[i] times."""
         total = np.zeros((len(self.counts), self.rows.shape[1]))
-        for part, block in self.blocks():
-            hot = np.zeros((len(total), len(block)))
-            hot[self.labels[part], np.arange(len(block))] = weights[part]
-            total += hot @ block
+        order, step = np.argsort(self.labels, kind="stable"), _rows_a_pass(self.rows)
+        for label, end in enumerate(np.cumsum(self.counts)):  # a gather and a product: a class at a time reads x once
+            for start in range(end - self.counts[label], end, step):
+                some = order[start : min(start + step, end)]
+                total[label] += weights[some] @ self.rows[some].astype(np.float64)
         return total
 
     def blocks(self) -> Iterator[tuple[slice, Float64]]:
@@ -194,10 +195,14 @@ def prepare(
 
 def float_blocks(x: Features) -> Iterator[tuple[slice, Float64]]:
     """Yield (slice, float64 copy of these rows of x) in order, about `PASS_BYTES` each."""
-    step = max(1, PASS_BYTES // (8 * x.shape[1]))
+    step = _rows_a_pass(x)
     for start in range(0, len(x), step):
         part = slice(start, min(start + step, len(x)))
         yield part, x[part].astype(np.float64)
+
+
+def _rows_a_pass(x: Features) -> int:
+    return max(1, PASS_BYTES // (8 * int(x.shape[1])))
 
 
 def _coded(y: npt.NDArray[np.integer[Any]], n: int) -> Codes:

@@ -20,9 +20,12 @@ import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no type
 from acclimate.scores.base import Features, Float64
 
 Codes = npt.NDArray[np.int64]
+Chosen = slice | Codes
 
+ALL: Final = slice(None)
 SMALL: Final = 2**20  # numbers in a matrix that gets a full decomposition
 PANEL: Final = 256
+PIVOTS: Final = 1e4  # times the largest value that is taken for rounding: from this t on, a pivot needs no eigenvalue
 GRAM_BYTES: Final = 2 * 2**20  # of one float64 block of a Gram matrix
 
 
@@ -40,11 +43,15 @@ class Spectrum(Protocol):
     def vectors(self, k: int) -> Float64:
         """Return the first k right singular vectors (r, k); k is at most the rank."""
 
-    def unexplained(self, t: float, label: int) -> float:
-        """Return t y^T (X X^T + t I)^-1 y for the one-hot (centred) target of a class, t > 0."""
+    @property
+    def largest(self) -> float:
+        """The largest squared singular value."""
 
-    def all_unexplained(self, t: float) -> Float64:
-        """Return `unexplained` of every class (C,), all from one factorisation."""
+    def unexplained(self, t: float, labels: Chosen = ALL) -> Float64:
+        """Return t y^T (X X^T + t I)^-1 y, t > 0, for the one-hot (centred) targets of these classes (C,)."""
+
+    def log_determinant(self, t: float) -> float:
+        """Return ln |I + X X^T / t|, t > 0: over the squared singular values s, the sum of ln(1 + s / t)."""
 
 
 def spectrum_of(
@@ -86,16 +93,20 @@ class Decomposed:
         """Return the first k right singular vectors (r, k)."""
         return self._right[:k].T
 
-    def unexplained(self, t: float, label: int) -> float:
-        """Return t y^T (X X^T + t I)^-1 y: a sum of positive terms, so exact for any t."""
-        shares = t / (self.values[: len(self._squares)] + t)
-        return float(self._out_of_reach[label] + shares @ self._squares[:, label])
+    @property
+    def largest(self) -> float:
+        """The largest squared singular value."""
+        return float(self.values[0])
 
-    def all_unexplained(self, t: float) -> Float64:
-        """Return `unexplained` of every class (C,)."""
+    def unexplained(self, t: float, labels: Chosen = ALL) -> Float64:
+        """Return t y^T (X X^T + t I)^-1 y (C,): a sum of positive terms, so exact for any t."""
         shares = t / (self.values[: len(self._squares)] + t)
-        unexplained: Float64 = self._out_of_reach + shares @ self._squares
+        unexplained: Float64 = self._out_of_reach[labels] + shares @ self._squares[:, labels]
         return unexplained
+
+    def log_determinant(self, t: float) -> float:
+        """Return ln |I + X X^T / t|."""
+        return float(np.log1p(self.values / t).sum())
 
 
 class Tridiagonal:
@@ -127,7 +138,6 @@ class Tridiagonal:
             gram, lower=1, lwork=64 * len(gram), overwrite_a=1
         )
         self._rotated = self._turn(seen, "T")
-        self._columns = [np.ascontiguousarray(column) for column in self._rotated.T]
 
     @cached_property
     def values(self) -> Float64:
@@ -152,25 +162,32 @@ class Tridiagonal:
         turned = self._turn(found[:, ::-1], "N")
         return self._x.T @ turned / np.sqrt(values[::-1]) if self._dual else turned
 
-    def unexplained(self, t: float, label: int) -> float:
-        """Return t y^T (X X^T + t I)^-1 y by one tridiagonal solve, O(r)."""
-        b = self._columns[label]
+    @cached_property
+    def largest(self) -> float:
+        """The largest squared singular value: one eigenvalue by bisection, a few per cent of the cost of all."""
+        last = len(self._diagonal) - 1
+        found = sl.eigh_tridiagonal(
+            self._diagonal, self._off, eigvals_only=True, select="i", select_range=(last, last), lapack_driver="stebz"
+        )
+        return max(float(found[0]), 0.0)
+
+    def unexplained(self, t: float, labels: Chosen = ALL) -> Float64:
+        """Return t y^T (X X^T + t I)^-1 y (C,) by one tridiagonal factor, O(r C)."""
+        b, whole = self._rotated[:, labels], self._squares[labels]
         *_, solved, failed = sl.lapack.dptsv(self._diagonal + t, self._off, b)
         if failed:  # t is below the rounding of T: take the nearest t that is not
-            return self.unexplained(2 * t + np.finfo(float).eps * float(np.abs(self._diagonal).max()), label)
-        explained = float(b @ solved)
-        whole = float(self._squares[label])
-        return t * explained if self._dual else max(whole - explained, float(np.finfo(float).eps) * whole)
-
-    def all_unexplained(self, t: float) -> Float64:
-        """Return `unexplained` of every class (C,) by one tridiagonal factor, O(r C)."""
-        *_, solved, failed = sl.lapack.dptsv(self._diagonal + t, self._off, self._rotated)
-        if failed:
-            return np.array([self.unexplained(t, label) for label in range(len(self._squares))])
-        explained = np.einsum("rc,rc->c", self._rotated, solved)
+            return self.unexplained(2 * t + np.finfo(float).eps * float(np.abs(self._diagonal).max()), labels)
+        explained = np.einsum("rc,rc->c", b, solved)
         if self._dual:
             return np.asarray(t * explained)
-        return np.asarray(np.maximum(self._squares - explained, np.finfo(float).eps * self._squares))
+        return np.asarray(np.maximum(whole - explained, np.finfo(float).eps * whole))
+
+    def log_determinant(self, t: float) -> float:
+        """Return ln |I + X X^T / t|: of the pivots of T + t I, or of the values where rounding would be seen in it."""
+        if t < PIVOTS * len(self._diagonal) * np.finfo(float).eps * self.largest:
+            return float(np.log1p(self.values / t).sum())
+        pivots, _, _ = sl.lapack.dpttrf(self._diagonal + t, self._off)
+        return float(np.log(pivots / t).sum())
 
     def _turn(self, columns: Float64, transposed: str) -> Float64:
         """Return Q^T (``T``) or Q (``N``) times columns: the reflectors of sytrd are those of a QR one row down."""
