@@ -20,12 +20,11 @@ def estimates(console: Console, lines: list[Document]) -> None:
                 "name": line["name"],
                 "value": _value(line["value"]),
                 "better": BETTER[line["better"]],
-                "range": line["range"],
-                "meaning": "; ".join([line["meaning"], *_to_mind(line)]),
+                "meaning": "; ".join([line["meaning"], line["range"], *_to_mind(line)]),
             }
             for line in had
         ]
-        titles = {"name": "estimate", "value": "value", "better": "better", "range": "range", "meaning": "meaning"}
+        titles = {"name": "estimate", "value": "value", "better": "better", "meaning": "meaning and range"}
         table(console, rows, titles, whole="name")
     for line in lines:
         if line["value"] is None:
@@ -33,12 +32,12 @@ def estimates(console: Console, lines: list[Document]) -> None:
 
 
 def _to_mind(line: Document) -> list[str]:
-    relative = ["only over a pool of models"] if line["pool_relative"] else []
+    relative = ["a part of a score over a pool of models"] if line["pool_relative"] else []
     return [*relative, *([line["warning"]] if line["warning"] else [])]
 
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_value, value))
+        return "\n".join(map(_value, value))  # one under the other: a wide column would cost every row its meaning
     small = isinstance(value, float) and 0 < abs(value) < 0.001
     return f"{value:.2g}" if small else number(value)

@@ -186,7 +186,7 @@ ESTIMATES: Final[dict[str, Estimate]] = {
         ncti.ncti,
         LABELS,
         "three parts: directions the classes take up, posterior of the true class (both larger), spread (smaller)",
-        "three numbers; a score over a pool only",
+        "three numbers",
         unbounded,
         ANY - {"scale"},
         better="neither",
@@ -214,7 +214,7 @@ ESTIMATES: Final[dict[str, Estimate]] = {
     "lda": Estimate(
         etran.lda,
         LABELS,
-        "posterior of the nearest class mean (ETran's LDA as its authors compute it); a part of a pool's score",
+        "posterior of the nearest class mean (ETran's LDA as its authors compute it)",
         "0 to 1",
         between(0, 1),
         ANY - {"scale"},
@@ -232,7 +232,7 @@ ESTIMATES: Final[dict[str, Estimate]] = {
     "energy": Estimate(
         etran.energy,
         NOTHING,
-        "log-sum-exp of the features of the lowest 0.5 % of images: scale and width first; a part of a pool's score",
+        "log-sum-exp of the features of the lowest 0.5 % of images: scale and width first",
         "any number",
         unbounded,
         frozenset({"order", "labels", "columns"}),
