@@ -86,7 +86,7 @@ def test_a_row_that_is_there_is_not_done_again(
         run_score(setting, backbone, "knn", results),
         run_recipe(setting, backbone, QUICK, tmp_path / "run", results),
     )
-    monkeypatch.setattr(protocols.run, "extract", None)
+    monkeypatch.setattr(protocols.setting, "extract", None)
     monkeypatch.setattr(protocols.run, "train", None)
     again = (
         run_score(setting, backbone, "knn", results),

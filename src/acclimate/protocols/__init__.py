@@ -11,17 +11,9 @@ from acclimate.protocols.named import (
     run_preset,
     run_protocol,
 )
-from acclimate.protocols.run import (
-    RUN,
-    Setting,
-    Stated,
-    close_run,
-    is_finished,
-    job_of,
-    peak_memory_mb,
-    run_recipe,
-    run_score,
-)
+from acclimate.protocols.rows import peak_memory_mb
+from acclimate.protocols.run import RUN, close_run, is_finished, run_recipe, run_score
+from acclimate.protocols.setting import Setting, Stated, job_of
 
 __all__ = [
     "RUN",

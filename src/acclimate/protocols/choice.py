@@ -12,7 +12,8 @@ from acclimate.backbones import Backbone
 from acclimate.errors import DataError
 from acclimate.images import Split
 from acclimate.presets import Point, Preset, RecipePart
-from acclimate.protocols.run import Setting, Stated, run_recipe
+from acclimate.protocols.run import run_recipe
+from acclimate.protocols.setting import Setting, Stated
 from acclimate.results import Predictions, Result, Results
 
 POINTS = "points"

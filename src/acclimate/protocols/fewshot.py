@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.backbones import Backbone
-from acclimate.protocols.run import Setting, Stated, result_row
+from acclimate.protocols.rows import result_row
+from acclimate.protocols.setting import Setting, Stated
 from acclimate.results import Result, Results
 from acclimate.scores.episodes import Episodes, EpisodeSettings, episodes
 

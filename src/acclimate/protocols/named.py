@@ -15,7 +15,8 @@ from acclimate.presets import MARKS, Preset, RecipePart, check_scale, load_prese
 from acclimate.protocols.budget import budget
 from acclimate.protocols.choice import run_choice
 from acclimate.protocols.fewshot import run_episodes
-from acclimate.protocols.run import Setting, Stated, run_recipe, run_score
+from acclimate.protocols.run import run_recipe, run_score
+from acclimate.protocols.setting import Setting, Stated
 from acclimate.recipe import load_recipe, recipe_names
 from acclimate.results import Result, Results
 from acclimate.scores import SCORES

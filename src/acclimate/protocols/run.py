@@ -3,109 +3,27 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from acclimate import __version__
-from acclimate.backbones import Backbone, Tap, choose_device, choose_precision, extract
+from acclimate.backbones import Backbone
 from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.features import Features
-from acclimate.images import Images, Split, clean_pool, require_classes
-from acclimate.metrics import measure
+from acclimate.images import clean_pool, require_classes
+from acclimate.protocols.rows import Probabilities, kept_predictions, measured, result_row, run_document
+from acclimate.protocols.setting import OUTPUT, Setting, Stated, job_of
 from acclimate.recipe import Recipe, load_recipe
-from acclimate.results import Predictions, Result, Results, plain, row_key, versions
+from acclimate.results import Result, Results
 from acclimate.scores import SCORES, Fitted, Settings
 from acclimate.store import write_atomic
-from acclimate.train import CHECKPOINT, Job, Progress, Trained, probabilities, train
+from acclimate.train import CHECKPOINT, probabilities, train
 
-Probabilities = Mapping[str, npt.NDArray[np.float64]]
 RUN = "run.json"
-OUTPUT: Final = Tap()  # the network's own pooled output
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What every protocol of one comparison shares.
-
-    Attributes
-    ----------
-    split
-        One split for all models and protocols, so that their predictions can be paired image by image.
-    labels
-        The label budget in words, such as ``10`` (a class) or ``25%``; None for all labels.
-    use_test
-        Whether rows are measured on the test part as well. Selection leaves it sealed.
-    origin
-        How to open the images again, for ``run.json``; None where nobody said.
-    tap
-        Layer and pooling that scores take features from; recipes train on the network's own output.
-    """
-
-    images: Images
-    split: Split
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    cache: Path | None = None
-    labels: str | None = None
-    use_test: bool = True
-    quiet: bool = False
-    progress: Progress | None = None
-    origin: str | None = None
-    tap: Tap = OUTPUT
-
-    def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the labelled parts that rows are measured on, by name."""
-        parts = {"val": self.split.val}
-        if self.use_test:
-            parts["test"] = self.split.test
-        return {name: indices for name, indices in parts.items() if len(indices)}
-
-    def features(
-        self, backbone: Backbone, indices: npt.NDArray[np.int64] | None = None, *, hflip: bool = False
-    ) -> Features:
-        """Return features of some images or their mirror images, or of all, from the cache where they are there."""
-        return extract(
-            backbone,
-            self.images,
-            tap=self.tap,
-            indices=indices,
-            hflip=hflip,
-            cache=self.cache,
-            device=self.device,
-            precision=self.precision,
-            progress=self.progress,
-        )
-
-    def key(self, backbone: Backbone, protocol: str, settings: Mapping[str, Any]) -> str:
-        """Return the key that a row of this setting will have."""
-        return row_key(
-            weights=backbone.digest,
-            fingerprint=self.images.fingerprint,
-            protocol=protocol,
-            settings=settings,
-            seed=self.seed,
-            labels=self.labels,
-        )
-
-
-@dataclass(frozen=True)
-class Stated:
-    """How a row names what was run, where that is more than a score or a recipe: its protocol and its settings."""
-
-    protocol: str
-    settings: Mapping[str, Any]
 
 
 def run_score(
@@ -276,112 +194,3 @@ def close_run(folder: Path, document: Mapping[str, Any]) -> None:
     """Write ``run.json``, then drop the checkpoint: until the former is there, a killed run needs the latter."""
     write_atomic(folder / RUN, json.dumps(document, indent=1))
     (folder / CHECKPOINT).unlink(missing_ok=True)
-
-
-def job_of(setting: Setting, backbone: Backbone, recipe: Recipe) -> Job:
-    """Return the training job of a setting."""
-    return Job(
-        backbone,
-        recipe,
-        setting.images,
-        setting.split,
-        seed=setting.seed,
-        device=setting.device,
-        precision=setting.precision,
-        cache=setting.cache,
-    )
-
-
-def run_document(
-    setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, row: Result, identity: str
-) -> dict[str, Any]:
-    """Return what ``run.json`` says of a finetuning; the keys are those of the command's JSON document."""
-    split = setting.split
-    return {
-        "command": "tune",
-        "version": __version__,
-        "identity": identity,
-        "seed": setting.seed,
-        "device": trained.device,
-        "precision": trained.precision,
-        "model": backbone.name,
-        "random_start": backbone.random_start,
-        "weights": backbone.digest,
-        "data": setting.images.name,
-        "origin": setting.origin,
-        "fingerprint": setting.images.fingerprint,
-        "images": {
-            "train": len(split.train),
-            "val": len(split.val),
-            "test": len(split.test),
-            "pool": len(split.pool),
-        },
-        "labels": setting.labels,
-        "classes": list(setting.images.classes),
-        "recipe": recipe.name,
-        "stages": [asdict(report) for report in trained.reports],
-        **{part: plain(row.metrics).get(part) for part in ("val", "test")},
-        "seconds": row.seconds,
-        "versions": dict(row.versions),
-    }
-
-
-def measured(setting: Setting, by_part: Probabilities) -> dict[str, dict[str, float]]:
-    """Return the metrics of each part from its probabilities ``(m, C)``."""
-    labels, n_classes, parts = setting.images.labels, len(setting.images.classes), setting.evaluated()
-    return {part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()}
-
-
-def result_row(
-    setting: Setting,
-    backbone: Backbone,
-    protocol: str,
-    metrics: Mapping[str, Mapping[str, float]],
-    *,
-    settings: Mapping[str, Any],
-    chosen: Mapping[str, Any],
-    trainable: int,
-    total: int,
-    seconds: float,
-    images_per_second: float | None,
-) -> Result:
-    """Return the row of what was measured, by part, and what it took."""
-    device = choose_device(setting.device)
-    return Result(
-        model=backbone.name,
-        dataset=setting.images.name,
-        protocol=protocol,
-        seed=setting.seed,
-        metrics=metrics,
-        settings=settings,
-        labels=setting.labels,
-        trainable=trainable,
-        total=total,
-        random_start=backbone.random_start,
-        fingerprint=setting.images.fingerprint,
-        weights=backbone.digest,
-        versions=versions(),
-        seconds=round(seconds, 4),
-        images_per_second=None if images_per_second is None else round(images_per_second, 2),
-        peak_memory_mb=round(peak_memory_mb(device), 1),
-        device=device,
-        precision=choose_precision(setting.precision, device),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        chosen=chosen,
-    )
-
-
-def kept_predictions(setting: Setting, by_part: Probabilities) -> Predictions:
-    """Return the probabilities of every measured image, the parts one after the other."""
-    parts = setting.evaluated()
-    index = np.concatenate([parts[part] for part in by_part])
-    joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)
-    return Predictions(probabilities=joined, labels=setting.images.labels[index], index=index)
-
-
-def peak_memory_mb(device: str) -> float:
-    """Return the peak memory in MB: of the accelerator where there is one, else of this process since it began."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

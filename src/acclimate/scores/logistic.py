@@ -28,6 +28,7 @@ from acclimate.scores.base import Features, Float64, blocks, check_features, che
 from acclimate.scores.held import Held
 from acclimate.scores.normalise import Normaliser
 from acclimate.scores.paths import GRID, LogisticSettings, Stack, Trail, advance, polish, pose, walk
+from acclimate.scores.products import alone
 from acclimate.scores.softmax import State, start
 from acclimate.scores.temper import softmax
 
@@ -104,7 +105,8 @@ def fit_stack(tasks: Sequence[Task], n_classes: int, settings: LogisticSettings)
     A set gets the same answer in any company, to the bit.
     """
     stack = pose([(task.x, task.y) for task in tasks], settings.normalise)
-    best, trails, polished = walk(stack, [task.held for task in tasks], settings)
+    with alone(stack.problem.large):
+        best, trails, polished = walk(stack, [task.held for task in tasks], settings)
     described = [
         _describe(own, bool(converged), settings) for own, converged in zip(trails, polished.converged, strict=True)
     ]
@@ -132,8 +134,9 @@ def _refit(task: Task, n_classes: int, described: dict[str, Any], settings: Logi
     x, y = np.concatenate([task.x, task.held.x]), np.concatenate([task.y, task.held.y])
     stack, c = pose([(x, y)], settings.normalise), np.array([described["C"]])
     state = start(stack.problem)
-    advance(stack.problem, state, c, np.arange(1), settings)
-    polish(stack.problem, state, c, settings)
+    with alone(stack.problem.large):
+        advance(stack.problem, state, c, np.arange(1), settings)
+        polish(stack.problem, state, c, settings)
     return _model(stack, 0, state, n_classes, described)
 
 

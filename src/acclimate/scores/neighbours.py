@@ -7,6 +7,7 @@ the raw features that cosine needs follow from those of the centred ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float32, Float64, Index, blocks
 from acclimate.scores.normalise import Normaliser, Plain, inverse_lengths, mean_of
+from acclimate.scores.products import threads
 
 Metric = Literal["cosine", "euclidean"]
 METRICS: Final[tuple[Metric, ...]] = ("cosine", "euclidean")
@@ -89,14 +91,31 @@ def neighbours(
     for rows in parts_of_x:
         query = _query(reference, own.transform(x[rows]))
         product = np.matmul(query.x, reference.x.T, out=room[: len(query.x)])
-        # A few rows at a time, so that what is done to the products finds them in the cache of a core.
-        few = max(1, CACHE_BYTES // product[0].nbytes)
-        parts = [slice(start, start + few) for start in range(0, len(product), few)]
         for metric in metrics:
-            found = [DISTANCES[metric](reference, query.part(part), product[part], k) for part in parts]
-            index, distance = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-            order = np.argsort(distance, axis=1, kind="stable")
-            yield rows, metric, np.take_along_axis(index, order, axis=1), np.take_along_axis(distance, order, axis=1)
+            yield rows, metric, *_nearest_first(reference, query, product, metric, k)
+
+
+def _nearest_first(
+    reference: Reference, query: Query, product: Float32, metric: Metric, k: int
+) -> tuple[Index, Float64]:
+    """Return indices and distances (b, k) of a block, from as many threads as its product had.
+
+    A few rows at a time, so that what is done to the products finds them in the cache of a core.
+    """
+    few = max(1, CACHE_BYTES // product[0].nbytes)
+
+    def found(start: int) -> tuple[Index, Float64]:
+        part = slice(start, start + few)
+        index, distance = DISTANCES[metric](reference, query.part(part), product[part], k)
+        order = np.argsort(distance, axis=1, kind="stable")
+        return np.take_along_axis(index, order, axis=1), np.take_along_axis(distance, order, axis=1)
+
+    starts = range(0, len(product), few)
+    if len(starts) == 1:
+        return found(0)
+    with ThreadPoolExecutor(threads()) as pool:  # numpy lets go of Python in all that takes long
+        index, distance = zip(*pool.map(found, starts), strict=True)
+    return np.concatenate(index), np.concatenate(distance)
 
 
 def _query(reference: Reference, x: Features) -> Query:

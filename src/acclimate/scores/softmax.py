@@ -32,6 +32,7 @@ import numpy.typing as npt
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float64, Index
 from acclimate.scores.memory import Memory, Preconditioner, dots, ridge
+from acclimate.scores.products import LARGE, product
 
 ARMIJO: Final = 1e-4
 CURVATURE: Final = 0.9
@@ -50,6 +51,11 @@ class Problem:
     y: Labels  # (b, n) in [0, K), every class occurs
     n_classes: int  # K
     eigenvalues: Float64  # (b, r), diagonals of z.T @ z
+
+    @property
+    def large(self) -> bool:
+        """Whether its products are torch's."""
+        return self.n_classes * self.z[0].size >= LARGE
 
 
 @dataclass(eq=False)
@@ -142,7 +148,7 @@ def forward(problem: Problem, members: Index, weights: Float64) -> Features:
     narrow = weights.astype(problem.z[0].dtype, copy=False)
     logits: Features = np.empty((len(members), problem.n_classes, problem.y.shape[1]), narrow.dtype)
     for member, own, out in zip(members, narrow, logits, strict=True):
-        np.matmul(own[:, :-1], problem.z[member].T, out=out)
+        product(own[:, :-1], problem.z[member].T, out, large=problem.large)
     logits += narrow[:, :, -1:]
     return logits
 
@@ -151,7 +157,7 @@ def backward(problem: Problem, members: Index, residual: Features) -> Float64:
     """Return the gradients (a, K, r + 1) of the sums of losses from the residuals P - Y (a, K, n)."""
     gradient = np.empty((len(members), problem.n_classes, problem.z[0].shape[1] + 1))
     for member, own, out in zip(members, residual, gradient, strict=True):
-        out[:, :-1] = own @ problem.z[member]
+        out[:, :-1] = product(own, problem.z[member], large=problem.large)
     gradient[:, :, -1] = residual.sum(axis=2, dtype=np.float64)
     return gradient
 
@@ -234,7 +240,7 @@ def precondition(problem: Problem, members: Index, residual: Features, c: Float6
     y, eigenvalues = problem.y[members], problem.eigenvalues[members]
     n, p = y.shape[1], residual.copy()
     p[_true(y)] += 1
-    mean = -np.stack([own @ own.T for own in p]).astype(np.float64)
+    mean = -np.stack([product(own, own.T, large=problem.large) for own in p]).astype(np.float64)
     diagonal = np.arange(problem.n_classes)
     mean[:, diagonal, diagonal] += p.sum(axis=2, dtype=np.float64)
     spread, classes = np.linalg.eigh(mean / n)

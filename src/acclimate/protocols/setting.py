@@ -1,0 +1,108 @@
+"""What every protocol of one comparison shares, and how a row names what was run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.backbones import Backbone, Tap, extract
+from acclimate.features import Features
+from acclimate.images import Images, Split
+from acclimate.recipe import Recipe
+from acclimate.results import row_key
+from acclimate.train import Job, Progress
+
+OUTPUT: Final = Tap()  # the network's own pooled output
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every protocol of one comparison shares.
+
+    Attributes
+    ----------
+    split
+        One split for all models and protocols, so that their predictions can be paired image by image.
+    labels
+        The label budget in words, such as ``10`` (a class) or ``25%``; None for all labels.
+    use_test
+        Whether rows are measured on the test part as well. Selection leaves it sealed.
+    origin
+        How to open the images again, for ``run.json``; None where nobody said.
+    tap
+        Layer and pooling that scores take features from; recipes train on the network's own output.
+    """
+
+    images: Images
+    split: Split
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    cache: Path | None = None
+    labels: str | None = None
+    use_test: bool = True
+    quiet: bool = False
+    progress: Progress | None = None
+    origin: str | None = None
+    tap: Tap = OUTPUT
+
+    def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return the labelled parts that rows are measured on, by name."""
+        parts = {"val": self.split.val}
+        if self.use_test:
+            parts["test"] = self.split.test
+        return {name: indices for name, indices in parts.items() if len(indices)}
+
+    def features(
+        self, backbone: Backbone, indices: npt.NDArray[np.int64] | None = None, *, hflip: bool = False
+    ) -> Features:
+        """Return features of some images or their mirror images, or of all, from the cache where they are there."""
+        return extract(
+            backbone,
+            self.images,
+            tap=self.tap,
+            indices=indices,
+            hflip=hflip,
+            cache=self.cache,
+            device=self.device,
+            precision=self.precision,
+            progress=self.progress,
+        )
+
+    def key(self, backbone: Backbone, protocol: str, settings: Mapping[str, Any]) -> str:
+        """Return the key that a row of this setting will have."""
+        return row_key(
+            weights=backbone.digest,
+            fingerprint=self.images.fingerprint,
+            protocol=protocol,
+            settings=settings,
+            seed=self.seed,
+            labels=self.labels,
+        )
+
+
+@dataclass(frozen=True)
+class Stated:
+    """How a row names what was run, where that is more than a score or a recipe: its protocol and its settings."""
+
+    protocol: str
+    settings: Mapping[str, Any]
+
+
+def job_of(setting: Setting, backbone: Backbone, recipe: Recipe) -> Job:
+    """Return the training job of a setting."""
+    return Job(
+        backbone,
+        recipe,
+        setting.images,
+        setting.split,
+        seed=setting.seed,
+        device=setting.device,
+        precision=setting.precision,
+        cache=setting.cache,
+    )

@@ -1,0 +1,63 @@
+"""Products of large matrices by torch: its BLAS is nearer to the peak of a CPU where one side is narrow.
+
+Two BLAS in one process cost each other: the idle threads of numpy's spin for some 30 ms after each product, on the
+cores that torch's need. So numpy's keeps to one thread for as long as `alone` lasts. That costs the rest of the work
+its second core, so it pays for large problems only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
+
+Array = npt.NDArray[np.floating[Any]]
+
+_LIMITED: Final = Lock()
+LARGE: Final = 2**26  # multiplications of one product; in logistic regression both ways take as long there
+
+
+def product(a: Array, b: Array, out: Array | None = None, *, large: bool) -> Any:
+    """Return a @ b of matrices of one float type, in `out` if given; by torch if `large`."""
+    if not large:
+        return np.matmul(a, b, out=out)
+    import torch
+
+    found = None if out is None else torch.from_numpy(out)
+    return torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=found).numpy()
+
+
+@contextmanager
+def alone(large: bool) -> Iterator[None]:
+    """Keep OpenBLAS, as numpy and scipy bring it, to one thread if `large`; any other BLAS is left as it is.
+
+    The limit is one for all threads of Python. Whoever comes while it is set neither sets it nor sets it back.
+    """
+    if not large or not _LIMITED.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _openblas().limit(limits=1):
+            yield
+    finally:
+        _LIMITED.release()
+
+
+def threads() -> int:
+    """Return how many threads numpy's products take now; 1 where it brings no OpenBLAS."""
+    return max((int(one["num_threads"]) for one in _openblas().info()), default=1)
+
+
+@cache
+def _openblas() -> Any:
+    """Return the controls of the OpenBLAS libraries that are not torch's own."""
+    every = ThreadpoolController()
+    paths = [one["filepath"] for one in every.info() if "torch" not in Path(one["filepath"]).parts]
+    return every.select(internal_api="openblas").select(filepath=paths)
