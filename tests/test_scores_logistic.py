@@ -141,9 +141,10 @@ def test_the_path_ends_when_only_overfitting_is_left() -> None:
     assert not any(paths._hopeless(grows[:i], 2) for i in range(1, 10))
 
 
-def test_losses_do_not_overflow() -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_losses_do_not_overflow(large: bool) -> None:
     logits = np.array([[[1e4, 0.0], [0.0, 1e4], [-1e4, 3.0]]], np.float32)
-    loss, residual = softmax.losses(logits, np.array([[0, 2]]))
+    loss, residual = softmax.losses(logits, np.array([[0, 2]]), large=large)
     assert loss == pytest.approx([1e4 - 3 + 0], rel=1e-6)
     assert residual == pytest.approx(np.array([[[0, 0], [0, 1], [0, -1]]]))
 

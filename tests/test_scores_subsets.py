@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError
-from acclimate.scores import axes, held, logistic, normalise, paths, span, subsets
+from acclimate.scores import held, logistic, normalise, paths, span, subsets
 from acclimate.scores.base import Features, Index
 from acclimate.scores.logistic import Logistic, LogisticSettings
 from acclimate.scores.subsets import fit_draws, fit_many, stacks
@@ -111,8 +111,12 @@ def test_the_span_is_that_of_the_axes(cloud: tuple[Features, Index, Features, In
     assert np.allclose(found.z @ found.z.T, centred @ centred.T, atol=1e-9)
     assert np.count_nonzero(found.eigenvalues) == 28, "30 images less one for the mean and one for the twin"
     assert np.allclose(centred @ found.unfold(weights), found.z @ weights.T, atol=1e-9)
-    z = axes.principal_axes(x, normaliser).project(x, np.float64)
-    assert np.allclose(np.sort((z**2).sum(axis=0)), np.sort(found.eigenvalues), atol=1e-9)
+    assert np.allclose(np.linalg.svd(centred)[1][::-1] ** 2, np.sort(found.eigenvalues), atol=1e-9)
+    wide = span.span(cloud[0], normalise.ZScore.fit(cloud[0]), small=2**18)
+    centred = wide.normaliser.transform(cloud[0].astype(float)) - wide.mean
+    assert len(centred) > centred.shape[1]
+    assert np.allclose(np.linalg.svd(centred)[1][::-1] ** 2, np.sort(wide.eigenvalues), rtol=1e-3)
+    assert np.allclose(wide.z, centred @ wide.back, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", normalise.NORMALISERS)

@@ -34,6 +34,25 @@ def product(a: Array, b: Array, out: Array | None = None, *, large: bool) -> Any
     return torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=found).numpy()
 
 
+def softmax(logits: Array, *, large: bool) -> tuple[Array, Array, Array]:
+    """Return of logits (a, K, n) the largest of each image (a, n), the sum of exp(logits - it), and p (a, K, n)."""
+    if not large:
+        highest = logits.max(axis=1, keepdims=True)
+        p = logits - highest
+        np.exp(p, out=p)
+        total = p.sum(axis=1, keepdims=True)
+        p /= total
+        return highest[:, 0], total[:, 0], p
+    import torch
+
+    table = torch.from_numpy(logits)
+    most = table.amax(dim=1, keepdim=True)
+    exp = (table - most).exp_()
+    sums = exp.sum(dim=1, keepdim=True)
+    exp /= sums
+    return most[:, 0].numpy(), sums[:, 0].numpy(), exp.numpy()
+
+
 @contextmanager
 def alone(large: bool) -> Iterator[None]:
     """Keep OpenBLAS, as numpy and scipy bring it, to one thread if `large`; any other BLAS is left as it is.

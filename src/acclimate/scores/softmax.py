@@ -23,7 +23,7 @@ Products and exponentials have the type of Z, sums over images and everything of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -32,7 +32,7 @@ import numpy.typing as npt
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float64, Index
 from acclimate.scores.memory import Memory, Preconditioner, dots, ridge
-from acclimate.scores.products import LARGE, product
+from acclimate.scores.products import LARGE, product, softmax
 
 ARMIJO: Final = 1e-4
 CURVATURE: Final = 0.9
@@ -67,6 +67,7 @@ class State:
 
     weights: Float64
     memory: Memory
+    stands: dict[int, _Stand] = field(default_factory=dict)  # of the problems that `solve` moved last
 
     def copy(self) -> State:
         """Return a state that moves on its own."""
@@ -76,6 +77,15 @@ class State:
         """Put one problem where it stands in another state."""
         self.weights[member] = other.weights[member]
         self.memory.take(member, other.memory)
+        self.stands.pop(member, None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stand:
+    """What is known of a problem where it stands, whatever C is: the next one begins without a product."""
+
+    logits: Features  # (K, n)
+    data: Float64  # (K, r + 1)
 
 
 @dataclass(eq=False)
@@ -89,7 +99,10 @@ class _Run:
     data: Float64  # (a, K, r + 1), gradients of the losses
     inverse: Preconditioner
 
-    def keep(self, kept: Bools) -> None:
+    def keep(self, kept: Bools, state: State) -> None:
+        """Go on with some; the others stay where they are."""
+        for i in np.flatnonzero(~kept):
+            state.stands[int(self.members[i])] = _Stand(self.logits[i], self.data[i])
         if not kept.all():
             self.members, self.c, self.logits = self.members[kept], self.c[kept], self.logits[kept]
             self.loss, self.data, self.inverse = self.loss[kept], self.data[kept], self.inverse.of(kept)
@@ -121,26 +134,29 @@ def solve(
         decrement = np.maximum(-slope, dots(gradient, run.inverse.apply(gradient)))
         done = decrement <= 2 * tolerance * run.c * problem.y.shape[1]
         iterations[run.members[done]], converged[run.members[done]] = iteration, True
-        run.keep(~done)
+        run.keep(~done, state)
         if not len(run.members):
             break
         found, step, residual = _search(problem, state, run, direction[~done], slope[~done])
         iterations[run.members[~found]] = iteration
-        run.keep(found)
+        run.keep(found, state)
         if not len(run.members):
             break
         change = step[found][:, None, None] * direction[~done][found]
         before, run.data = run.data, backward(problem, run.members, _of(residual, found))
         state.weights[run.members] += change
         state.memory.add(run.members, change, run.data - before)
+    run.keep(np.zeros(len(run.members), bool), state)
     return iterations[members], converged[members]
 
 
 def _begin(problem: Problem, state: State, c: Float64, members: Index) -> _Run:
-    logits = forward(problem, members, state.weights[members])
-    loss, residual = losses(logits, problem.y[members])
-    inverse = precondition(problem, members, residual, c)
-    return _Run(members, c, logits, loss, backward(problem, members, residual), inverse)
+    known = [state.stands.pop(int(member)) for member in members if int(member) in state.stands]
+    stays = len(known) == len(members)
+    logits = np.stack([stand.logits for stand in known]) if stays else forward(problem, members, state.weights[members])
+    loss, residual = losses(logits, problem.y[members], large=problem.large)
+    data = np.stack([stand.data for stand in known]) if stays else backward(problem, members, residual)
+    return _Run(members, c, logits, loss, data, precondition(problem, members, residual, c))
 
 
 def forward(problem: Problem, members: Index, weights: Float64) -> Features:
@@ -162,15 +178,12 @@ def backward(problem: Problem, members: Index, residual: Features) -> Float64:
     return gradient
 
 
-def losses(logits: Features, y: Labels) -> tuple[Float64, Features]:
+def losses(logits: Features, y: Labels, *, large: bool) -> tuple[Float64, Features]:
     """Return the sums of losses (a,) and the residuals P - Y (a, K, n) of logits (a, K, n) and labels (a, n)."""
     place = _true(y)
-    residual = logits - logits.max(axis=1, keepdims=True)
-    true = residual[place].astype(np.float64)
-    np.exp(residual, out=residual)
-    total = residual.sum(axis=1, keepdims=True)
-    loss: Float64 = (np.log(total[:, 0], dtype=np.float64) - true).sum(axis=1)
-    residual /= total
+    true = logits[place].astype(np.float64)
+    highest, total, residual = softmax(logits, large=large)
+    loss: Float64 = (np.log(total, dtype=np.float64) + highest - true).sum(axis=1)
     residual[place] -= 1
     return loss, residual
 
@@ -202,7 +215,7 @@ def _search(
         c, s, start, toward = run.c[at], step[at], slope0[at], along[at]
         moved = s.astype(along.dtype)[:, None, None] * toward
         moved += base[at]
-        loss, residual = losses(moved, y[at])
+        loss, residual = losses(moved, y[at], large=problem.large)
         rise = c * (loss - loss0[at]) + s * linear[at] + s**2 * square[at] / 2
         slope = c * dots(residual, toward) + linear[at] + s * square[at]
         worse = rise > ARMIJO * s * start + slack[at]
