@@ -1,8 +1,9 @@
 """Low-rank adapters (LoRA; Hu et al. 2021, arXiv 2106.09685): W + (alpha / r) B A, with W frozen and B, A small.
 
-Equation 3 there: W is ``(o, i)``, B ``(o, r)`` starts at zero and A ``(r, i)`` is drawn Kaiming-uniform, so that a
-network with fresh adapters is the network it was. Here alpha = r, a scale of 1: the learning rate alone says how fast
-B A moves. A convolution's weight ``(o, i, kh, kw)`` counts as the matrix ``(o, i * kh * kw)``.
+Equation 3 there: W is ``(o, i)``, B ``(o, r)`` starts at zero and A ``(r, i)`` is drawn at random (in the paper
+Gaussian, here Kaiming-uniform, as PyTorch draws a linear layer), so that a network with fresh adapters is the network
+it was. Here alpha = r, a scale of 1: the learning rate alone says how fast B A moves. A convolution's weight ``(o, i,
+kh, kw)`` counts as the matrix ``(o, i * kh * kw)``.
 
 The sum is formed before the layer runs (``torch.nn.utils.parametrize``), so fused attention and weight-standardised
 convolutions need no code of their own: what is standardised is the sum. The price is that a step costs what training W

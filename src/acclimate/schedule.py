@@ -38,7 +38,7 @@ def learning_rate(
 def ema_momentum(progress: float, *, start: float) -> float:
     """Return BYOL's target momentum: ``1 - (1 - start) (cos(pi progress) + 1) / 2``, from ``start`` to 1.
 
-    ``progress`` is the share of the steps done, in [0, 1]. Source: Grill et al. 2020, section 3.2.
+    ``progress`` is the share of the steps done, in [0, 1]. Source: Grill et al. 2020, section 3.3.
     """
     return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2
 

@@ -2,9 +2,8 @@
 
 Everything is paired and resamples images, since the images are what would differ next time.
 
-Sources: bootstrap, Efron & Tibshirani (1993); widened percentiles for small samples, Hesterberg (2015),
-section 4.3; model confidence set, Hansen, Lunde & Nason (2011), with the range statistic of section 3.1.2;
-bootstrap of crossed factors, Owen (2007).
+Sources: bootstrap, Efron & Tibshirani (1993); widened percentiles for small samples, Hesterberg (2015); model
+confidence set, Hansen, Lunde & Nason (2011), with their range statistic; bootstrap of crossed factors, Owen (2007).
 """
 
 from __future__ import annotations

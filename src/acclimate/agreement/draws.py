@@ -3,7 +3,7 @@
 Models are what would differ in another zoo, so they are always drawn. Seeds and images change the numbers themselves;
 up to `OUTER` draws of them are shared by the model draws, which is the two-way bootstrap at a fraction of its cost.
 
-Sources: bootstrap of crossed factors, Owen (2007); widened percentiles for few models, Hesterberg (2015), section 4.3.
+Sources: bootstrap of crossed factors, Owen (2007); widened percentiles for few models, Hesterberg (2015).
 """
 
 from __future__ import annotations

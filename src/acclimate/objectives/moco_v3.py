@@ -60,14 +60,14 @@ class MoCoV3:
     needs_labels: ClassVar[bool] = False
     gradient_free: ClassVar[bool] = False
     paper: ClassVar[Paper | None] = Paper(
-        source="Chen et al. 2021, arXiv 2104.02057, sections 4-5 (ViT-B/16, ImageNet, 300 epochs)",
+        source="Chen et al. 2021, arXiv 2104.02057, section 5 and the authors' settings (ViT-B/16, ImageNet, 300 epochs)",
         optimizer="adamw",
         lr=2.4e-3,
         batch=4096,
         weight_decay=0.1,
         options={"hidden": 4096, "out": 256, "temperature": 0.2, "ema": 0.99},
     )
-    views: Sequence[Augment] = (AUGMENTS["byol-1"], AUGMENTS["byol-2"])  # section 5: those of BYOL
+    views: Sequence[Augment] = (AUGMENTS["byol-1"], AUGMENTS["byol-2"])  # appendix A; BYOL's by the authors' code
 
     def __init__(self, settings: MoCoV3Settings) -> None:
         self.settings = settings

@@ -2,7 +2,7 @@
 
 The running mean and variance of every batch norm become those of the images seen in this stage; no weight changes and
 nothing has a gradient. With a prior of N images the source's statistics keep their say (Schneider et al. 2020, arXiv
-2006.16971, equation 3): statistics = N / (N + n) source + n / (N + n) target, for n images seen.
+2006.16971): statistics = N / (N + n) source + n / (N + n) target, for n images seen.
 
 The target's mean and variance are those of all its pixels, not averages over batches: batches are merged as parts of
 one sample (Chan et al. 1979), so that the variance holds what lies between batches too. A batch norm above the first

@@ -48,7 +48,7 @@ class SimCLR:
     needs_labels: ClassVar[bool] = False
     gradient_free: ClassVar[bool] = False
     paper: ClassVar[Paper | None] = Paper(
-        source="Chen et al. 2020, arXiv 2002.05709, section 2.2 (ResNet-50, ImageNet, 100 epochs)",
+        source="Chen et al. 2020, arXiv 2002.05709, section 2.3 (ResNet-50, ImageNet, 100 epochs)",
         optimizer="lars",
         lr=4.8,
         batch=4096,

@@ -56,7 +56,7 @@ class SimSiam:
         weight_decay=1e-4,
         options={"hidden": 2048, "out": 2048, "predictor_hidden": 512},
     )
-    views: Sequence[Augment] = (AUGMENTS["moco"], AUGMENTS["moco"])  # section 3: those of MoCo v2
+    views: Sequence[Augment] = (AUGMENTS["moco"], AUGMENTS["moco"])  # appendix A; those of MoCo v2 by the authors' code
 
     def __init__(self, settings: SimSiamSettings) -> None:
         self.settings = settings

@@ -5,7 +5,7 @@ base's curve: the base needs x times the labels to be as good, so the other mode
 curves are made monotone (the best value so far), and the base's is linear between its points in ln(labels).
 
 Sources: paired differences with seeds and test images resampled, Owen (2007), in `stats.paired_over`; percentiles
-widened for few seeds, Hesterberg (2015), section 4.3.
+widened for few seeds, Hesterberg (2015).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float32, Float64, Index, blocks
 from acclimate.scores.normalise import Normaliser, Plain, inverse_lengths, mean_of
-from acclimate.scores.products import threads
+from acclimate.scores.products import LARGE, alone, product, threads
 
 Metric = Literal["cosine", "euclidean"]
 METRICS: Final[tuple[Metric, ...]] = ("cosine", "euclidean")
@@ -85,35 +85,37 @@ def neighbours(
     width = 4 * len(reference.x) + 32 * k + 24 * reference.n_classes
     # Beside the copy of the training features, half as much again: short blocks make slow products.
     parts_of_x = blocks(len(x), width, at_least=reference.x.nbytes // 2)
-    room = np.empty(
-        (parts_of_x[0].stop, len(reference.x)), np.float32
-    )  # one for all blocks, not a second while one goes
+    # One for all blocks, not a second while one goes.
+    room = np.empty((parts_of_x[0].stop, len(reference.x)), np.float32)
+    large, workers = parts_of_x[0].stop * reference.x.size >= LARGE, threads()
     for rows in parts_of_x:
         query = _query(reference, own.transform(x[rows]))
-        product = np.matmul(query.x, reference.x.T, out=room[: len(query.x)])
-        for metric in metrics:
-            yield rows, metric, *_nearest_first(reference, query, product, metric, k)
+        with alone(large):  # or the threads that sort would have those of the product spin beside them
+            products = product(query.x, reference.x.T, room[: len(query.x)], large=large)
+            found = [
+                _nearest_first(reference, query, products, metric, k, workers if large else 1) for metric in metrics
+            ]
+        for metric, (index, distance) in zip(metrics, found, strict=True):
+            yield rows, metric, index, distance
 
 
 def _nearest_first(
-    reference: Reference, query: Query, product: Float32, metric: Metric, k: int
+    reference: Reference, query: Query, products: Float32, metric: Metric, k: int, workers: int
 ) -> tuple[Index, Float64]:
-    """Return indices and distances (b, k) of a block, from as many threads as its product had.
+    """Return indices and distances (b, k) of a block.
 
     A few rows at a time, so that what is done to the products finds them in the cache of a core.
     """
-    few = max(1, CACHE_BYTES // product[0].nbytes)
+    few = max(1, CACHE_BYTES // products[0].nbytes)
 
     def found(start: int) -> tuple[Index, Float64]:
         part = slice(start, start + few)
-        index, distance = DISTANCES[metric](reference, query.part(part), product[part], k)
+        index, distance = DISTANCES[metric](reference, query.part(part), products[part], k)
         order = np.argsort(distance, axis=1, kind="stable")
         return np.take_along_axis(index, order, axis=1), np.take_along_axis(distance, order, axis=1)
 
-    starts = range(0, len(product), few)
-    if len(starts) == 1:
-        return found(0)
-    with ThreadPoolExecutor(threads()) as pool:  # numpy lets go of Python in all that takes long
+    starts = range(0, len(products), few)
+    with ThreadPoolExecutor(workers) as pool:  # numpy lets go of Python in all that takes long
         index, distance = zip(*pool.map(found, starts), strict=True)
     return np.concatenate(index), np.concatenate(distance)
 
@@ -124,10 +126,10 @@ def _query(reference: Reference, x: Features) -> Query:
     return Query(centred, _squares(centred), along, inverse_lengths(x))
 
 
-def _cosine(reference: Reference, query: Query, product: Float32, k: int) -> tuple[Index, Float64]:
+def _cosine(reference: Reference, query: Query, products: Float32, k: int) -> tuple[Index, Float64]:
     """Return the k nearest by cosine, in no order, and 1 - cosine."""
     # (q + m)(x + m) = qx + mx + (qm + mm): the product of the raw features from that of the centred ones.
-    similarity = product + reference.along
+    similarity = products + reference.along
     similarity += query.along[:, None]
     similarity *= reference.inverse
     index = nearest(similarity, k)
@@ -142,11 +144,11 @@ def _cosine(reference: Reference, query: Query, product: Float32, k: int) -> tup
     return index, distance
 
 
-def _euclidean(reference: Reference, query: Query, product: Float32, k: int) -> tuple[Index, Float64]:
+def _euclidean(reference: Reference, query: Query, products: Float32, k: int) -> tuple[Index, Float64]:
     """Return the k nearest by euclidean distance, in no order, and their distances."""
-    index = nearest(product - np.float32(0.5) * reference.squares, k)
+    index = nearest(products - np.float32(0.5) * reference.squares, k)
     scale = query.squares[:, None].astype(np.float64) + reference.squares[index]
-    squared = scale - 2 * np.take_along_axis(product, index, axis=1).astype(np.float64)
+    squared = scale - 2 * np.take_along_axis(products, index, axis=1).astype(np.float64)
     _refine(squared, squared < CLOSE * scale, query.x, reference.x, index)
     return index, np.sqrt(squared)
 

@@ -1,6 +1,6 @@
 """PACTran with the source model's own predictions: Dirichlet and Gamma priors of a table of source and target classes.
 
-Ding et al., "PACTran" (ECCV 2022), sections 3.2 and 3.3, as in the authors' code. With p(z | x) the source
+Ding et al., "PACTran" (ECCV 2022), as in the authors' code. With p(z | x) the source
 predictions and prior counts a_c = a n_c / n, ten rounds of: counts A = a + Y^T q (C, z); q proportional to p
 exp(digamma(A_y) - digamma(sum_c A)) (Dirichlet) or p exp(digamma(A_y)) (Gamma). The bounds follow from A and q; q is
 computed anew from A for each block of images, so nothing of size n z is kept.

@@ -70,7 +70,7 @@ def alone(large: bool) -> Iterator[None]:
 
 
 def threads() -> int:
-    """Return how many threads numpy's products take now; 1 where it brings no OpenBLAS."""
+    """Return how many threads numpy's products take where they may; 1 where it brings no OpenBLAS."""
     return max((int(one["num_threads"]) for one in _openblas().info()), default=1)
 
 
