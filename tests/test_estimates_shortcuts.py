@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 from sklearn.cluster import kmeans_plusplus
 
 from acclimate.scores import nleep, pactran, spectrum
@@ -95,3 +96,29 @@ def test_pactran_in_other_coordinates_is_the_same_loss() -> None:
     gradient, step = fit.loss(moved)[1], 1e-6 * rng.normal(size=fit.size)
     change = fit.loss(moved + step)[0] - fit.loss(moved - step)[0]
     assert np.isclose(change, 2 * gradient @ step, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 37.0, 1000.0])
+def test_pactran_is_converged_at_any_scale(scale: float) -> None:
+    """Newton's method on the difference of two classes' weights, which carry half of it each."""
+    rng = np.random.default_rng(5)
+    d = 40
+    x, y = rng.normal(size=(200, d)), np.arange(200) % 2
+    x = scale * (x + 2 * y[:, None])
+    n, ones = len(x), np.column_stack([x - x.mean(axis=0), np.ones(len(x))])
+    penalty, v = np.append(np.full(d, 0.5), 0) / n, np.zeros(d + 1)
+
+    def loss(v: np.ndarray) -> float:
+        return float(np.logaddexp(0, -(2 * y - 1) * (ones @ v)).mean() + 0.5 * penalty @ v**2)
+
+    for _ in range(200):
+        p = expit(ones @ v)
+        slope = ones.T @ (p - y) / n + penalty * v
+        step = -np.linalg.solve((ones * (p * (1 - p))[:, None]).T @ ones / n + np.diag(penalty), slope)
+        size = next((t for t in 0.5 ** np.arange(40) if loss(v + t * step) <= loss(v) + 1e-4 * t * slope @ step), 0.0)
+        v = v + size * step
+    p = expit(ones @ v)
+    trace = (2 * p * (1 - p) * (ones**2).sum(axis=1)).sum() + 2 * d / n
+    expected = loss(v) + 0.5 * 2 * 100 / n * np.log(trace * n / (2 * d))
+    assert abs(slope @ step) < 1e-9 * loss(v)
+    assert np.isclose(pactran.pactran(prepare(x, y)), expected, rtol=5e-6)

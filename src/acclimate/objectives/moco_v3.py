@@ -60,7 +60,7 @@ class MoCoV3:
     needs_labels: ClassVar[bool] = False
     gradient_free: ClassVar[bool] = False
     paper: ClassVar[Paper | None] = Paper(
-        source="Chen et al. 2021, arXiv 2104.02057, section 5 and the authors' settings (ViT-B/16, ImageNet, 300 epochs)",
+        source="Chen et al. 2021, arXiv 2104.02057, section 5 and the authors' code (ViT-B/16, 300 epochs)",
         optimizer="adamw",
         lr=2.4e-3,
         batch=4096,

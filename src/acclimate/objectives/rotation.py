@@ -33,7 +33,7 @@ class Rotation:
     needs_labels: ClassVar[bool] = False
     gradient_free: ClassVar[bool] = False
     paper: ClassVar[Paper | None] = Paper(
-        source="Gidaris et al. 2018, arXiv 1803.07728, the authors' settings (network in network, CIFAR-10, 200 epochs)",
+        source="Gidaris et al. 2018, arXiv 1803.07728, the authors' code (network in network, CIFAR-10, 200 epochs)",
         optimizer="sgd",
         lr=0.1,
         batch=128,

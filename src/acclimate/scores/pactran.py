@@ -9,7 +9,8 @@ included. Dirichlet and Gamma, which need source predictions: see `pactran_sourc
 
 The optimum is unique; it is found from W = 0 to convergence (the authors start at random and stop after 100 steps), by
 L-BFGS on coordinates in which the curvature is about round: a few steps in those of W = 0, the rest in those of the
-point they lead to, where most images are certain and the penalty weighs more. That halves the steps.
+point they lead to, where most images are certain and the penalty weighs more. That halves the steps. Features that tell
+all images apart at a large scale have a loss of 1e-5, whose digits count, since the flatness falls with it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from acclimate.scores.spectrum import gram_of
 PRIOR: Final = 100.0  # s^2 d
 FIRST: Final = 3  # steps with the curvature at W = 0
 STEPS: Final = 300  # at most, after them
+FALL: Final = 0.1  # a loss that fell below this share was measured too coarsely on the way: on from there, in its units
 SMALL: Final = 2**20  # numbers up to which products are in float64
 BLOCK: Final = 2**20  # numbers
 NEGLIGIBLE: Final = 1e-30  # probabilities below are 0: float32 has only slow denormal numbers for the least of them
@@ -56,8 +58,11 @@ def pactran(prepared: Prepared, *, weight: float = 1.0, prior: float = PRIOR) ->
     """
     n, d, classes = prepared.n, prepared.d, len(prepared.counts)
     fit = _Fit(prepared, weight * n)
-    flat, _ = fit.minimised(np.zeros(fit.size), FIRST)
-    flat, loss = fit.minimised(fit.rounded(flat), STEPS)
+    flat, loss = fit.minimised(np.zeros(fit.size), FIRST, float(np.log(classes)))
+    unit = np.inf
+    while loss < FALL * unit:
+        unit = loss
+        flat, loss = fit.minimised(fit.rounded(flat), STEPS, unit)
     curvature = fit.curvature(flat) + classes * d / (weight * n)
     complexity = np.log(curvature * weight * n / (classes * d))
     return loss + 0.5 * classes * prior / (weight * n) * float(complexity)
@@ -75,7 +80,7 @@ class _Fit:
         self.classes, r = len(prepared.counts), prepared.rows.shape[1]
         self.size = (r + 1) * self.classes
         small = prepared.rows.size <= SMALL
-        self.tolerance = 1e-11 if small else 1e-8
+        self.tolerance = 1e-13 if small else 1e-8
         self.dtype = np.float64 if small else prepared.rows.dtype
         self.mean = prepared.mean.astype(self.dtype)
         covariance = gram_of(prepared.rows, prepared.mean)
@@ -96,11 +101,16 @@ class _Fit:
         for j in range(len(factor)):
             self.halves[j, j:] = factor[j:, j]
 
-    def minimised(self, flat: Float64, steps: int) -> tuple[Float64, float]:
-        """Return the coordinates that so many steps lead to from these, and the loss there."""
-        options = {"maxiter": steps, "maxcor": 4, "ftol": self.tolerance, "gtol": 1e-8}
-        found = scipy.optimize.minimize(self.loss, flat, jac=True, method="L-BFGS-B", options=options)
-        return found.x, float(found.fun)
+    def minimised(self, flat: Float64, steps: int, unit: float) -> tuple[Float64, float]:
+        """Return the coordinates that so many steps lead to from these, and the loss there; tolerances are in units."""
+
+        def scaled(flat: Float64) -> tuple[float, Float64]:
+            value, slope = self.loss(flat)
+            return value / unit, slope / unit
+
+        options = {"maxiter": steps, "maxcor": 4, "ftol": self.tolerance, "gtol": 1e-11}
+        found = scipy.optimize.minimize(scaled, flat, jac=True, method="L-BFGS-B", options=options)
+        return found.x, float(found.fun) * unit
 
     def rounded(self, flat: Float64) -> Float64:
         """Change to coordinates in which the curvature at this point is round; return it in them."""
