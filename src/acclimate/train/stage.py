@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -29,6 +24,7 @@ from acclimate.scope import parse_scope, set_mode
 from acclimate.train.anchor import Anchor
 from acclimate.train.batches import Batches, Indices, embed, every_logits
 from acclimate.train.checkpoint import Best, Position, save_position
+from acclimate.train.interrupt import stop_on_interrupt
 from acclimate.train.journal import Journal, Meter
 from acclimate.train.optimizer import set_rate
 from acclimate.train.watch import Watch
@@ -111,7 +107,7 @@ class StageRun:
             self._log_start(position, meter, journal)
         elif self.watch is not None and self._is_evaluated(position.step):
             self._look(position.step)  # a run that was killed after a look learns again whether it had to stop
-        with _stop_on_interrupt() as stop:
+        with stop_on_interrupt() as stop:
             while position.step < self.steps and not self._exhausted(position):
                 done = self.do_step(position.step)
                 position.step += 1
@@ -306,24 +302,3 @@ class StageRun:
             return False
         waited = position.step - position.best.step
         return self._is_evaluated(position.step) and waited >= self.stage.patience * self.per_epoch
-
-
-@contextlib.contextmanager
-def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C (or SIGTERM) into a flag that the loop reads between steps; a second one stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
