@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from threading import Event, Thread
 
 import numpy as np
 import pytest
+import torch  # noqa: F401  # large products are its own where it is loaded
 
 from acclimate.scores import logistic, products, softmax
 from acclimate.scores.products import alone, product
@@ -53,6 +56,14 @@ def test_numpy_keeps_to_one_thread_until_the_first_one_leaves() -> None:
     assert threads() == before
 
 
+def test_torch_is_not_loaded_for_a_product() -> None:
+    code = "import sys; from acclimate.scores.products import LARGE, pays; print(pays(LARGE), 'torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "False"]
+    assert products.pays(products.LARGE)
+    assert not products.pays(products.LARGE - 1)
+
+
 def test_small_problems_leave_numpy_its_threads() -> None:
     before = threads()
     with alone(False):
@@ -76,7 +87,7 @@ def test_a_large_problem_has_the_answer_of_a_small_one(monkeypatch: pytest.Monke
     )
     found = []
     for limit in (2**40, 0):
-        monkeypatch.setattr(softmax, "LARGE", limit)
+        monkeypatch.setattr(products, "LARGE", limit)
         fitted = logistic.fit(x[:300], y[:300], x[300:], y[300:], n_classes=5, seed=0)
         found.append(fitted.predict_proba(x[300:]))
         assert set(used) == {limit == 0}

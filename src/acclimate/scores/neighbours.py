@@ -17,7 +17,7 @@ import numpy.typing as npt
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float32, Float64, Index, blocks
 from acclimate.scores.normalise import Normaliser, Plain, inverse_lengths, mean_of
-from acclimate.scores.products import LARGE, alone, product, threads
+from acclimate.scores.products import alone, pays, product, threads
 
 Metric = Literal["cosine", "euclidean"]
 METRICS: Final[tuple[Metric, ...]] = ("cosine", "euclidean")
@@ -87,7 +87,7 @@ def neighbours(
     parts_of_x = blocks(len(x), width, at_least=reference.x.nbytes // 2)
     # One for all blocks, not a second while one goes.
     room = np.empty((parts_of_x[0].stop, len(reference.x)), np.float32)
-    large, workers = parts_of_x[0].stop * reference.x.size >= LARGE, threads()
+    large, workers = pays(parts_of_x[0].stop * reference.x.size), threads()
     for rows in parts_of_x:
         query = _query(reference, own.transform(x[rows]))
         with alone(large):  # or the threads that sort would have those of the product spin beside them

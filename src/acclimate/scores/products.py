@@ -7,6 +7,7 @@ its second core, so it pays for large problems only.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,6 +23,11 @@ Array = npt.NDArray[np.floating[Any]]
 
 _LIMITED: Final = Lock()
 LARGE: Final = 2**26  # multiplications of one product; in logistic regression both ways take as long there
+
+
+def pays(multiplications: int) -> bool:
+    """Whether such products are better torch's: large ones, where torch is loaded (that takes longer than it saves)."""
+    return multiplications >= LARGE and "torch" in sys.modules
 
 
 def product(a: Array, b: Array, out: Array | None = None, *, large: bool) -> Any:

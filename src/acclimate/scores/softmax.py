@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -32,7 +33,7 @@ import numpy.typing as npt
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float64, Index
 from acclimate.scores.memory import Memory, Preconditioner, dots, ridge
-from acclimate.scores.products import LARGE, product, softmax
+from acclimate.scores.products import pays, product, softmax
 
 ARMIJO: Final = 1e-4
 CURVATURE: Final = 0.9
@@ -52,10 +53,10 @@ class Problem:
     n_classes: int  # K
     eigenvalues: Float64  # (b, r), diagonals of z.T @ z
 
-    @property
+    @cached_property
     def large(self) -> bool:
         """Whether its products are torch's."""
-        return self.n_classes * self.z[0].size >= LARGE
+        return pays(self.n_classes * self.z[0].size)
 
 
 @dataclass(eq=False)
