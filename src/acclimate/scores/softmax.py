@@ -212,7 +212,7 @@ def _search(
     low, high, step = np.zeros(len(y)), np.full(len(y), np.inf), np.ones(len(y))
     loss0, base, residuals = run.loss, run.logits, along
     at: Any = slice(None)  # which are still searching
-    for trial in range(TRIALS):
+    for _ in range(TRIALS):
         c, s, start, toward = run.c[at], step[at], slope0[at], along[at]
         moved = s.astype(along.dtype)[:, None, None] * toward
         moved += base[at]
@@ -221,10 +221,15 @@ def _search(
         slope = c * dots(residual, toward) + linear[at] + s * square[at]
         worse = rise > ARMIJO * s * start + slack[at]
         good = ~worse & (slope >= CURVATURE * start)
-        if trial == 0:
+        if isinstance(at, slice):  # all go on together so far: no copies
             if good.all():
                 run.logits, run.loss = moved, loss
                 return good, step, residual
+            if not good.any():
+                high[worse], low[~worse] = s[worse], s[~worse]
+                step = _next(s, start, slope, low, high)
+                del moved, residual  # or they lie beside those of the next trial
+                continue
             run.logits, run.loss, residuals = base.copy(), loss0.copy(), np.empty_like(along)
             at = np.arange(len(y))
         run.logits[at[good]], run.loss[at[good]], residuals[at[good]] = moved[good], loss[good], residual[good]
