@@ -1,7 +1,7 @@
 """What one model's predictions are worth: six numbers from class probabilities and true labels.
 
 Sources: balanced accuracy, Brodersen et al. (2010); the area under the ROC curve as a rank sum, Hanley &
-McNeil (1982); expected calibration error, Guo et al. (2017), equation 3, with 15 bins.
+McNeil (1982); expected calibration error, Guo et al. (2017), equation 3; 15 bins.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MAE: masked autoencoders (He et al. 2022, arXiv 2111.06377, section 3).
+"""MAE: masked autoencoders (He et al. 2022, arXiv 2111.06377).
 
 Three quarters of the patches are taken away; the transformer encodes the rest, and a small decoder, which gets a mask
 token in each hole, predicts the pixels there: mean squared error on the masked patches alone, each patch brought to
