@@ -102,7 +102,7 @@ def neighbours(
 def _nearest_first(
     reference: Reference, query: Query, products: Float32, metric: Metric, k: int, workers: int
 ) -> tuple[Index, Float64]:
-    """Return indices and distances (b, k) of a block.
+    """Return indices and distances (b, k) of a block, nearest first, sorted by so many threads.
 
     A few rows at a time, so that what is done to the products finds them in the cache of a core.
     """
@@ -115,8 +115,12 @@ def _nearest_first(
         return np.take_along_axis(index, order, axis=1), np.take_along_axis(distance, order, axis=1)
 
     starts = range(0, len(products), few)
-    with ThreadPoolExecutor(workers) as pool:  # numpy lets go of Python in all that takes long
-        index, distance = zip(*pool.map(found, starts), strict=True)
+    if workers == 1:
+        parts = list(map(found, starts))
+    else:
+        with ThreadPoolExecutor(workers) as pool:  # numpy lets go of Python in all that takes long
+            parts = list(pool.map(found, starts))
+    index, distance = zip(*parts, strict=True)
     return np.concatenate(index), np.concatenate(distance)
 
 

@@ -1,4 +1,6 @@
-"""Products of large matrices by torch: its BLAS is nearer to the peak of a CPU where one side is narrow.
+"""Products and exponentials of large matrices by torch.
+
+Its BLAS is nearer to the peak of a CPU where one side is narrow, and it has threads for exponentials.
 
 Two BLAS in one process cost each other: the idle threads of numpy's spin for some 30 ms after each product, on the
 cores that torch's need. So numpy's keeps to one thread for as long as `alone` lasts. That costs the rest of the work
@@ -40,7 +42,7 @@ def product(a: Array, b: Array, out: Array | None = None, *, large: bool) -> Any
     return torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=found).numpy()
 
 
-def softmax(logits: Array, *, large: bool) -> tuple[Array, Array, Array]:
+def softmax_parts(logits: Array, *, large: bool) -> tuple[Array, Array, Array]:
     """Return of logits (a, K, n) the largest of each image (a, n), the sum of exp(logits - it), and p (a, K, n)."""
     if not large:
         highest = logits.max(axis=1, keepdims=True)

@@ -33,7 +33,7 @@ import numpy.typing as npt
 from acclimate.metrics import Labels
 from acclimate.scores.base import Features, Float64, Index
 from acclimate.scores.memory import Memory, Preconditioner, dots, ridge
-from acclimate.scores.products import pays, product, softmax
+from acclimate.scores.products import pays, product, softmax_parts
 
 ARMIJO: Final = 1e-4
 CURVATURE: Final = 0.9
@@ -183,7 +183,7 @@ def losses(logits: Features, y: Labels, *, large: bool) -> tuple[Float64, Featur
     """Return the sums of losses (a,) and the residuals P - Y (a, K, n) of logits (a, K, n) and labels (a, n)."""
     place = _true(y)
     true = logits[place].astype(np.float64)
-    highest, total, residual = softmax(logits, large=large)
+    highest, total, residual = softmax_parts(logits, large=large)
     loss: Float64 = (np.log(total, dtype=np.float64) + highest - true).sum(axis=1)
     residual[place] -= 1
     return loss, residual
