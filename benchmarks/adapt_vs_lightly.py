@@ -32,7 +32,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from acclimate.train.stage import StageRun
+from acclimate.training.stage import StageRun
 
 TARGET = 2.5
 TURNS, STEPS = 3, 3

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from measure import Options, Row
 
-from acclimate.backbones import load_backbone
 from acclimate.images import load_images, make_split
-from acclimate.recipe import Recipe, Stage
-from acclimate.train import Job, prepare_stage
-from acclimate.train.stage import StageRun
+from acclimate.models import load_backbone
+from acclimate.training import Job, prepare_stage
+from acclimate.training.recipe import Recipe, Stage
+from acclimate.training.stage import StageRun
 
 BATCH, SIZE, IMAGES = 16, 224, 64
 TARGET = 1 / 0.75

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from measure import Options, Row
 from scipy import stats
 
-from acclimate.agreement import measure
+from acclimate.comparison import measure
 
 Float64 = npt.NDArray[np.float64]
 

@@ -18,12 +18,12 @@ import numpy as np
 from measure import Options, Row
 from torch import Tensor
 
-from acclimate.backbones import load_backbone
 from acclimate.images import load_images, make_split
-from acclimate.recipe import Recipe, Stage
-from acclimate.train import Job, prepare_stage
-from acclimate.train.batches import Indices, PixelBatches
-from acclimate.train.stage import StageRun
+from acclimate.models import load_backbone
+from acclimate.training import Job, prepare_stage
+from acclimate.training.batches import Indices, PixelBatches
+from acclimate.training.recipe import Recipe, Stage
+from acclimate.training.stage import StageRun
 
 BATCH, SIZE, IMAGES = 256, 64, 1024
 TARGET = 0.90

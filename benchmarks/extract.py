@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 from torchvision.transforms import InterpolationMode
 
-from acclimate.backbones import Backbone, autocast, choose_precision, extract, load_backbone
-from acclimate.backbones.extract import CPU_BATCH
 from acclimate.images import load_images
+from acclimate.models import Backbone, autocast, choose_precision, extract, load_backbone
+from acclimate.models.features.extract import CPU_BATCH
 
 MODEL = "random:resnet18"
 TURN = 250  # images: the three ways take turns, so that a busy moment of the machine hits all alike

@@ -21,8 +21,8 @@ from clouds import Float32, features
 from measure import Options, Row, cores
 from sklearn.neighbors import NearestNeighbors
 
-from acclimate.scores.knn import KnnSettings, probabilities
-from acclimate.scores.neighbours import METRICS, Metric, Reference, refer
+from acclimate.scores.probes.knn import KnnSettings, probabilities
+from acclimate.scores.probes.neighbours import METRICS, Metric, Reference, refer
 
 N, D, CLASSES = 50_000, 512, 50
 BLOCK = 1000

@@ -27,9 +27,9 @@ from measure import Options, Row, cores
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from acclimate.metrics import log_losses
 from acclimate.scores import SCORES
-from acclimate.scores.logistic import GRID
+from acclimate.scores.probes.logistic.probe import GRID
+from acclimate.stats.metrics import log_losses
 
 TARGET = 25.0
 LOWER, HIGHER = 0.001, 1.01

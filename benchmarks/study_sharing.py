@@ -16,9 +16,9 @@ from measure import Options, Row
 from photos import write_photos
 from PIL import Image
 
-from acclimate.backbones import extract, load_backbone
+from acclimate.experiments.study import Machine, parse_study, plan_study, run_study
 from acclimate.images import load_images
-from acclimate.studies import Machine, parse_study, plan_study, run_study
+from acclimate.models import extract, load_backbone
 
 MODEL = "random:resnet18"
 PROTOCOLS = (

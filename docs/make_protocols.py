@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from acclimate.presets import Preset, load_preset, preset_names
-from acclimate.recipe import load_recipe, recipe_names
+from acclimate.protocols import Preset, load_preset, preset_names
 from acclimate.scores import SCORES
+from acclimate.training.recipe import load_recipe, recipe_names
 
 PAGE = Path(__file__).with_name("protocols.md")
 HEAD = """# Evaluation protocols

@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from acclimate.backbones import Backbone, load_backbone
 from acclimate.catalogue import zoo_names, zoo_weights
+from acclimate.models import Backbone, load_backbone
 
 PAGE = Path(__file__).with_name("zoo.md")
 NORMS = {"BatchNorm": "batch", "GroupNorm": "group", "LayerNorm": "layer"}

@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.adaptation import adapt
-from acclimate.automatic import choose, situation
-from acclimate.backbones import Backbone, choose_device, load_backbone
 from acclimate.errors import InputError
+from acclimate.experiments.adaptation import adapt
+from acclimate.experiments.adaptation.settings import choose, situation
+from acclimate.experiments.curve import measure_curve, plan_curve
 from acclimate.images import Images, Split, clean_pool, load_images, make_split
-from acclimate.proof import measure_curve, plan_curve
+from acclimate.models import Backbone, choose_device, load_backbone
 from acclimate.protocols import Setting
-from acclimate.store import safe_name, write_atomic
+from acclimate.storage.store import safe_name, write_atomic
 from acclimate.views import DOMAINS as PRESETS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adaptation.md"

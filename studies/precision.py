@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from adaptation import DOMAINS, load_domain
 
-from acclimate.adaptation import adapt
-from acclimate.automatic import choose, situation
-from acclimate.backbones import Backbone, load_backbone
+from acclimate.experiments.adaptation import adapt
+from acclimate.experiments.adaptation.settings import choose, situation
 from acclimate.images import clean_pool
+from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Setting, run_score
-from acclimate.results import Results
-from acclimate.stats import paired_over
+from acclimate.stats.intervals import paired_over
+from acclimate.storage.results import Results
 
 PRECISIONS = ("bf16", "32")
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.adaptation import Guard, adapt, agreement, feature_std, neighbour_overlap, rankme
-from acclimate.backbones import Backbone, load_backbone
 from acclimate.errors import DataError, RecipeError, ScopeError
+from acclimate.experiments.adaptation import Guard, adapt, agreement, feature_std, neighbour_overlap, rankme
 from acclimate.images import Images, Split, load_images, make_split
-from acclimate.network import pooled, reset_classifier
+from acclimate.models import Backbone, load_backbone
+from acclimate.models.network import pooled, reset_classifier
+from acclimate.models.scope import freeze, parse_scope, select, set_mode
 from acclimate.objectives import BYOL, OBJECTIVES
 from acclimate.protocols import Setting
-from acclimate.recipe import Recipe, Stage
-from acclimate.scope import freeze, parse_scope, select, set_mode
-from acclimate.train import Embed, Job, Look, plan, prepare_stage, train
+from acclimate.training import Embed, Job, Look, plan, prepare_stage, train
+from acclimate.training.recipe import Recipe, Stage
 
 UNSUPERVISED = [name for name, (kind, _) in OBJECTIVES.items() if not kind.needs_labels]
 ARCHITECTURES = {"mae": "random:test_vit"}  # which random network an objective is tried on; the rest: a small ResNet
@@ -65,7 +65,7 @@ class Killed(Exception):
 
 def cut_in_the_third_step(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train until the gradients of the third step are there, with a checkpoint after each step before."""
-    from acclimate.train import stage as loop
+    from acclimate.training import stage as loop
 
     real, seen = loop.StageRun._checked, []
 
@@ -156,7 +156,7 @@ def test_l2_sp_and_distillation_hold_the_model_back(
 
 def test_anchor_is_the_formula(backbone: Backbone) -> None:
     """Alpha / 2 ||w - w0||^2, and 1 - cos of the features in evaluation mode; zero at the start."""
-    from acclimate.train.anchor import Anchor
+    from acclimate.training.anchor import Anchor
 
     network = backbone.network(0)
     freeze(network, select(network, parse_scope("all")))
@@ -252,7 +252,7 @@ def test_a_watch_stops_a_stage_and_so_does_the_resumed_run(
         raise Killed
 
     with monkeypatch.context() as patch:
-        from acclimate.train import run
+        from acclimate.training import run
 
         patch.setattr(run, "_next", dying)  # after the last look and its checkpoint, before the stage is closed
         with pytest.raises(Killed):
@@ -348,7 +348,7 @@ def test_too_few_labels_are_no_labels(images: Images, split: Split, backbone: Ba
 
 
 def test_labelled_images_are_drawn_evenly_over_classes() -> None:
-    from acclimate.adaptation.guard import _some
+    from acclimate.experiments.adaptation.guard import _some
 
     labels = np.array([0] * 90 + [1] * 6 + [2] * 4)
     chosen = _some(np.arange(100), labels, 15, np.random.default_rng(0))
@@ -357,8 +357,8 @@ def test_labelled_images_are_drawn_evenly_over_classes() -> None:
 
 
 def test_anchor_of_adapters_is_about_the_weights(backbone: Backbone) -> None:
-    from acclimate.scope import prepare
-    from acclimate.train.anchor import Anchor
+    from acclimate.models.scope import prepare
+    from acclimate.training.anchor import Anchor
 
     network, scope = backbone.network(0), parse_scope("lora:2")
     prepare(network, scope)

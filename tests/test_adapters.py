@@ -14,8 +14,8 @@ from timm.layers import GroupNormAct, StdConv2d
 from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
 
-from acclimate.adapters import LowRank, adapter_names, attach, merge, timm_names
-from acclimate.network import classifier_names
+from acclimate.models.adapters import LowRank, adapter_names, attach, merge, timm_names
+from acclimate.models.network import classifier_names
 
 
 def tiny_bit() -> nn.Module:

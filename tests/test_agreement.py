@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from acclimate.agreement import STATISTICS, measure
-from acclimate.agreement.baseline import static_list
-from acclimate.agreement.ceiling import ceiling
-from acclimate.agreement.chance import benjamini_hochberg, holm, permutation_p
-from acclimate.agreement.draws import interval, make_draws
-from acclimate.agreement.groups import pair_agreement
-from acclimate.agreement.measures import logit, ones, pearson
-from acclimate.agreement.sides import Column
+from acclimate.comparison import STATISTICS, measure
+from acclimate.comparison.baseline import static_list
+from acclimate.comparison.ceiling import ceiling
+from acclimate.comparison.draws import interval, make_draws
+from acclimate.comparison.groups import pair_agreement
+from acclimate.comparison.sides import Column
+from acclimate.stats.chance import benjamini_hochberg, holm, permutation_p
+from acclimate.stats.correlations import logit, ones, pearson
 
 CORRELATIONS = {
     "pearson": lambda x, y: stats.pearsonr(x, y).statistic,

@@ -8,8 +8,9 @@ import math
 import pytest
 import timm
 
-from acclimate.automatic import Situation, choose, family_of, situation
 from acclimate.errors import RecipeError
+from acclimate.experiments.adaptation.settings import Situation, choose, situation
+from acclimate.models.network import family_of
 from acclimate.objectives import OBJECTIVES
 
 SMALL = Situation(2400, 64, "batch-norm", 3.3e7, "cpu", 370_000, 9.6e5, 16e9)

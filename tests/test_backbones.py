@@ -25,7 +25,9 @@ from timm.data import create_transform, resolve_data_config
 from torch import nn
 
 from acclimate import catalogue
-from acclimate.backbones import (
+from acclimate.errors import InputError, ModelError
+from acclimate.images import decode, load_images
+from acclimate.models import (
     Backbone,
     Preprocess,
     extract,
@@ -35,8 +37,6 @@ from acclimate.backbones import (
     save_weights,
     to_batch,
 )
-from acclimate.errors import InputError, ModelError
-from acclimate.images import decode, load_images
 from acclimate.views import Normalize, center
 
 SMALL = 32  # pixels
@@ -206,7 +206,7 @@ def test_a_random_start_depends_on_nothing_and_says_what_it_is() -> None:
 
 
 def test_digest_changes_with_one_weight_one_buffer_or_the_architecture(tiny: Backbone) -> None:
-    from acclimate.backbones import digest
+    from acclimate.models import digest
 
     seen = {tiny.digest}
     for name in ("layer1.0.conv1.weight", "bn1.running_mean"):
@@ -294,7 +294,7 @@ def test_a_hub_that_refuses_is_not_asked_again_and_again(monkeypatch: pytest.Mon
 
 def test_a_hub_that_never_answers_is_given_up_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _empty_hub(monkeypatch, tmp_path)
-    monkeypatch.setattr("acclimate.backbones.hub.PATIENCE", 0.3)
+    monkeypatch.setattr("acclimate.models.load.hub.PATIENCE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -498,7 +498,7 @@ def test_files_that_are_no_weights_are_named(tmp_path: Path) -> None:
 def test_real_squeezenet_weights_tell_photos_apart(shared: Path, flower_folder: Path) -> None:
     from torchvision.models import squeezenet1_1
 
-    from acclimate.backbones import load_strictly
+    from acclimate.models import load_strictly
 
     network = squeezenet1_1(weights=None)
     network.classifier = nn.Sequential()
@@ -545,7 +545,7 @@ class Counter:
 def _counted(backbone: Backbone, work: Callable[[], Any]) -> int:
     counter = Counter(backbone.module)
     with pytest.MonkeyPatch.context() as patch:  # a folded copy would not call the counted module
-        patch.setattr(sys.modules["acclimate.backbones.extract"], "for_inference", lambda module, *_: module)
+        patch.setattr(sys.modules["acclimate.models.features.extract"], "for_inference", lambda module, *_: module)
         work()
     counter.handle.remove()
     return counter.images
@@ -625,7 +625,7 @@ def test_progress_counts_what_is_left_to_do(digits_folder: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from acclimate.backbones import extract, load_backbone
+from acclimate.models import extract, load_backbone
 from acclimate.images import load_images
 
 def progress(done, total):
@@ -654,7 +654,7 @@ def test_killed_in_the_middle_only_the_rest_is_done(digits_folder: Path, cache: 
 
 
 def test_unknown_and_missing_hardware_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from acclimate.backbones import choose_device, choose_precision
+    from acclimate.models import choose_device, choose_precision
 
     with pytest.raises(InputError, match="unknown device 'gpu'"):
         choose_device("gpu")

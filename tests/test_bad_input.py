@@ -21,8 +21,8 @@ import pytest
 import torch
 from PIL import Image
 
-from acclimate.backbones import load_backbone, save_weights
 from acclimate.cli import main
+from acclimate.models import load_backbone, save_weights
 
 SHORT = '[[stages]]\nscope = "head"\naugment = "none"\nsteps = 2\nlr = 0.01\n'
 LONG = '[[stages]]\nscope = "all"\nsteps = 60\nbatch = 16\nlr = 0.001\n'
@@ -390,7 +390,7 @@ def test_pretrained_weights_without_a_hub(digits_folder: Path, here: Path, monke
 def test_a_run_that_cannot_be_written(
     command: str, out: str, digits_folder: Path, model: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("acclimate.train.stage.StageRun.run", lambda *_: pytest.fail("it trained first"))
+    monkeypatch.setattr("acclimate.training.stage.StageRun.run", lambda *_: pytest.fail("it trained first"))
     (here / "file").write_text("in the way")
     said = complaint(command, digits_folder, "--model", model, "--out", out)
     assert f"cannot write into '{out}': a file is in the way; expected a folder you may write to" in said
@@ -437,7 +437,7 @@ def test_a_cache_that_cannot_be_written(digits_folder: Path, model: str, here: P
 
 def test_no_room_for_the_cache(digits_folder: Path, model: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(here)
-    monkeypatch.setattr("acclimate.store.shutil.disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr("acclimate.storage.store.shutil.disk_usage", lambda _: usage._replace(free=1000))
     said = complaint("embed", digits_folder, "--model", model)
     assert "not enough disk space: need 0." in said
     assert "ACCLIMATE_CACHE" in said

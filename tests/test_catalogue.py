@@ -24,12 +24,12 @@ from timm.models import beit
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet, resnet50
 
-from acclimate.backbones import load_backbone, load_strictly, read_weights
-from acclimate.backbones.download import fetch
-from acclimate.backbones.load import from_paper, paper_weights
-from acclimate.backbones.weights import read_layout
 from acclimate.catalogue import PaperModel, entries, paper_model, paper_models
 from acclimate.errors import ModelError
+from acclimate.models import load_backbone, load_strictly, read_weights
+from acclimate.models.load.download import fetch
+from acclimate.models.load.names import from_paper, paper_weights
+from acclimate.models.load.weights import read_layout
 from acclimate.verbs import models
 
 MARKS = {
@@ -745,7 +745,7 @@ def test_from_https_nothing_leads_down_to_http() -> None:
     from urllib.error import URLError
     from urllib.request import Request
 
-    from acclimate.backbones.download import _Redirects
+    from acclimate.models.load.download import _Redirects
 
     with pytest.raises(URLError, match="only https, or http from http, is followed"):
         _Redirects().redirect_request(Request("https://a/b"), None, 302, "", {}, "http://a/b")
@@ -782,7 +782,7 @@ def test_a_name_downloads_loads_and_stays(
     model = dataclasses.replace(_small("moco-v3-vit-b16"), url=f"{server}/vit-b-300ep.pth.tar")
     file, state = _file(model, tmp_path)
     monkeypatch.setattr(Server, "content", file.read_bytes())
-    monkeypatch.setattr("acclimate.backbones.load.paper_model", lambda name: model)
+    monkeypatch.setattr("acclimate.models.load.names.paper_model", lambda name: model)
     for _ in range(2):
         backbone = load_backbone("paper:moco-v3-vit-b16")
         assert torch.equal(backbone.module.state_dict()["pos_embed"], state["pos_embed"])

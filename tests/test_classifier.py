@@ -14,10 +14,10 @@ import timm
 import torch
 from torch import nn
 
-from acclimate.backbones import Backbone, load_backbone, save_weights, to_batch
-from acclimate.classifier import Classifier, Deployed, export_onnx, export_timm, predictions_csv
 from acclimate.errors import InputError, ModelError
 from acclimate.images import ArraySource, Images, load_images
+from acclimate.models import Backbone, load_backbone, save_weights, to_batch
+from acclimate.models.classifier import Classifier, Deployed, export_onnx, export_timm, predictions_csv
 from acclimate.views import Normalize, center
 
 CLASSES = ("cat", "dog", "=cmd|'/c calc'!A0")

@@ -17,9 +17,9 @@ import pytest
 import typer
 
 from acclimate import __version__
-from acclimate.backbones import load_backbone, save_weights
 from acclimate.cli import app, main
 from acclimate.console import show
+from acclimate.models import load_backbone, save_weights
 
 COMMON = {"command", "version", "seconds", "seed", "device"}
 STAGE = {"objective", "scope", "trainable", "total", "epochs", "seconds"}
@@ -336,12 +336,12 @@ def short_story(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "RECIPES", ("linear",))
     monkeypatch.setattr(story, "BUDGETS", (1, 5))
     monkeypatch.setattr(story, "CURVE_SEEDS", 2)
-    monkeypatch.setattr("acclimate.recipe.load_recipe", _short_recipe)
+    monkeypatch.setattr("acclimate.training.recipe.load_recipe", _short_recipe)
     monkeypatch.setattr("acclimate.protocols.run.load_recipe", _short_recipe)
 
 
 def _short_recipe(recipe: Any) -> Any:
-    from acclimate.recipe import Recipe, Stage
+    from acclimate.training.recipe import Recipe, Stage
 
     return Recipe(name=str(recipe), stages=(Stage(scope="head", augment="none", epochs=2, lr=0.01),))
 
@@ -497,7 +497,7 @@ def test_a_finished_run_comes_back_at_once(name: str, world: World, monkeypatch:
     def never(*_: Any, **__: Any) -> None:
         pytest.fail("it trained again")
 
-    monkeypatch.setattr("acclimate.train.stage.StageRun.run", never)
+    monkeypatch.setattr("acclimate.training.stage.StageRun.run", never)
     folder = Path(world.documents[name]["run"])
     before = _listing(folder)
     again = call(name, *world.commands[name], "--json").document
@@ -511,7 +511,7 @@ def test_a_finished_ranking_is_not_trained_again(world: World, monkeypatch: pyte
     def never(*_: Any, **__: Any) -> None:
         pytest.fail("it trained again")
 
-    monkeypatch.setattr("acclimate.train.stage.StageRun.run", never)
+    monkeypatch.setattr("acclimate.training.stage.StageRun.run", never)
     again = call("rank", *world.commands["rank"], "--json").document
     for ours, theirs in zip(again["models"], world.documents["rank"]["models"], strict=True):
         assert ours == theirs

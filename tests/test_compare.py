@@ -20,7 +20,7 @@ from scipy import stats
 
 import acclimate
 from acclimate.cli import main
-from acclimate.results import Predictions, Result, Results
+from acclimate.storage.results import Predictions, Result, Results
 
 Rows = list[dict[str, Any]]
 PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
@@ -336,7 +336,7 @@ def test_shifts_of_pairs_and_of_a_column(tmp_path: Path) -> None:
 
 def _stored(folder: Path, model: int, protocol: str, seed: int, rng: np.random.Generator) -> None:
     """Keep a row with the predictions of 40 validation and 60 test images, right with a model's own chance."""
-    from acclimate.metrics import measure as measured
+    from acclimate.stats.metrics import measure as measured
 
     labels = np.arange(100) % 2
     right = rng.random(100) < 0.55 + 0.05 * model
@@ -397,8 +397,8 @@ def test_a_results_folder_draws_seeds_and_test_images_and_keeps_the_test_split_f
 
 
 def test_drawn_images_are_the_same_for_every_model_and_average_to_the_metric(tmp_path: Path) -> None:
-    from acclimate.agreement import StoredImages
-    from acclimate.agreement.sides import Column
+    from acclimate.comparison import StoredImages
+    from acclimate.comparison.sides import Column
 
     rng = np.random.default_rng(1)
     for model in range(3):

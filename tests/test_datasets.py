@@ -25,8 +25,8 @@ import acclimate
 from acclimate.errors import DataError
 from acclimate.images import Images, label_subset, load_images, make_split
 from acclimate.images.build import Listing
-from acclimate.images.datasets import cut_splits, dataset_entries, dataset_entry
-from acclimate.metrics import METRICS
+from acclimate.images.layouts.datasets import cut_splits, dataset_entries, dataset_entry
+from acclimate.stats.metrics import METRICS
 
 Truth = dict[str, tuple[str, str | None]]  # name of an image -> class ("" for none), split (None: cut here)
 VOC = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from acclimate.cli import main
-from acclimate.recipe import parse_recipe
+from acclimate.training.recipe import parse_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

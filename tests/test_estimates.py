@@ -12,9 +12,9 @@ import pytest
 
 import acclimate.scores
 from acclimate.errors import DataError
-from acclimate.scores import spectrum
-from acclimate.scores.estimates import ESTIMATES, estimate, table
-from acclimate.scores.prepared import Prepared, prepare
+from acclimate.scores.estimates import spectrum
+from acclimate.scores.estimates.prepared import Prepared, prepare
+from acclimate.scores.estimates.table import ESTIMATES, estimate, table
 
 Arrays = dict[str, np.ndarray]
 EVERY = pytest.mark.parametrize("name", ESTIMATES)
@@ -179,10 +179,10 @@ def test_large_inputs_take_another_way_to_the_same_number(name: str, monkeypatch
     expected = [of(name, data), of(name, wide)]
     for module in ("spectrum", "pactran", "logme"):
         monkeypatch.setattr(f"acclimate.scores.{module}.SMALL", 0)
-    monkeypatch.setattr("acclimate.scores.parc.EXACT", 0)
-    monkeypatch.setattr("acclimate.scores.prepared.PASS_BYTES", 3000)
-    monkeypatch.setattr("acclimate.scores.spectrum.GRAM_BYTES", 3000)
-    monkeypatch.setattr("acclimate.scores.spectrum.PANEL", 5)
+    monkeypatch.setattr("acclimate.scores.estimates.parc.EXACT", 0)
+    monkeypatch.setattr("acclimate.scores.estimates.prepared.PASS_BYTES", 3000)
+    monkeypatch.setattr("acclimate.scores.estimates.spectrum.GRAM_BYTES", 3000)
+    monkeypatch.setattr("acclimate.scores.estimates.spectrum.PANEL", 5)
     near = {"parc": 1e-3, "pactran": 1e-4}.get(name, 1e-5)
     assert np.allclose(of(name, data), expected[0], rtol=near, atol=1e-8)
     if "nleep" not in name:
@@ -257,7 +257,7 @@ def test_logme_of_noise_does_not_grow_with_the_width() -> None:
 def test_parc_of_many_images_is_that_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     data = arrays(700, 16)
     exact = of("parc", data)
-    monkeypatch.setattr("acclimate.scores.parc.EXACT", 0)
+    monkeypatch.setattr("acclimate.scores.estimates.parc.EXACT", 0)
     assert abs(of("parc", data) - exact) < 1e-3
 
 

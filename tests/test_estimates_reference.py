@@ -16,22 +16,22 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from acclimate.scores.estimates import ESTIMATES
-from acclimate.scores.etran import energy, lda
-from acclimate.scores.gbc import gbc
-from acclimate.scores.hscore import hscore, hscore_reg
-from acclimate.scores.leep import leep, nce
-from acclimate.scores.logme import logme
-from acclimate.scores.ncti import ncti
-from acclimate.scores.nleep import nleep
-from acclimate.scores.pactran import pactran
-from acclimate.scores.pactran_source import pactran_dirichlet, pactran_gamma
-from acclimate.scores.parc import parc
-from acclimate.scores.ped import ped
-from acclimate.scores.prepared import Prepared, prepare
-from acclimate.scores.rank import alpha_req, rankme
-from acclimate.scores.sfda import lda_fisher, sfda
-from acclimate.scores.transrate import transrate
+from acclimate.scores.estimates.etran import energy, lda
+from acclimate.scores.estimates.gbc import gbc
+from acclimate.scores.estimates.hscore import hscore, hscore_reg
+from acclimate.scores.estimates.leep import leep, nce
+from acclimate.scores.estimates.logme import logme
+from acclimate.scores.estimates.ncti import ncti
+from acclimate.scores.estimates.nleep import nleep
+from acclimate.scores.estimates.pactran import pactran
+from acclimate.scores.estimates.pactran_source import pactran_dirichlet, pactran_gamma
+from acclimate.scores.estimates.parc import parc
+from acclimate.scores.estimates.ped import ped
+from acclimate.scores.estimates.prepared import Prepared, prepare
+from acclimate.scores.estimates.rank import alpha_req, rankme
+from acclimate.scores.estimates.sfda import lda_fisher, sfda
+from acclimate.scores.estimates.table import ESTIMATES
+from acclimate.scores.estimates.transrate import transrate
 
 # Part of the key of a stored value, the function, and the relative tolerance.
 SAME = [

@@ -18,9 +18,9 @@ import torch
 from conftest import ROOT
 
 import acclimate
-from acclimate.backbones import load_backbone, save_weights
 from acclimate.cli import main
 from acclimate.images import load_images, make_split
+from acclimate.models import load_backbone, save_weights
 from acclimate.verbs.options import Options
 
 NORMS = '[[stages]]\nscope = "head+norm"\naugment = "none"\nsteps = 8\nbatch = 16\nlr = 0.05\n'

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.backbones import extract, load_backbone
 from acclimate.errors import DataError
 from acclimate.images import load_images
+from acclimate.models import extract, load_backbone
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError
-from acclimate.features import Features, feature_key, load_features, open_feature_store, save_features
+from acclimate.storage.features import Features, feature_key, load_features, open_feature_store, save_features
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
 Y = np.array([0, 1, -1, 1])

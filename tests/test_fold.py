@@ -7,9 +7,9 @@ import timm
 import torch
 from torch import nn
 
-from acclimate.backbones import choose_precision
-from acclimate.backbones.fold import folded, for_inference
-from acclimate.backbones.fuse import FusedConvolution, can_fuse
+from acclimate.models import choose_precision
+from acclimate.models.features.fold import folded, for_inference
+from acclimate.models.features.fuse import FusedConvolution, can_fuse
 
 
 def network(architecture: str) -> nn.Module:

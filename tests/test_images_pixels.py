@@ -20,7 +20,7 @@ from acclimate.errors import DataError
 from acclimate.images import Geometry, Images, decode_ahead, decoded, load_images, open_pixels
 from acclimate.images.dataset import FileSource
 from acclimate.images.geometry import Pixels
-from acclimate.store import ArrayStore
+from acclimate.storage.store import ArrayStore
 
 GEOMETRY = Geometry(24, 20, "crop", "bicubic")
 

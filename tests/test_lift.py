@@ -18,15 +18,15 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from acclimate.adaptation import agreement
-from acclimate.backbones import Backbone, digest, load_backbone
-from acclimate.backbones.model import create
+from acclimate.experiments.adaptation import agreement
 from acclimate.images import Images, Split, load_images, make_split
+from acclimate.models import Backbone, digest, load_backbone
+from acclimate.models.backbone import create
 from acclimate.objectives import OBJECTIVES
 from acclimate.protocols import Setting
-from acclimate.recipe import Recipe, Stage
-from acclimate.train import Job, train
-from acclimate.train.batches import PixelBatches
+from acclimate.training import Job, train
+from acclimate.training.batches import PixelBatches
+from acclimate.training.recipe import Recipe, Stage
 
 Features = npt.NDArray[np.float32]
 

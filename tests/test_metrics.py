@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from acclimate import metrics
 from acclimate.errors import DataError
-from acclimate.metrics import METRICS, auc, calibration_error, log_losses, measure
+from acclimate.stats import metrics
+from acclimate.stats.metrics import METRICS, auc, calibration_error, log_losses, measure
 
 
 def predictions(n: int, classes: int, seed: int, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from acclimate.network import feature_width, pooled
+from acclimate.models.network import feature_width, pooled
+from acclimate.models.scope import freeze, parse_scope, select, set_mode
 from acclimate.objectives import BYOL, OBJECTIVES, BYOLSettings, Supervised, SupervisedSettings
-from acclimate.scope import freeze, parse_scope, select, set_mode
 from acclimate.views import AUGMENTS, view_size
 
 ARCHITECTURES = {"mae": "test_vit"}  # objectives that not every network can do; the others are tried on test_resnet

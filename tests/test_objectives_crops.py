@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acclimate.errors import RecipeError
-from acclimate.network import feature_width, pooled, takes_any_size
+from acclimate.models.network import feature_width, pooled, takes_any_size
+from acclimate.models.scope import freeze, parse_scope, select, set_mode
 from acclimate.objectives import OBJECTIVES, Settings
 from acclimate.objectives.crops import crop_features
 from acclimate.objectives.dino import DINO, DINOSettings
@@ -23,7 +24,6 @@ from acclimate.objectives.norm_stats import NormStats, NormStatsSettings
 from acclimate.objectives.number import Number
 from acclimate.objectives.rotation import Rotation, RotationSettings
 from acclimate.objectives.swav import SwAV, SwAVSettings
-from acclimate.scope import freeze, parse_scope, select, set_mode
 from acclimate.views import AUGMENTS, Augment, view_size
 
 SWAV = {"hidden": 32, "out": 16, "prototypes": 24, "small_crops": 2}

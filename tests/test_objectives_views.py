@@ -11,7 +11,8 @@ import torch
 from lightly.models.modules.heads import ProjectionHead
 from torch import Tensor, nn
 
-from acclimate.network import pooled
+from acclimate.models.network import pooled
+from acclimate.models.scope import freeze, parse_scope, select, set_mode
 from acclimate.objectives import OBJECTIVES
 from acclimate.objectives.barlow import Barlow, BarlowSettings
 from acclimate.objectives.heads import in_float32
@@ -21,7 +22,6 @@ from acclimate.objectives.momentum import Momentum
 from acclimate.objectives.simclr import SimCLR, SimCLRSettings
 from acclimate.objectives.simsiam import SimSiam, SimSiamSettings
 from acclimate.objectives.vicreg import VICReg, VICRegSettings
-from acclimate.scope import freeze, parse_scope, select, set_mode
 from acclimate.views import AUGMENTS
 
 NAMES = ("simsiam", "simclr", "moco-v2", "moco-v3", "barlow", "vicreg")

@@ -13,16 +13,15 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from acclimate.backbones import Backbone, load_backbone
 from acclimate.errors import DataError, InputError, RecipeError
 from acclimate.images import Images, load_images, make_split
-from acclimate.metrics import measure
-from acclimate.presets import load_preset, preset_names, scaled
-from acclimate.presets.load import read_preset
-from acclimate.protocols import Setting, for_network, protocol_names, run_protocol
-from acclimate.recipe import recipe_names
-from acclimate.results import Results
+from acclimate.models import Backbone, load_backbone
+from acclimate.protocols import Setting, for_network, load_preset, preset_names, protocol_names, run_protocol, scaled
+from acclimate.protocols.load import read_preset
 from acclimate.scores import SCORES
+from acclimate.stats.metrics import measure
+from acclimate.storage.results import Results
+from acclimate.training.recipe import recipe_names
 
 SMALL = {"score": 0.02, "episodes": 0.02, "recipe": 0.0004}  # of the length
 WIDE = ("staged/ssda",)  # needs a pool of a whole batch

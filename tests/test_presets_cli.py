@@ -13,8 +13,7 @@ from test_cli import call, complaint
 import acclimate
 from acclimate import Options
 from acclimate.errors import AcclimateError, InputError, ModelError, RecipeError
-from acclimate.presets import load_preset, preset_names
-from acclimate.protocols import protocol_names
+from acclimate.protocols import load_preset, preset_names, protocol_names
 from acclimate.scores import SCORES
 
 QUIET = Options(quiet=True, device="cpu")

@@ -13,19 +13,18 @@ import pytest
 from sklearn.datasets import load_digits
 
 import acclimate
-from acclimate.backbones import Backbone, load_backbone
-from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, ScopeError
 from acclimate.images import Images, label_subset, load_images, make_split
-from acclimate.presets import RecipePart, load_preset, preset_names, scaled
-from acclimate.presets.load import read_preset
-from acclimate.protocols import Setting, run_protocol
+from acclimate.models import Backbone, load_backbone
+from acclimate.models.classifier import Classifier
+from acclimate.models.scope import parse_scope, select
+from acclimate.protocols import RecipePart, Setting, load_preset, preset_names, run_protocol, scaled
 from acclimate.protocols.budget import in_all
+from acclimate.protocols.load import read_preset
 from acclimate.protocols.named import for_network, stated_settings
-from acclimate.recipe import Stage
-from acclimate.results import Results
-from acclimate.scope import parse_scope, select
-from acclimate.train import stage as loop
+from acclimate.storage.results import Results
+from acclimate.training import stage as loop
+from acclimate.training.recipe import Stage
 from acclimate.verbs.options import Options
 
 TINY = 0.0004  # of the length: a step or an epoch, five of linear/dinov2

@@ -15,16 +15,25 @@ from scipy.stats import rankdata
 
 import acclimate
 from acclimate import Options
-from acclimate.backbones import extract, load_backbone, save_weights
-from acclimate.classifier import Classifier
 from acclimate.cli import main
 from acclimate.errors import InputError
+from acclimate.experiments.curve import (
+    Change,
+    Compared,
+    Worth,
+    average_change,
+    change,
+    conclude,
+    labels_worth,
+    plan_budgets,
+)
+from acclimate.experiments.curve.points import numbers
 from acclimate.images import Images, Split, load_images, make_split
-from acclimate.proof import Change, Compared, Worth, average_change, change, conclude, labels_worth, plan_budgets
-from acclimate.proof.points import numbers
+from acclimate.models import extract, load_backbone, save_weights
+from acclimate.models.classifier import Classifier
 from acclimate.reports import report
-from acclimate.scores import subsets
-from acclimate.stats import paired_over
+from acclimate.scores.probes.logistic import subsets
+from acclimate.stats.intervals import paired_over
 
 AMOUNTS = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
 QUIET = Options(quiet=True)
@@ -371,7 +380,7 @@ def test_the_same_curve_again_measures_nothing(
         pytest.fail("it was measured again")
 
     for name in ("head", "full"):
-        monkeypatch.setattr(f"acclimate.proof.points.{name}", never)
+        monkeypatch.setattr(f"acclimate.experiments.curve.points.{name}", never)
     asked = {**ASKED, "recipe": str(folder / "short.toml"), "out": place, "options": QUIET}
     again = acclimate.curve(digits_folder, models=[model, "zoo:resnet-supervised"], **asked)
     assert _timeless(again) == _timeless(document)
@@ -456,7 +465,7 @@ def test_the_draws_of_a_budget_are_fitted_at_once_and_in_any_company(
         calls.append([len(train) for train, _ in draws])
         return subsets.fit_draws(x, y, draws, **rest)
 
-    monkeypatch.setattr("acclimate.proof.points.fit_draws", spied)
+    monkeypatch.setattr("acclimate.experiments.curve.points.fit_draws", spied)
     whole = acclimate.curve(digits_folder, seeds=3, out=tmp_path / "whole", **asked)
     assert [len(call) for call in calls] == [3, 3]
     assert all(len(set(call)) == 1 for call in calls)

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acclimate import protocols, select
-from acclimate.adaptation import adapt
-from acclimate.backbones import Backbone, load_backbone
+from acclimate import protocols
 from acclimate.errors import InputError, RecipeError
+from acclimate.experiments import ranking as select
+from acclimate.experiments.adaptation import adapt
 from acclimate.images import Images, load_images, make_split
-from acclimate.metrics import measure
+from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Setting, run_recipe, run_score
-from acclimate.recipe import Recipe, Stage
-from acclimate.results import Results
+from acclimate.stats.metrics import measure
+from acclimate.storage.results import Results
+from acclimate.training.recipe import Recipe, Stage
 
 QUICK = Recipe(name="quick", stages=(Stage(scope="head+norm", epochs=3, batch=16, lr=0.01),))
 BYOL = Recipe(
@@ -70,7 +71,7 @@ def test_metrics_come_from_the_kept_predictions(setting: Setting, backbone: Back
 
 
 def test_the_run_s_weights_give_the_row_s_predictions(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
-    from acclimate.classifier import Classifier
+    from acclimate.models.classifier import Classifier
 
     row = run_recipe(setting, backbone, QUICK, tmp_path)
     kept = Results(tmp_path).predictions(row.key)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acclimate.errors import RecipeError
-from acclimate.recipe import load_recipe, parse_recipe, recipe_names
+from acclimate.training.recipe import load_recipe, parse_recipe, recipe_names
 
 STAGE = {"scope": "head", "epochs": 1, "lr": 0.1}
 

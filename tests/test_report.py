@@ -16,8 +16,8 @@ import pytest
 
 from acclimate.errors import DataError
 from acclimate.reports import report
-from acclimate.reports.blocks import Report
-from acclimate.reports.collect import collect
+from acclimate.reports.draw.blocks import Report
+from acclimate.reports.read.collect import collect
 from acclimate.reports.sections import build
 
 SCRIPT = "</script><img src=x onerror=alert(1)>"
@@ -703,7 +703,7 @@ def test_paths_below_the_folder_are_shortened(tmp_path: Path) -> None:
 def test_estimates_agree_with_scipy() -> None:
     from scipy import stats
 
-    from acclimate.reports.estimate import mean_interval, spearman, wilson
+    from acclimate.reports.read.estimate import mean_interval, spearman, wilson
 
     rng = random.Random(3)
     x = [rng.choice([0.1, 0.2, 0.3, 0.4]) for _ in range(12)]

@@ -23,7 +23,7 @@ from test_report import (
     write_run,
 )
 
-from acclimate.reports.blocks import Report
+from acclimate.reports.draw.blocks import Report
 
 
 def chart_of(made: Report, key: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_report import SCRIPT, Page, built, keys, page_of, table_of, write, write_inside, write_run
 
-from acclimate.reports.blocks import Chart, Report, Section
+from acclimate.reports.draw.blocks import Chart, Report, Section
 
 
 def section_of(made: Report) -> Section:

@@ -19,10 +19,10 @@ from test_report import HOSTILE
 from test_report_browser import LIVE, download, open_page, requested, show, wait
 
 from acclimate.reports import report
-from acclimate.reports.collect import collect
-from acclimate.reports.frames import table_of
-from acclimate.reports.grid import Grid, build
-from acclimate.reports.standing import board
+from acclimate.reports.read.collect import collect
+from acclimate.reports.read.frames import table_of
+from acclimate.reports.read.grid import Grid, build
+from acclimate.reports.read.ranks import board
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -14,14 +14,14 @@ from test_report import HOSTILE, Page, row, table_of, write
 
 from acclimate.errors import DataError
 from acclimate.reports import report
-from acclimate.reports.collect import collect
-from acclimate.reports.estimate import mean_interval
-from acclimate.reports.frames import table_of as frame_of
-from acclimate.reports.grid import ALL, Column, Grid, build
 from acclimate.reports.markdown import render
+from acclimate.reports.read.collect import collect
+from acclimate.reports.read.estimate import mean_interval
+from acclimate.reports.read.foresight import ask, target_of
+from acclimate.reports.read.frames import table_of as frame_of
+from acclimate.reports.read.grid import ALL, Column, Grid, build
+from acclimate.reports.read.ranks import board, headline, standing
 from acclimate.reports.sections import build as sections_of
-from acclimate.reports.standing import board, headline, standing
-from acclimate.reports.trust import ask, target_of
 
 
 def grid_of(path: Path) -> Grid:

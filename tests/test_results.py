@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError
-from acclimate.results import COLUMNS, Predictions, Result, Results, row_key, versions
+from acclimate.storage.results import COLUMNS, Predictions, Result, Results, row_key, versions
 
 IDENTITY = {"weights": "w" * 24, "fingerprint": "f" * 24, "protocol": "knn", "seed": 3, "labels": "10"}
 
@@ -181,7 +181,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_results import predictions, row
-from acclimate.results import Results
+from acclimate.storage.results import Results
 first, last = int(sys.argv[2]), int(sys.argv[3])
 for seed in range(first, last):
     Results(Path(sys.argv[1])).append(row(seed=seed), predictions(2000))
@@ -224,7 +224,8 @@ def test_kill_9_leaves_no_half_row(tmp_path: Path) -> None:
 
 def test_versions_import_nothing() -> None:
     code = (
-        "import sys, acclimate.results as r; print(sorted(r.versions()));print({'torch', 'pandas'} & set(sys.modules))"
+        "import sys, acclimate.storage.results as r; "
+        "print(sorted(r.versions())); print({'torch', 'pandas'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines() == ["['acclimate', 'numpy', 'python', 'timm', 'torch']", "set()"]

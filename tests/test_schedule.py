@@ -7,7 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from acclimate.schedule import batch_indices, ema_momentum, learning_rate, step_seed, steps_per_epoch
+from acclimate.objectives.momentum import ema_momentum
+from acclimate.storage.store import step_seed
+from acclimate.training.schedule import batch_indices, learning_rate, steps_per_epoch
 
 
 def test_rate_warms_up_then_falls_to_zero() -> None:

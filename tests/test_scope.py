@@ -9,9 +9,9 @@ import timm
 import torch
 from torch import nn
 
-from acclimate.adapters import adapter_names, timm_names
 from acclimate.errors import ScopeError
-from acclimate.scope import freeze, is_norm, merge, parse_scope, prepare, select, set_mode
+from acclimate.models.adapters import adapter_names, timm_names
+from acclimate.models.scope import freeze, is_norm, merge, parse_scope, prepare, select, set_mode
 
 
 @pytest.fixture(scope="module")

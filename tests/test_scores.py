@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from acclimate.errors import DataError
 from acclimate.scores import SCORES
 from acclimate.scores.base import Law
-from acclimate.scores.normalise import NORMALISERS
+from acclimate.scores.probes.normalise import NORMALISERS
 
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 EVERY = pytest.mark.parametrize("name", SCORES)
@@ -187,7 +187,7 @@ def test_memory_is_below_twice_the_features(name: str, classes: int, monkeypatch
     x, y, x_val, y_val = blobs(20_000, 128, classes, noise=2.0)
     # What does not grow with the features, the working memory of a block, is made small beside them.
     monkeypatch.setattr("acclimate.scores.base.BLOCK_BYTES", 2**20)
-    monkeypatch.setattr("acclimate.scores.neighbours.CACHE_BYTES", 2**18)
+    monkeypatch.setattr("acclimate.scores.probes.neighbours.CACHE_BYTES", 2**18)
     predict(name, blobs())  # modules that are loaded late count for nothing
     tracemalloc.start()
     try:

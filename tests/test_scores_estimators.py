@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from acclimate.scores.estimators import KNNProbe, LogisticProbe, NearestMean, RidgeProbe
+from acclimate.scores.probes.estimators import KNNProbe, LogisticProbe, NearestMean, RidgeProbe
 
 EVERY = [KNNProbe(5, metric="euclidean"), NearestMean(), RidgeProbe(), LogisticProbe()]
 OTHERS = [KNNProbe(), NearestMean(metric="cosine"), LogisticProbe(None)]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from acclimate.scores import knn
-from acclimate.scores.knn import NEIGHBOURS, KnnSettings, probabilities, shares
-from acclimate.scores.neighbours import METRICS, nearest, refer
+from acclimate.scores.probes import knn
+from acclimate.scores.probes.knn import NEIGHBOURS, KnnSettings, probabilities, shares
+from acclimate.scores.probes.neighbours import METRICS, nearest, refer
 
 
 def data(n: int = 400, m: int = 120, d: int = 20, classes: int = 5, seed: int = 0):

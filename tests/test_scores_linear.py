@@ -11,11 +11,11 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import StandardScaler, normalize
 
-from acclimate.scores import ncm, ridge
-from acclimate.scores.ncm import NcmSettings, class_means
-from acclimate.scores.normalise import Plain, ZScore
-from acclimate.scores.ridge import RidgeSettings
-from acclimate.scores.temper import factor, positions, softmax
+from acclimate.scores.probes import ncm, ridge
+from acclimate.scores.probes.ncm import NcmSettings, class_means
+from acclimate.scores.probes.normalise import Plain, ZScore
+from acclimate.scores.probes.ridge import RidgeSettings
+from acclimate.scores.probes.temper import factor, positions, softmax
 
 
 def data(n: int = 120, d: int = 10, classes: int = 4, seed: int = 0):

@@ -8,7 +8,7 @@ import torch
 from sklearn.covariance import ledoit_wolf
 from sklearn.preprocessing import StandardScaler, normalize
 
-from acclimate.scores.normalise import NORMALISERS, shrunk_covariance
+from acclimate.scores.probes.normalise import NORMALISERS, shrunk_covariance
 
 
 def data(n: int = 200, d: int = 7, seed: int = 0) -> np.ndarray:

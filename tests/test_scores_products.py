@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch  # noqa: F401  # large products are its own where it is loaded
 
-from acclimate.scores import logistic, products, softmax
-from acclimate.scores.products import alone, product
+from acclimate.scores.probes import products
+from acclimate.scores.probes.logistic import probe as logistic
+from acclimate.scores.probes.logistic import softmax
+from acclimate.scores.probes.products import alone, product
 
 FLOATS = [np.float32, np.float64]
 
@@ -57,7 +59,10 @@ def test_numpy_keeps_to_one_thread_until_the_first_one_leaves() -> None:
 
 
 def test_torch_is_not_loaded_for_a_product() -> None:
-    code = "import sys; from acclimate.scores.products import LARGE, pays; print(pays(LARGE), 'torch' in sys.modules)"
+    code = (
+        "import sys; from acclimate.scores.probes.products import LARGE, pays; "
+        "print(pays(LARGE), 'torch' in sys.modules)"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["False", "False"]
     assert products.pays(products.LARGE)

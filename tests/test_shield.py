@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from acclimate.train.shield import shielded
+from acclimate.training.shield import shielded
 
 SHAPES = [
     (side, kernel, stride)

@@ -14,16 +14,16 @@ import timm
 import torch
 from torch import nn
 
-from acclimate import shifts
-from acclimate.backbones import Preprocess, load_backbone
-from acclimate.shifts.affine import Change, together
-from acclimate.shifts.classes import countable, nearest_mean, separation
-from acclimate.shifts.compare import compare, draws
-from acclimate.shifts.layers import places
-from acclimate.shifts.measures import Layer, dead, hoyer, log_variance_ratio, mean_shift
-from acclimate.shifts.record import FEATURES, record
-from acclimate.shifts.similarity import cka, gram
-from acclimate.shifts.words import sentences
+from acclimate.experiments import explanation as shifts
+from acclimate.experiments.explanation.affine import Change, together
+from acclimate.experiments.explanation.classes import countable, nearest_mean, separation
+from acclimate.experiments.explanation.compare import compare, draws
+from acclimate.experiments.explanation.layers import places
+from acclimate.experiments.explanation.measures import Layer, dead, hoyer, log_variance_ratio, mean_shift
+from acclimate.experiments.explanation.record import FEATURES, record
+from acclimate.experiments.explanation.similarity import cka, gram
+from acclimate.experiments.explanation.words import sentences
+from acclimate.models import Preprocess, load_backbone
 
 RESNET_BLOCKS = ["layer1.0", "layer2.0", "layer3.0", "layer4.0"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
-from acclimate import stats
 from acclimate.errors import DataError
-from acclimate.stats import bootstrap_interval, model_set, paired_difference, paired_over, ranks_with_ties
+from acclimate.stats import intervals as stats
+from acclimate.stats.intervals import bootstrap_interval, model_set, paired_difference, paired_over, ranks_with_ties
 
 
 def correctness(m: int, n: int, accuracy: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError, InputError
-from acclimate.store import ArrayStore, cache_root, digest, write_atomic
+from acclimate.storage.store import ArrayStore, cache_root, digest, write_atomic
 
 META: dict[str, Any] = {"what": "test", "size": [2, 3]}
 
@@ -303,7 +303,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from acclimate.store import ArrayStore
+from acclimate.storage.store import ArrayStore
 
 store = ArrayStore.open(Path(sys.argv[1]), (400, 5), np.float32, {"what": "killed"})
 for k in range(0, 400, 3):

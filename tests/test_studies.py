@@ -22,15 +22,15 @@ import torch
 import acclimate
 from acclimate.cli import main
 from acclimate.errors import AcclimateError, Interrupted, StudyError
-from acclimate.network import feature_width
-from acclimate.results import COLUMNS, Results
-from acclimate.studies import dry_run, load_study, parse_study, plan_study, run_study, work
-from acclimate.studies.claims import Claims
-from acclimate.studies.ledger import Ledger
-from acclimate.studies.plan import Plan
-from acclimate.studies.progress import Clock
-from acclimate.studies.work import Event, Machine, draw
-from acclimate.studies.workers import Crew
+from acclimate.experiments.study import dry_run, load_study, parse_study, plan_study, run_study, work
+from acclimate.experiments.study.claims import Claims
+from acclimate.experiments.study.ledger import Ledger
+from acclimate.experiments.study.plan import Plan
+from acclimate.experiments.study.progress import Clock
+from acclimate.experiments.study.work import Event, Machine, draw
+from acclimate.experiments.study.workers import Crew
+from acclimate.models.network import feature_width
+from acclimate.storage.results import COLUMNS, Results
 
 RECIPE = 'name = "short"\n[[stages]]\nscope = "head+norm"\nsteps = 3\nbatch = 16\nlr = 0.01\n'
 TINY: dict[str, Any] = {
@@ -233,7 +233,7 @@ def test_features_are_extracted_once(home: Path, monkeypatch: pytest.MonkeyPatch
         asked.append(1)
         return feature_width(*args)
 
-    monkeypatch.setattr("acclimate.backbones.taps.feature_width", width)
+    monkeypatch.setattr("acclimate.models.taps.feature_width", width)
     monkeypatch.setattr(torch.nn.Module, "__call__", counted)
     run_study(plan, home / "out", quiet=True)
     assert sum(n for n in seen if n > 1) == 108, "once each"
@@ -333,7 +333,9 @@ def test_killed_ten_times_it_ends_with_the_rows_of_an_unbroken_one(home: Path, c
     plan = planned(home, protocols=["knn", "logistic", "knn/marks", "short.toml"], seeds=4)
     run_study(plan, home / "whole", machine=Machine(cache=home / "other-cache"), quiet=True)
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["acclimate.studies", "acclimate.backbones", "acclimate.train", "sklearn.datasets"])
+    fork.set_forkserver_preload(
+        ["acclimate.experiments.study", "acclimate.models", "acclimate.training", "sklearn.datasets"]
+    )
     rng, kills, ended = random.Random(0), 0, False
     folder = home / "broken"
     while not ended:

@@ -9,8 +9,8 @@ import pytest
 
 from acclimate.catalogue import paper_models
 from acclimate.cli import main
-from acclimate.images.datasets import dataset_entries
-from acclimate.studies import dry_run, load_study, plan_study, study_names
+from acclimate.experiments.study import dry_run, load_study, plan_study, study_names
+from acclimate.images.layouts.datasets import dataset_entries
 
 FULL = ("marks2025", "sirotkin2024", "ssda2020")
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.backbones import Backbone, load_backbone
 from acclimate.errors import DataError, InputError, ScopeError, TrainingError
 from acclimate.images import Images, Split, load_images, make_split
-from acclimate.recipe import Recipe, Stage
-from acclimate.train import CHECKPOINT, Job, plan, probabilities, train
+from acclimate.models import Backbone, load_backbone
+from acclimate.training import CHECKPOINT, Job, plan, probabilities, train
+from acclimate.training.recipe import Recipe, Stage
 
 ARCHITECTURE = "random:test_resnet"
 HEAD = Stage(scope="head", augment="none", epochs=3, batch=16, lr=0.01)
@@ -61,7 +61,7 @@ class Killed(Exception):
 
 def cut(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Make the run die in its n-th optimizer step from now, after the gradients, before the update."""
-    from acclimate.train import stage
+    from acclimate.training import stage
 
     seen = {"steps": 0}
     real = stage.StageRun._checked
@@ -113,8 +113,8 @@ def test_kill_9_loses_nothing(
     recipe.save(tmp_path / "recipe.toml")
     script = (
         "import sys; from pathlib import Path\n"
-        "from acclimate.backbones import load_backbone; from acclimate.images import load_images, make_split\n"
-        "from acclimate.recipe import load_recipe; from acclimate.train import Job, train\n"
+        "from acclimate.models import load_backbone; from acclimate.images import load_images, make_split\n"
+        "from acclimate.training.recipe import load_recipe; from acclimate.training import Job, train\n"
         "data, recipe, out = sys.argv[1:]\n"
         "images = load_images(data)\n"
         f"backbone = load_backbone('{ARCHITECTURE}', image_size=32)\n"
@@ -142,7 +142,7 @@ def test_frozen_trunk_shortcut_equals_the_long_way(
     backbone: Backbone, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training the head on features computed once gives what running the network each step gives."""
-    from acclimate.train import build
+    from acclimate.training import build
 
     short = train(job(backbone, images, HEAD), tmp_path / "short", quiet=True)
     monkeypatch.setattr(build, "can_cache_trunk", lambda network: False)

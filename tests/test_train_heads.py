@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from test_train import Killed, cut, job, journal, weights
 from torch import nn
 
-from acclimate.backbones import Backbone, load_backbone
-from acclimate.classifier import Classifier, export_onnx, export_timm
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.heads import Head, Heads, HeadSpec, Layered, read_card, settled, with_head
 from acclimate.images import Images, load_images
+from acclimate.models import Backbone, load_backbone
+from acclimate.models.classifier import Classifier, export_onnx, export_timm
+from acclimate.models.heads import Head, Heads, HeadSpec, Layered, read_card, settled, with_head
 from acclimate.objectives.supervised import Supervised, SupervisedSettings
-from acclimate.recipe import Recipe, Stage, parse_recipe
-from acclimate.train import probabilities, train
+from acclimate.training import probabilities, train
+from acclimate.training.recipe import Recipe, Stage, parse_recipe
 
 PROBE = Stage(scope="head", augment="none", steps=4, batch=16, lr=0.1, optimizer="sgd", clip=0)
 GRID = PROBE.model_copy(update={"rates": (0.01, 1.0, 3.0), "layers": ("1", "1+avg", "2", "2+avg"), "steps": 12})
@@ -228,7 +228,7 @@ def test_zscore_is_measured_on_the_training_images(resnet: Backbone, images: Ima
     this = job(resnet, images, STAGES["zscore"])
     head = train(this, tmp_path, quiet=True).network.get_submodule("fc")
     assert isinstance(head, Head)
-    from acclimate.backbones import extract
+    from acclimate.models import extract
 
     x = extract(resnet, images, device="cpu").x[this.split.train].astype(np.float64)
     np.testing.assert_allclose(head.shift.numpy(), x.mean(0), rtol=2e-2, atol=2e-2)  # features are kept as float16

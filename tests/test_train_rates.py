@@ -11,15 +11,15 @@ import torch
 from test_train import job, journal
 from torch import nn
 
-from acclimate.backbones import Backbone, Preprocess, from_module, load_backbone
 from acclimate.errors import RecipeError
 from acclimate.images import Images, load_images
-from acclimate.recipe import Stage
-from acclimate.schedule import learning_rate
-from acclimate.train import plan, train
-from acclimate.train.depth import Branch, give_depth, set_depth
-from acclimate.train.lars import Lars
-from acclimate.train.optimizer import build_optimizer
+from acclimate.models import Backbone, Preprocess, from_module, load_backbone
+from acclimate.training import plan, train
+from acclimate.training.depth import Branch, give_depth, set_depth
+from acclimate.training.lars import Lars
+from acclimate.training.optimizer import build_optimizer
+from acclimate.training.recipe import Stage
+from acclimate.training.schedule import learning_rate
 
 FULL = Stage(scope="all", steps=4, batch=16, lr=0.01, optimizer="sgd")
 
@@ -152,7 +152,7 @@ def test_depth_is_refused_where_there_is_none(images: Images) -> None:
 
 
 def test_depth_is_on_in_its_own_stage_only(images: Images, tmp_path: Path) -> None:
-    from acclimate.train import prepare_stage
+    from acclimate.training import prepare_stage
 
     backbone: Backbone = load_backbone("random:test_vit", image_size=32)
     two = job(backbone, images, FULL, FULL.model_copy(update={"drop_path": 0.3}))

@@ -17,8 +17,8 @@ from studies.transfer.page import MARKS, PAGE, best, fill, results, stamp
 
 from acclimate.catalogue import zoo_names
 from acclimate.errors import DataError
+from acclimate.experiments.study.ledger import Ledger
 from acclimate.images import load_images, make_split
-from acclimate.studies.ledger import Ledger
 
 RESNET = Model("random:test_resnet", "random", "resnet", "batch", 372688)
 VIT = Model("random:test_vit", "random", "vit", "layer", 371008)

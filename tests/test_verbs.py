@@ -19,10 +19,10 @@ import typer
 
 import acclimate
 from acclimate import Options
-from acclimate.backbones import load_backbone, save_weights
 from acclimate.cli import app, main
 from acclimate.errors import DataError, InputError
 from acclimate.images import load_images, make_split
+from acclimate.models import load_backbone, save_weights
 from acclimate.verbs import common
 
 GROUP: Any = typer.main.get_command(app)

@@ -17,8 +17,8 @@ from zoo.models import ARCHITECTURES, MODELS
 from zoo.train import PACKAGE, SOURCES
 
 from acclimate import story
-from acclimate.backbones import load_backbone
 from acclimate.catalogue import entries, zoo_names, zoo_weights
+from acclimate.models import load_backbone
 from acclimate.verbs import models
 
 ROOT = Path(__file__).resolve().parents[1]

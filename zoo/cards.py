@@ -6,8 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from acclimate.backbones import Backbone, load_backbone
 from acclimate.images import load_images, make_split
+from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Setting, run_score
 from zoo.models import ARCHITECTURES, Model
 

@@ -2,16 +2,16 @@
 
 The self-supervised residual networks but BYOL's see the same images as often (``PASSES``), at the same rate, so that
 they differ in the method. What the papers scale with their thousands of steps follows the short length here: DINO's
-target remembers some 17 steps, as ``acclimate.automatic`` has it, and SwAV has few prototypes. MoCo's queue holds
-8 batches, whose keys come from much the same encoder; with 32 batches and DINO's target its loss rose, and digits came
-out below the random start.
+target remembers some 17 steps, as ``acclimate.experiments.adaptation.settings`` has it, and SwAV has few prototypes.
+MoCo's queue holds 8 batches, whose keys come from much the same encoder; with 32 batches and DINO's target its loss
+rose, and digits came out below the random start.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acclimate.recipe import Stage
+from acclimate.training.recipe import Stage
 
 SIZE = 64
 NATURAL = (

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from acclimate.backbones import load_backbone, save_weights
 from acclimate.images import Images, load_images, make_split
-from acclimate.network import reset_classifier
+from acclimate.models import load_backbone, save_weights
+from acclimate.models.network import reset_classifier
 from acclimate.protocols import Setting, job_of
-from acclimate.recipe import Recipe
-from acclimate.train import train
+from acclimate.training import train
+from acclimate.training.recipe import Recipe
 from zoo.cards import card, probe, random_cards
 from zoo.leaves import dead_leaves
 from zoo.models import MODELS, SIZE, Model

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from acclimate import adaptation, select
-from acclimate.backbones import Backbone, load_backbone
 from acclimate.catalogue import entries
+from acclimate.experiments import adaptation
+from acclimate.experiments import ranking as select
+from acclimate.experiments.curve import measure_curve, plan_curve
 from acclimate.images import load_images, make_split
-from acclimate.proof import measure_curve, plan_curve
+from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Setting, run_recipe
-from acclimate.recipe import Recipe, Stage
-from acclimate.results import Result, Results
-from acclimate.store import write_atomic
+from acclimate.storage.results import Result, Results
+from acclimate.storage.store import write_atomic
+from acclimate.training.recipe import Recipe, Stage
 from acclimate.verbs.common import fresh_folder, setting_for
 from acclimate.verbs.light import report
 from acclimate.verbs.options import Options, document

@@ -24,10 +24,10 @@ from studies.transfer.domains import DOMAINS, prepare
 from studies.transfer.page import PAGE, fill
 
 from acclimate.errors import AcclimateError, InputError, Interrupted, unknown
-from acclimate.results import Result
-from acclimate.studies import Machine, run_study
-from acclimate.studies.ledger import Ledger
-from acclimate.studies.plan import Cell
+from acclimate.experiments.study import Machine, run_study
+from acclimate.experiments.study.ledger import Ledger
+from acclimate.experiments.study.plan import Cell
+from acclimate.storage.results import Result
 
 DECODED = 64  # side of the images in the domains' files: room for crops at the networks' 32
 

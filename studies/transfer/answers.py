@@ -9,9 +9,9 @@ import numpy as np
 from studies.transfer.design import PROTOCOLS, TARGET
 from studies.transfer.domains import DOMAINS
 
-from acclimate.agreement import Question, analyse
-from acclimate.agreement.measures import LEAST_MODELS
-from acclimate.stats import Interval, bootstrap_interval
+from acclimate.comparison import Question, analyse
+from acclimate.stats.correlations import LEAST_MODELS
+from acclimate.stats.intervals import Interval, bootstrap_interval
 
 if TYPE_CHECKING:
     import pandas as pd

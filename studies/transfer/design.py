@@ -13,10 +13,10 @@ from typing import Final
 from studies.transfer.domains import file_of
 from torch import nn
 
-from acclimate.backbones import load_backbone
 from acclimate.catalogue import entries, zoo_names
-from acclimate.studies import parse_study
-from acclimate.studies.plan import Plan, plan_study
+from acclimate.experiments.study import parse_study
+from acclimate.experiments.study.plan import Plan, plan_study
+from acclimate.models import load_backbone
 
 HERE: Final = Path(__file__).resolve().parent
 NAME: Final = "transfer"

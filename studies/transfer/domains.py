@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.images import Geometry, Images, label_subset, load_images, make_split
-from acclimate.store import write_atomic
+from acclimate.storage.store import write_atomic
 
 TRAIN, VAL, TEST = 400, 300, 500  # images in all, shared by the classes as evenly as there are any
 Indices = npt.NDArray[np.int64]

@@ -10,9 +10,9 @@ from studies.transfer.answers import FIRST, LEVEL, OTHERS, RESAMPLES, SAME, Answ
 from studies.transfer.domains import DOMAINS
 from studies.transfer.table import complete
 
-from acclimate.agreement import read_table
+from acclimate.comparison import read_table
 from acclimate.errors import DataError
-from acclimate.store import digest, write_atomic
+from acclimate.storage.store import digest, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from studies.transfer.design import PROTOCOLS, TARGET, Model
 
-from acclimate.agreement import read_table
-from acclimate.results import Result
-from acclimate.store import write_atomic
-from acclimate.studies.plan import Cell
+from acclimate.comparison import read_table
+from acclimate.experiments.study.plan import Cell
+from acclimate.storage.results import Result
+from acclimate.storage.store import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd

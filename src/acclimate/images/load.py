@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from acclimate.errors import DataError, unknown
-from acclimate.images.arrays import load_digits, load_npz
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
-from acclimate.images.datasets import load_dataset
-from acclimate.images.folders import list_folder
-from acclimate.images.hubs import load_hf, load_torchvision
-from acclimate.images.manifest import list_manifest
+from acclimate.images.layouts.arrays import load_digits, load_npz
+from acclimate.images.layouts.datasets import load_dataset
+from acclimate.images.layouts.folders import list_folder
+from acclimate.images.layouts.hubs import load_hf, load_torchvision
+from acclimate.images.layouts.manifest import list_manifest
 
 BUILTIN: dict[str, Callable[[], Images]] = {"digits": load_digits}
 
@@ -42,13 +42,13 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
         A folder of class folders, with or without ``train/ val/ test/`` above them; a folder of images
         without labels; ``manifest.csv`` or ``.parquet``, or the folder that holds it; an ``.npz``;
         ``builtin:digits``; ``torchvision:NAME``; ``hf:NAME``; ``data:NAME@FOLDER``, a data set of the papers
-        (`acclimate.images.datasets`).
+        (`acclimate.images.layouts.datasets`).
     skip_bad
         Decode every file once and leave out what cannot be read (`Images.skipped` names it). Without it
         only the headers are read here, a bad one is an error, and damage further inside shows when the
         pixels are decoded.
     cache
-        Where hashes and checks are remembered; None means `acclimate.store.cache_root`.
+        Where hashes and checks are remembered; None means `acclimate.storage.store.cache_root`.
 
     Raises
     ------

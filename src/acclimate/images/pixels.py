@@ -20,7 +20,7 @@ from acclimate.errors import DataError
 from acclimate.images.dataset import Images
 from acclimate.images.geometry import Geometry
 from acclimate.images.scan import bad_files
-from acclimate.store import ArrayStore, cache_root, digest
+from acclimate.storage.store import ArrayStore, cache_root, digest
 
 Indices = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from acclimate.images.dataset import Images
 from acclimate.images.scan import bad_files
 from acclimate.images.splits import Indices, Split
 from acclimate.images.twins import Looks, exact_groups, look, near_pairs
-from acclimate.store import cache_root, digest, write_atomic
+from acclimate.storage.store import cache_root, digest, write_atomic
 
 _VERSION = 1  # a new one when `look` gives other hashes or thumbnails
 _SHOWN = 10

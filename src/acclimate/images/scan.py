@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from acclimate.errors import DataError
 from acclimate.images.decode import fault
-from acclimate.store import cache_root, digest, write_atomic
+from acclimate.storage.store import cache_root, digest, write_atomic
 
 _VERSION = 1  # a new one when `fault` finds other faults
 _FRESH_NS = 2_000_000_000

@@ -17,7 +17,7 @@ from lightly.models.modules.heads import BarlowTwinsProjectionHead
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.network import pooled
+from acclimate.models.network import pooled
 from acclimate.objectives.base import Paper, Settings
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment

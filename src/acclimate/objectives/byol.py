@@ -15,7 +15,7 @@ from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.network import pooled
+from acclimate.models.network import pooled
 from acclimate.objectives.base import Paper, Settings
 from acclimate.objectives.heads import HeadNorm, normed
 from acclimate.objectives.momentum import Momentum

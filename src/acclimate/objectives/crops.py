@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from acclimate.network import pooled, takes_any_size
+from acclimate.models.network import pooled, takes_any_size
 from acclimate.views import Augment
 
 FULL = 2  # views at the network's own size

@@ -22,7 +22,7 @@ from lightly.models.modules.heads import MoCoProjectionHead
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.network import pooled
+from acclimate.models.network import pooled
 from acclimate.objectives.base import Paper, Settings
 from acclimate.objectives.heads import in_float32
 from acclimate.objectives.momentum import Momentum

@@ -18,7 +18,7 @@ from pydantic import Field
 from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 
-from acclimate.network import pooled
+from acclimate.models.network import pooled
 from acclimate.objectives.base import Paper, Settings
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.objectives.momentum import Momentum

@@ -12,12 +12,19 @@ batch norm is frozen in both. The average moves once an optimizer step, however 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from acclimate.schedule import ema_momentum
+
+def ema_momentum(progress: float, *, start: float) -> float:
+    """Return BYOL's target momentum: ``1 - (1 - start) (cos(pi progress) + 1) / 2``, from ``start`` to 1.
+
+    ``progress`` is the share of the steps done, in [0, 1]. Source: Grill et al. 2020, section 3.3.
+    """
+    return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2
 
 
 class Momentum:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.errors import RecipeError
-from acclimate.network import pooled
+from acclimate.models.network import pooled
 from acclimate.objectives.base import Paper, Settings
 from acclimate.objectives.number import Number
 from acclimate.views import AUGMENTS, Augment

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acclimate.errors import RecipeError
-from acclimate.network import pooled
+from acclimate.models.network import pooled
 from acclimate.objectives.base import Paper, Settings
 from acclimate.views import AUGMENTS, Augment
 

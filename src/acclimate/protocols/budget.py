@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.images import Split, label_subset, parse_labels
-from acclimate.schedule import step_seed
+from acclimate.storage.store import step_seed
 
 Indices = npt.NDArray[np.int64]
 TRAINING = 0.8  # share of a number of images in all that trains, as in VTAB's 800 of 1000

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.backbones import Backbone
 from acclimate.errors import DataError
 from acclimate.images import Split
-from acclimate.presets import Point, Preset, RecipePart
+from acclimate.models import Backbone
 from acclimate.protocols.run import run_recipe
+from acclimate.protocols.schema import Point, Preset, RecipePart
 from acclimate.protocols.setting import Setting, Stated
-from acclimate.results import Predictions, Result, Results
+from acclimate.storage.results import Predictions, Result, Results
 
 POINTS = "points"
 

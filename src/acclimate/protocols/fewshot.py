@@ -7,11 +7,11 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.backbones import Backbone
-from acclimate.protocols.rows import result_row
+from acclimate.models import Backbone
+from acclimate.protocols.row import result_row
 from acclimate.protocols.setting import Setting, Stated
-from acclimate.results import Result, Results
-from acclimate.scores.episodes import Episodes, EpisodeSettings, episodes
+from acclimate.scores.probes.episodes import Episodes, EpisodeSettings, episodes
+from acclimate.storage.results import Result, Results
 
 
 def run_episodes(

@@ -8,19 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from acclimate.automatic import family_of
-from acclimate.backbones import Backbone
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.presets import MARKS, Preset, RecipePart, check_scale, load_preset, preset_names, scaled
+from acclimate.models import Backbone
+from acclimate.models.network import family_of
 from acclimate.protocols.budget import budget
 from acclimate.protocols.choice import run_choice
 from acclimate.protocols.fewshot import run_episodes
+from acclimate.protocols.load import MARKS, load_preset, preset_names
 from acclimate.protocols.run import run_recipe, run_score
+from acclimate.protocols.scale import check_scale, scaled
+from acclimate.protocols.schema import Preset, RecipePart
 from acclimate.protocols.setting import Setting, Stated
-from acclimate.recipe import load_recipe, recipe_names
-from acclimate.results import Result, Results
 from acclimate.scores import SCORES
-from acclimate.scores.episodes import EpisodeSettings
+from acclimate.scores.probes.episodes import EpisodeSettings
+from acclimate.storage.results import Result, Results
+from acclimate.training.recipe import load_recipe, recipe_names
 
 
 def protocol_names() -> tuple[str, ...]:

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.backbones import Backbone
-from acclimate.classifier import Classifier
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.images import clean_pool, require_classes
-from acclimate.protocols.rows import Probabilities, kept_predictions, measured, result_row, run_document
+from acclimate.models import Backbone
+from acclimate.models.classifier import Classifier
+from acclimate.protocols.row import Probabilities, kept_predictions, measured, result_row, run_document
 from acclimate.protocols.setting import OUTPUT, Setting, Stated, job_of
-from acclimate.recipe import Recipe, load_recipe
-from acclimate.results import Result, Results
 from acclimate.scores import SCORES, Fitted, Settings
-from acclimate.store import write_atomic
-from acclimate.train import CHECKPOINT, probabilities, train
+from acclimate.storage.results import Result, Results
+from acclimate.storage.store import write_atomic
+from acclimate.training import CHECKPOINT, probabilities, train
+from acclimate.training.recipe import Recipe, load_recipe
 
 RUN = "run.json"
 

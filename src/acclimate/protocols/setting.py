@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.backbones import Backbone, Tap, extract
-from acclimate.features import Features
 from acclimate.images import Images, Split
-from acclimate.recipe import Recipe
-from acclimate.results import row_key
-from acclimate.train import Job, Progress
+from acclimate.models import Backbone, Tap, extract
+from acclimate.storage.features import Features
+from acclimate.storage.results import row_key
+from acclimate.training import Job, Progress
+from acclimate.training.recipe import Recipe
 
 OUTPUT: Final = Tap()  # the network's own pooled output
 

@@ -32,11 +32,11 @@ def report(folder: Path, target: str | None = None) -> Path:
     InputError
         If the report cannot be written there: no permission, no space.
     """
-    from ..store import write_atomic
-    from .collect import collect
-    from .markdown import render as markdown
-    from .page import render as page
-    from .sections import build
+    from acclimate.reports.markdown import render as markdown
+    from acclimate.reports.page import render as page
+    from acclimate.reports.read.collect import collect
+    from acclimate.reports.sections import build
+    from acclimate.storage.store import write_atomic
 
     folder = Path(folder)
     made = build(collect(folder), target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acclimate.reports.blocks import Cell, Report, Section, Table
+from acclimate.reports.draw.blocks import Cell, Report, Section, Table
 from acclimate.reports.text import markdown as safe
 
 ROWS = 200  # of one table

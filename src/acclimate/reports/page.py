@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acclimate.reports.blocks import Report, Table
+from acclimate.reports.draw.blocks import Report, Table
 
-HERE = Path(__file__).parent
+WEB = Path(__file__).with_name("web")
 SCRIPTS = ("theme.js", "tables.js", "grid.js", "figures.js", "ranks.js", "live.js", "page.js")
 
 
@@ -24,7 +24,7 @@ def render(report: Report) -> str:
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
+        loader=jinja2.FileSystemLoader(WEB),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -46,7 +46,7 @@ def own_script() -> str:
 
 
 def _read(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
+    return (WEB / name).read_text(encoding="utf-8")
 
 
 def _plotly() -> str:

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from acclimate.errors import DataError
-from acclimate.reports.blocks import Chart, Report, Section, Table
-from acclimate.reports.collect import Doc, Found, Run, names, parts, words
-from acclimate.reports.estimate import spearman
-from acclimate.reports.grid import Grid, mixed_units
-from acclimate.reports.grid import build as grid_of
-from acclimate.reports.leaderboard import Board, boards, ranked
-from acclimate.reports.payload import payload
-from acclimate.reports.trust import ask, target_of
-
-from . import (
-    adaptations,
-    charts,
-    efficiency,
-    frames,
-    inside,
-    live,
-    maps,
-    monitors,
-    plot,
-    proofs,
-    provenance,
-    runs,
-    standing,
-    summary,
-    tables,
-    trusting,
-)
+from acclimate.reports.draw import adaptations, charts, inside, live, maps, monitors, plot, provenance, summary, tables
+from acclimate.reports.draw import curves as proofs
+from acclimate.reports.draw import foresight as trusting
+from acclimate.reports.draw.blocks import Chart, Report, Section, Table
+from acclimate.reports.draw.payload import payload
+from acclimate.reports.read import efficiency, frames, runs
+from acclimate.reports.read import ranks as standing
+from acclimate.reports.read.collect import Doc, Found, Run, names, parts, words
+from acclimate.reports.read.estimate import spearman
+from acclimate.reports.read.foresight import ask, target_of
+from acclimate.reports.read.grid import Grid, mixed_units
+from acclimate.reports.read.grid import build as grid_of
+from acclimate.reports.read.leaderboard import Board, boards, ranked
 
 SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from acclimate.scores import knn, logistic, ncm, ridge
 from acclimate.scores.base import Fitted, Score, ScoreFit, Settings
+from acclimate.scores.probes import knn, ncm, ridge
+from acclimate.scores.probes.logistic import probe as logistic
 
 __all__ = ["SCORES", "Fitted", "Score", "ScoreFit", "Settings"]
 

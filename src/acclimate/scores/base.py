@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from acclimate.errors import DataError
-from acclimate.metrics import Labels, log_losses
+from acclimate.stats.metrics import Labels, log_losses
 
 Features = npt.NDArray[np.floating[Any]]
 Float32 = npt.NDArray[np.float32]

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acclimate.backbones import choose_device, load_backbone
 from acclimate.catalogue import zoo_names
 from acclimate.errors import InputError
+from acclimate.experiments.ranking import PROXIES
+from acclimate.experiments.ranking import rank as rank_backbones
 from acclimate.images import require_classes
+from acclimate.models import choose_device, load_backbone
 from acclimate.protocols import job_of
-from acclimate.select import PROXIES
-from acclimate.select import rank as rank_backbones
-from acclimate.train import plan
+from acclimate.protocols.training import Training
+from acclimate.training import plan
+from acclimate.training.forecast import forecast
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for
-from acclimate.verbs.forecast import forecast
 from acclimate.verbs.options import Options, document
-from acclimate.verbs.training import Training
 
 
 def rank(

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.backbones import DEFAULT, LAST, choose_device, extract, load_backbone
 from acclimate.errors import InputError, ModelError
-from acclimate.features import save_features
+from acclimate.models import DEFAULT, LAST, choose_device, extract, load_backbone
+from acclimate.storage.features import save_features
 from acclimate.verbs.common import open_data, setting_for, writable_file
 from acclimate.verbs.feature_file import is_feature_file
 from acclimate.verbs.measuring import Named, score_layers, score_once, taps_of

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from acclimate import shifts
-from acclimate.adaptation.run import ADAPTED
-from acclimate.backbones import Backbone, choose_device, load_backbone
-from acclimate.classifier import WEIGHTS
 from acclimate.errors import DataError, InputError, ModelError
+from acclimate.experiments import explanation as shifts
+from acclimate.experiments.adaptation.run import ADAPTED
 from acclimate.images import Images, decoded, make_split
+from acclimate.models import Backbone, choose_device, load_backbone
+from acclimate.models.classifier import WEIGHTS
 from acclimate.protocols import RUN
-from acclimate.store import write_atomic
+from acclimate.storage.store import write_atomic
 from acclimate.verbs.common import open_data
 from acclimate.verbs.options import Options, document
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acclimate.agreement import ImageDraw, Question, StoredImages, analyse, keep, read_shifts, read_table
+from acclimate.comparison import ImageDraw, Question, StoredImages, analyse, keep, read_shifts, read_table
 from acclimate.errors import DataError
-from acclimate.results import Results
-from acclimate.store import write_atomic
+from acclimate.storage.results import Results
+from acclimate.storage.store import write_atomic
 from acclimate.verbs.options import Options, document
 
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from acclimate.errors import RecipeError, unknown
-from acclimate.presets import load_preset
-from acclimate.protocols import is_preset, protocol_names
-from acclimate.recipe import load_recipe
+from acclimate.protocols import is_preset, load_preset, protocol_names
 from acclimate.scores import SCORES
+from acclimate.training.recipe import load_recipe
 from acclimate.verbs.options import Options, document
 
 

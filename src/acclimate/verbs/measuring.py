@@ -8,14 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.backbones import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
 from acclimate.errors import InputError, RecipeError, unknown
-from acclimate.presets import Preset, check_scale, checked_settings, load_preset
-from acclimate.protocols import Setting, is_preset, protocol_names, run_on_features, run_score
-from acclimate.recipe import recipe_names
-from acclimate.results import Result
+from acclimate.models import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
+from acclimate.protocols import (
+    Preset,
+    Setting,
+    check_scale,
+    checked_settings,
+    is_preset,
+    load_preset,
+    protocol_names,
+    run_on_features,
+    run_score,
+)
 from acclimate.scores import SCORES, Settings
-from acclimate.scores.estimates import ESTIMATES
+from acclimate.scores.estimates.table import ESTIMATES
+from acclimate.storage.results import Result
+from acclimate.training.recipe import recipe_names
 from acclimate.verbs.scoring import estimates_of
 
 EVERY = "all"

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from acclimate.backbones import Backbone, choose_device, load_backbone
-from acclimate.proof import Plan, check_models, measure_curve, plan_curve
+from acclimate.experiments.curve import Plan, check_models, measure_curve, plan_curve
+from acclimate.models import Backbone, choose_device, load_backbone
 from acclimate.protocols import Setting, job_of
-from acclimate.recipe import load_recipe
-from acclimate.train import plan as plan_stages
+from acclimate.training import plan as plan_stages
+from acclimate.training.forecast import forecast
+from acclimate.training.recipe import load_recipe
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for
-from acclimate.verbs.forecast import forecast
 from acclimate.verbs.options import Options, document
 
 

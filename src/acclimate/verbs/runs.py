@@ -9,22 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acclimate import adaptation
-from acclimate.automatic import Choice, choose, situation
-from acclimate.backbones import Backbone, choose_device, load_backbone
-from acclimate.classifier import Classifier, export_onnx, export_timm, predictions_csv
 from acclimate.errors import InputError, unknown
+from acclimate.experiments import adaptation
+from acclimate.experiments.adaptation.settings import Choice, choose, situation
+from acclimate.experiments.ranking import safe_name
 from acclimate.images import clean_pool, require_classes
+from acclimate.models import Backbone, choose_device, load_backbone
+from acclimate.models.classifier import Classifier, export_onnx, export_timm, predictions_csv
 from acclimate.protocols import RUN, Setting, job_of
-from acclimate.recipe import Recipe
-from acclimate.results import plain
-from acclimate.select import safe_name
-from acclimate.store import write_atomic
-from acclimate.train import plan
+from acclimate.protocols.training import Training, priced
+from acclimate.storage.results import plain
+from acclimate.storage.store import write_atomic
+from acclimate.training import plan
+from acclimate.training.forecast import forecast
+from acclimate.training.recipe import Recipe
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for, writable_file
-from acclimate.verbs.forecast import forecast
 from acclimate.verbs.options import Options, document
-from acclimate.verbs.training import Training, priced
 
 FORMATS = ("timm", "onnx")
 
@@ -101,7 +101,8 @@ def adapt(
     """Continue a pretrained model on images without labels; leave a run folder with the weights that are kept.
 
     The pool is every training image and every unlabelled one, never validation or test, and without their
-    near-duplicates. What is left open is chosen by ``acclimate.automatic``; the document says what and why.
+    near-duplicates. What is left open is chosen by ``acclimate.experiments.adaptation.settings``; the document says
+    what and why.
 
     Parameters
     ----------

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.backbones import Backbone
 from acclimate.errors import DataError, RecipeError, unknown
-from acclimate.metrics import measure
+from acclimate.models import Backbone
 from acclimate.protocols import Setting
 from acclimate.scores import SCORES
-from acclimate.scores.estimates import ESTIMATES, table
-from acclimate.scores.member import Row
-from acclimate.scores.prepared import Prepared, prepare
+from acclimate.scores.estimates.member import Row
+from acclimate.scores.estimates.prepared import Prepared, prepare
+from acclimate.scores.estimates.table import ESTIMATES, table
+from acclimate.stats.metrics import measure
 from acclimate.verbs.feature_file import FeatureFile, read_feature_file
 from acclimate.verbs.options import Options, document
 

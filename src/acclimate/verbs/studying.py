@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from acclimate.backbones import choose_device
 from acclimate.errors import InputError
-from acclimate.studies import Machine, load_study, plan_study, run_study
-from acclimate.studies import dry_run as dry_run_study
-from acclimate.studies.campaign import default_folder, require_inputs
-from acclimate.studies.ledger import Ledger
+from acclimate.experiments.study import Machine, load_study, plan_study, run_study
+from acclimate.experiments.study import dry_run as dry_run_study
+from acclimate.experiments.study.campaign import default_folder, require_inputs
+from acclimate.experiments.study.ledger import Ledger
+from acclimate.models import choose_device
 from acclimate.verbs.common import fresh_folder
 from acclimate.verbs.options import Options, document
 

@@ -1,0 +1,53 @@
+"""What needs no look at the data set at all: the mean rank on the others, and a list ordered by size.
+
+On the usual benchmarks such a fixed list beats most scores of transferability, so it stands beside every proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from acclimate.comparison.sides import Column, mean_over
+from acclimate.stats.correlations import Float64
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIZES: Final = ("parameters", "params", "n_params", "param_count", "param_count_M", "params_M", "total", "size")
+
+
+def static_list(target: Column, others: Sequence[Column]) -> Float64 | None:
+    """Return each model's mean rank (n,) in the target protocol on the other data sets, best first: larger is better.
+
+    Ranks are scaled to (0, 1), so that data sets with missing models count the same. None without another data set.
+    """
+    elsewhere = [column for column in others if column.dataset != target.dataset]
+    if not elsewhere:
+        return None
+    return mean_over(np.stack([_scaled_ranks(column.means * column.sign) for column in elsewhere], axis=1))
+
+
+def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
+    """Return each model's number of parameters (n,) from the first column of `SIZES`; None where there is none."""
+    name = next((name for name in SIZES if name in frame.columns), None)
+    if name is None:
+        return None
+    known: dict[str, float] = {}
+    for model, text in zip(frame["model"], frame[name], strict=True):
+        if model not in known and text:
+            try:
+                known[model] = float(text)
+            except ValueError:
+                continue
+    sizes = np.array([known.get(model, np.nan) for model in models])
+    return sizes if np.isfinite(sizes).any() else None
+
+
+def _scaled_ranks(values: Float64) -> Float64:
+    there = np.isfinite(values)
+    ordered = np.sort(values[there])
+    middle = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
+    return np.where(there, middle / max(1, len(ordered)), np.nan)

@@ -1,0 +1,71 @@
+"""The noise ceiling: what a perfect proxy would reach, as reruns of the target differ among themselves.
+
+The true values are taken to be the observed means, pulled together by the share of their spread that is noise (James &
+Stein 1961); the target is then run again, with the noise of its seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from acclimate.comparison.sides import Column
+from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, measure, ones
+
+RERUNS: Final = 200
+
+
+def ceiling(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: int, seed: int) -> dict[str, Any]:
+    """Return what the true values of the models in `rows` would score against one more rerun of the target.
+
+    Returns
+    -------
+    dict
+        Every statistic's mean over `RERUNS` reruns, `noise` (standard deviation of one run, in the target's unit),
+        `seeds` (most runs of one model) and `reason`, which says why the statistics are None if they are.
+    """
+    runs = column.runs[rows] * column.sign
+    several = np.isfinite(runs).sum(axis=1)
+    if several.max(initial=0) < 2:
+        return unknown_ceiling(f"'{column.protocol}' on '{column.dataset}' was run with one seed only")
+    if len(rows) < LEAST_MODELS:
+        return unknown_ceiling(f"only {len(rows)} models")
+    spread = np.nanvar(runs[several > 1], axis=1) * several[several > 1]
+    variance = float(spread.sum() / (several[several > 1] - 1).sum())
+    means = np.nanmean(runs, axis=1)
+    errors = np.sqrt(variance / several)
+    truth = _shrunk(means, errors)
+    rng = np.random.default_rng([seed, 3])
+    reruns = truth[:, None] + errors[:, None] * rng.standard_normal((len(rows), RERUNS))
+    found = measure(truth[:, None], reruns, ones(len(rows)), top=top)
+    scores = {name: _mean(found[name]) for name in STATISTICS}
+    return {**scores, "noise": math.sqrt(variance), "seeds": int(several.max()), "reason": None}
+
+
+def unknown_ceiling(reason: str) -> dict[str, Any]:
+    """Return the ceiling that cannot be known."""
+    return {**dict.fromkeys(STATISTICS), "noise": None, "seeds": None, "reason": reason}
+
+
+def mean_ceiling(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean over data sets; unknown as soon as one is, since the others say nothing about that one."""
+    lacking = [one for one in found if one["reason"] is not None]
+    if lacking or not found:
+        return lacking[0] if lacking else unknown_ceiling("no target")
+    scores = {name: _mean(np.array([one[name] for one in found], dtype=float)) for name in (*STATISTICS, "noise")}
+    return {**scores, "seeds": max(one["seeds"] for one in found), "reason": None}
+
+
+def _shrunk(means: Float64, errors: Float64) -> Float64:
+    observed = float(means.var(ddof=1))
+    true = max(0.0, observed - float((errors**2).mean()))
+    centre = means.mean()
+    result: Float64 = centre + (means - centre) * math.sqrt(true / observed if observed > 0 else 0.0)
+    return result
+
+
+def _mean(values: Float64) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,190 @@
+"""One cell of an answer: a candidate on one data set against the target on another, with all its resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from acclimate.comparison.draws import Draws, interval
+from acclimate.comparison.question import Question
+from acclimate.comparison.sides import Column
+from acclimate.stats.chance import permutation_p
+from acclimate.stats.correlations import STATISTICS, Float64, logit, measure, ones, pearson
+
+NUMBERS: Final = ("pearson", "pearson_logit", *(name for name in STATISTICS if name != "pearson"))
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What may predict a target: a proxy on a data set, or a list that never looked at one.
+
+    Attributes
+    ----------
+    name : str
+        Protocol, or ``static`` or ``size``.
+    source : str
+        Data set of a proxy, empty for a list.
+    column : Column or None
+        Of a proxy.
+    fixed : (n,) or None
+        Values of a list.
+    """
+
+    name: str
+    source: str
+    column: Column | None = None
+    fixed: Float64 | None = None
+
+    def values(self, draws: Draws, k: int) -> Float64:
+        """Return (n,) values, larger is better, in outer draw `k`; -1 is as measured."""
+        if self.column is not None:
+            return draws.values(self.column, k) * self.column.sign
+        assert self.fixed is not None
+        return self.fixed
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A candidate against a target.
+
+    Attributes
+    ----------
+    models : (m,) int
+        Rows of the models that have both.
+    point, drawn : dict
+        Name of `NUMBERS` -> value, and values in each resample (r,).
+    alone : dict
+        Name -> (n,): the value without each model.
+    p : (float, float)
+        Permutation p-values of Pearson and Spearman; NaN for a list.
+    """
+
+    candidate: Candidate
+    target: Column
+    models: np.ndarray[Any, np.dtype[np.intp]]
+    point: dict[str, float]
+    drawn: dict[str, Float64]
+    alone: dict[str, Float64]
+    p: tuple[float, float]
+
+    @property
+    def n(self) -> int:
+        """How many models have both."""
+        return len(self.models)
+
+    @property
+    def in_domain(self) -> bool:
+        """Whether proxy and target are read on the same data set."""
+        return self.candidate.source == self.target.dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A target and its candidates."""
+
+    target: Column
+    candidates: list[Candidate] = field(default_factory=list)
+
+
+def evaluate(task: Task, draws: Draws, question: Question) -> list[Cell]:
+    """Return the cells of a target, one for each candidate."""
+    n = draws.counts.shape[1]
+    point, x, y = _measured(task, draws, -1, ones(n), question)
+    blocks = [_measured(task, draws, k, counts, question)[0] for k, counts in draws.blocks()]
+    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
+    alone = measure(x, y, 1 - np.eye(n), pairs=False)
+    return [
+        Cell(
+            candidate,
+            task.target,
+            np.flatnonzero(np.isfinite(x[:, i]) & np.isfinite(y[:, 0])),
+            {name: float(point[name][0, i]) for name in NUMBERS},
+            {name: drawn[name][:, i] for name in NUMBERS},
+            {name: alone[name][:, i, 0] for name in ("pearson", "spearman", "regret")},
+            _chance(candidate, x[:, i], y[:, 0], question),
+        )
+        for i, candidate in enumerate(task.candidates)
+    ]
+
+
+def numbers(task: Task, draws: Draws, k: int, counts: Float64, question: Question) -> dict[str, Float64]:
+    """Return every number of `NUMBERS`, (b, candidates), in the given resamples."""
+    return _measured(task, draws, k, counts, question)[0]
+
+
+def _measured(
+    task: Task, draws: Draws, k: int, counts: Float64, question: Question
+) -> tuple[dict[str, Float64], Float64, Float64]:
+    x = np.stack([candidate.values(draws, k) for candidate in task.candidates], axis=1)
+    y = (draws.values(task.target, k) * task.target.sign)[:, None]
+    found = {name: values[:, :, 0] for name, values in measure(x, y, counts, top=question.top).items()}
+    found["pearson_logit"] = _logits(task, draws, k, counts, question)
+    return found, x, y
+
+
+def _logits(task: Task, draws: Draws, k: int, counts: Float64, question: Question) -> Float64:
+    """Return linear correlations (b, candidates) of log odds; NaN where a side is no proportion."""
+    missing = np.full(len(counts[0]), np.nan)
+    y = _log_odds(task.target, draws, k, question)
+    columns = [
+        None if candidate.column is None else _log_odds(candidate.column, draws, k, question)
+        for candidate in task.candidates
+    ]
+    if y is None or all(column is None for column in columns):
+        return np.full((len(counts), len(columns)), np.nan)
+    x = np.stack([missing if column is None else column for column in columns], axis=1)
+    return pearson(x, y[:, None], counts)[:, :, 0]
+
+
+def _log_odds(column: Column, draws: Draws, k: int, question: Question) -> Float64 | None:
+    if question.unit == "other" or not column.proportion:
+        return None
+    found = logit(draws.values(column, k), percent=column.percent(question.unit))
+    return None if found is None else found * column.sign
+
+
+def _chance(candidate: Candidate, x: Float64, y: Float64, question: Question) -> tuple[float, float]:
+    if candidate.column is None:
+        return float("nan"), float("nan")
+    return permutation_p(x, y, permutations=question.resamples, seed=question.seed)
+
+
+def mean_point(cells: Sequence[Cell], name: str) -> float | None:
+    """Return the mean of a number over cells, None where it is nowhere defined."""
+    return _mean([cell.point[name] for cell in cells])
+
+
+def mean_drawn(cells: Sequence[Cell], name: str) -> Float64:
+    """Return the mean over cells in each resample (r,), over those where it is defined."""
+    values = np.stack([cell.drawn[name] for cell in cells])
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    return np.where(n > 0, np.where(there, values, 0).sum(axis=0) / np.maximum(n, 1), np.nan)
+
+
+def summary(cells: Sequence[Cell], question: Question) -> dict[str, Any]:
+    """Return the numbers of some cells, each the mean over them, with intervals over the models."""
+    if not cells:
+        return {**dict.fromkeys(NUMBERS), "intervals": dict.fromkeys(NUMBERS), "n_models": 0, "cells": 0}
+    models = np.unique(np.concatenate([cell.models for cell in cells]))
+    least = min(cell.n for cell in cells)
+    return {
+        **{name: mean_point(cells, name) for name in NUMBERS},
+        "intervals": {name: bounds(mean_drawn(cells, name), least, question.level) for name in NUMBERS},
+        "n_models": len(models),
+        "cells": len(cells),
+    }
+
+
+def bounds(drawn: Float64, n: int, level: float) -> dict[str, float] | None:
+    """Return an interval as a document has it; ``mean`` is that of the resamples."""
+    found = interval(drawn, n, level)
+    return None if found is None else {"low": found[0], "high": found[1], "mean": float(np.nanmean(drawn))}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,195 @@
+"""Within and across groups of models (backbones, families, discriminative and generative), and settings of a proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from acclimate.comparison.cells import NUMBERS, Candidate, Cell, Task, bounds, numbers
+from acclimate.comparison.draws import Draws
+from acclimate.comparison.question import Question
+from acclimate.comparison.sides import nearest
+from acclimate.comparison.table import columns
+from acclimate.errors import DataError
+from acclimate.stats.correlations import LEAST_MODELS, Float64, ones
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_GROUP: Final = "(none)"
+
+
+def groups_of(frame: pd.DataFrame, by: str | None) -> dict[str, str] | None:
+    """Return model -> group where every model has one value of the column ``by``; else None.
+
+    Raises
+    ------
+    DataError
+        No such column; the nearest is named.
+    """
+    if by is None:
+        return None
+    if by not in columns(frame) or by in ("model", "value"):
+        raise DataError(nearest("column", by, [c for c in columns(frame) if c != "model"]))
+    pairs = frame[["model", by]].drop_duplicates()
+    pairs = pairs[(pairs[by] != "") | ~pairs["model"].isin(pairs.loc[pairs[by] != "", "model"])]
+    if pairs["model"].duplicated().any():
+        return None
+    return {model: group or NO_GROUP for model, group in zip(pairs["model"], pairs[by], strict=True)}
+
+
+def settings_of(
+    frame: pd.DataFrame, question: Question, groups: dict[str, str] | None
+) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return proxy -> name with its setting -> rows, where ``by`` tells rows of one model apart; else nothing.
+
+    So ``--by normalise`` compares a proxy with and without feature normalisation.
+
+    Raises
+    ------
+    DataError
+        The column does neither.
+    """
+    by = question.by
+    if by is None or groups is not None:
+        return {}
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for spec in question.proxies:
+        own = frame[frame["protocol"].isin([spec, spec.rpartition("@")[0]])]
+        values = sorted(set(own[by]))
+        if len(values) > 1:
+            rest = frame[~frame.index.isin(own.index)]
+            found[spec] = {f"{spec} [{by}={v or 'none'}]": _joined(own[own[by] == v], rest) for v in values}
+    if not found:
+        raise DataError(
+            f"the column '{by}' neither groups models nor tells settings of '{question.proxies[0]}' apart: a model has "
+            "several values of it, and the proxy one; expected a column such as family, or a setting of the proxy"
+        )
+    return found
+
+
+def by_group(
+    tasks: Sequence[Task],
+    main: Sequence[Cell],
+    draws: Draws,
+    groups: dict[str, str] | None,
+    names: Sequence[str],
+    question: Question,
+) -> dict[str, Any] | None:
+    """Return every number within each group, and how pairs within and across groups are ordered; None without groups.
+
+    A group needs three models; smaller ones only count in pairs.
+    """
+    if groups is None:
+        return None
+    member = np.array([groups.get(name, NO_GROUP) for name in names])
+    kept = {(cell.target.dataset, cell.candidate.name, cell.candidate.source) for cell in main}
+    proxies = [_only(task, kept) for task in tasks]
+    chosen = [task for task in proxies if task.candidates]
+    sizes = {str(group): int((member == group).sum()) for group in dict.fromkeys(member)}
+    large = [group for group, n in sizes.items() if n >= LEAST_MODELS]
+    lines = [line for group in large for line in _lines(chosen, draws, member == group, group, question)]
+    same = member[:, None] == member[None]
+    pairs = {
+        "within": _pairs(chosen, draws, same, question),
+        "across": _pairs(chosen, draws, ~same, question),
+    }
+    return {"by": question.by, "sizes": sizes, "groups": lines, "pairs": pairs}
+
+
+def pair_agreement(x: Float64, y: Float64, counts: Float64, allowed: Float64) -> Float64:
+    """Return the share (b,) of the allowed pairs of drawn models that x orders as y does; x's ties count half.
+
+    Parameters
+    ----------
+    x, y : (n,)
+        NaN is a missing cell.
+    counts : (b, n)
+        How often each model is drawn.
+    allowed : (n, n)
+        1 for pairs that count, else 0.
+    """
+    there = np.isfinite(x) & np.isfinite(y)
+    x, y, c, allowed = x[there], y[there], counts[:, there], allowed[np.ix_(there, there)]
+    order = np.sign(y[:, None] - y[None])
+    alike = np.sign(x[:, None] - x[None]) * order * allowed
+    pairs = np.einsum("bn,bn->b", c, c @ (np.abs(order) * allowed))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Float64 = (1 + np.einsum("bn,bn->b", c, c @ alike) / pairs) / 2
+    return result
+
+
+def _joined(own: pd.DataFrame, rest: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([own, rest])
+
+
+def _only(task: Task, kept: set[tuple[str, str, str]]) -> Task:
+    candidates = [c for c in task.candidates if c.column and (task.target.dataset, c.name, c.source) in kept]
+    return Task(task.target, candidates)
+
+
+def _lines(
+    tasks: Sequence[Task], draws: Draws, inside: np.ndarray[Any, Any], group: str, question: Question
+) -> list[dict[str, Any]]:
+    """Return one line for each proxy: its mean over data sets within one group."""
+    found: dict[str, list[tuple[dict[str, Float64], dict[str, Float64]]]] = {}
+    mask = inside.astype(np.float64)
+    for task in tasks:
+        point = numbers(task, draws, -1, ones(len(mask)) * mask, question)
+        blocks = [numbers(task, draws, k, counts * mask, question) for k, counts in draws.blocks()]
+        for i, candidate in enumerate(task.candidates):
+            drawn = {name: np.concatenate([b[name][:, i] for b in blocks]) for name in NUMBERS}
+            found.setdefault(candidate.name, []).append(({n: point[n][0, i] for n in NUMBERS}, drawn))
+    n = int(inside.sum())
+    return [
+        {"group": group, "proxy": proxy, "n_models": n, **_averaged(cells, n, question)}
+        for proxy, cells in found.items()
+    ]
+
+
+def _averaged(cells: list[tuple[dict[str, Float64], dict[str, Float64]]], n: int, question: Question) -> dict[str, Any]:
+    points = {name: _mean(np.array([point[name] for point, _ in cells])) for name in NUMBERS}
+    drawn = {name: _mean_rows(np.stack([d[name] for _, d in cells])) for name in NUMBERS}
+    return {**points, "intervals": {name: bounds(drawn[name], n, question.level) for name in NUMBERS}}
+
+
+def _pairs(
+    tasks: Sequence[Task], draws: Draws, allowed: np.ndarray[Any, Any], question: Question
+) -> list[dict[str, Any]]:
+    """Return for each proxy the share of the allowed pairs that it orders as the target does."""
+    found: dict[str, list[tuple[float, Float64]]] = {}
+    for task in tasks:
+        for candidate in task.candidates:
+            found.setdefault(candidate.name, []).append(_pair_cell(task, candidate, draws, allowed.astype(np.float64)))
+    return [
+        {
+            "proxy": proxy,
+            "agreement": _mean(np.array([point for point, _ in cells])),
+            "interval": bounds(_mean_rows(np.stack([d for _, d in cells])), draws.counts.shape[1], question.level),
+        }
+        for proxy, cells in found.items()
+    ]
+
+
+def _pair_cell(task: Task, candidate: Candidate, draws: Draws, allowed: Float64) -> tuple[float, Float64]:
+    def at(k: int, counts: Float64) -> Float64:
+        y = draws.values(task.target, k) * task.target.sign
+        return pair_agreement(candidate.values(draws, k), y, counts, allowed)
+
+    point = float(at(-1, ones(len(allowed)))[0])
+    return point, np.concatenate([at(k, counts) for k, counts in draws.blocks()])
+
+
+def _mean(values: Float64) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _mean_rows(values: Float64) -> Float64:
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    return np.where(n > 0, np.where(there, values, 0).sum(axis=0) / np.maximum(n, 1), np.nan)

@@ -1,0 +1,141 @@
+"""What a reader must know beside the numbers: what is missing, what is undefined, what was turned round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from acclimate.comparison.cells import Cell
+from acclimate.comparison.sides import Column
+from acclimate.stats.correlations import LEAST_MODELS
+
+NAMED: Final = 5
+_UNDEFINED: Final = 0.05  # share of resamples without a correlation that is worth a word
+_FEW: Final = 10
+_LOSSES: Final = ("loss", "error", "ece", "rmse", "perplexity")
+
+
+def missing_cells(cells: Sequence[Cell], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return for each cell that lacks models: which of `names` are without the proxy and without the target."""
+    found = []
+    for cell in cells:
+        if cell.n == len(names) or cell.candidate.column is None:
+            continue
+        lacking = {"proxy": cell.candidate.column.means, "target": cell.target.means}
+        told = {side: [names[int(i)] for i in np.flatnonzero(~np.isfinite(v))] for side, v in lacking.items()}
+        where = {"source": cell.candidate.source, "dataset": cell.target.dataset}
+        found.append({"name": cell.candidate.name, **where, "n": cell.n, "without": told})
+    return found
+
+
+def notes(document: dict[str, Any], cells: Sequence[Cell]) -> list[str]:
+    """Return sentences for the cells of the headline."""
+    asked = [cell for cell in cells if cell.candidate.column is not None]
+    columns = [c.candidate.column for c in asked if c.candidate.column] + [c.target for c in asked]
+    unique = list({(c.protocol, c.dataset, c.metric): c for c in columns}.values())
+    return [
+        *_turned(unique),
+        *_constant(asked),
+        *_tied_first(asked),
+        *_missing(document["missing"], unique),
+        *_undefined(asked),
+        *_few(asked),
+        *_lists(document),
+        *_corrections(document),
+        *_drawn(document),
+    ]
+
+
+def _turned(columns: Sequence[Column]) -> list[str]:
+    turned = sorted({column.metric for column in columns if column.sign < 0})
+    doubtful = sorted({c.metric for c in columns if c.sign > 0 and any(word in c.metric.lower() for word in _LOSSES)})
+    return [
+        *(f"less is better in {metric}: turned round, so that agreement is positive" for metric in turned),
+        *(f"more is taken to be better in {metric}; if not, say --smaller-is-better {metric}" for metric in doubtful),
+    ]
+
+
+def _constant(cells: Sequence[Cell]) -> list[str]:
+    found = []
+    for cell in cells:
+        column = cell.candidate.column
+        if column is None or np.isfinite(cell.point["spearman"]):
+            continue
+        for side in (column, cell.target):
+            values = side.means[cell.models]
+            if np.all(values == values[0]):
+                found.append(
+                    f"'{side.protocol}' on '{side.dataset}' is {values[0]:g} for all {cell.n} models: "
+                    "correlations with it are undefined"
+                )
+    return list(dict.fromkeys(found))
+
+
+def _tied_first(cells: Sequence[Cell]) -> list[str]:
+    """Say where the proxy's first place is shared, as the regret is then that of the first in the table."""
+    found = []
+    for cell in cells:
+        column = cell.candidate.column
+        if column is not None and np.isfinite(cell.point["spearman"]):
+            values = column.means[cell.models] * column.sign
+            if (n := int((values == values.max()).sum())) > 1:
+                found.append(
+                    f"{n} models share the first place of '{column.protocol}' on '{column.dataset}': "
+                    "the regret is that of the first in the table"
+                )
+    return found[:NAMED]
+
+
+def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[str]:
+    alike: dict[tuple[str, str], list[str]] = {}  # (proxy, what it lacks) -> where
+    for cell in missing:
+        without = [f"{n} without the {side} ({_some(n_)})" for side, n_ in cell["without"].items() if (n := len(n_))]
+        told = f"{', '.join(without)}; measured on the {cell['n']} that have both"
+        alike.setdefault((cell["name"], told), []).append(f"'{cell['dataset']}'")
+    found = [f"'{name}' on {_some(where)}: {told}" for (name, told), where in list(alike.items())[:NAMED]]
+    if more := sum(len(where) for where in list(alike.values())[NAMED:]):
+        found.append(f"{more} more data sets lack models, each measured on those that have both")
+    empty = sum(column.empty for column in columns)
+    if empty:
+        found.append(f"{empty} rows have no value and count as missing")
+    return found
+
+
+def _undefined(cells: Sequence[Cell]) -> list[str]:
+    shares = [float(np.mean(~np.isfinite(cell.drawn["spearman"]))) for cell in cells]
+    worst = max((s for s, c in zip(shares, cells, strict=True) if np.isfinite(c.point["spearman"])), default=0.0)
+    if worst <= _UNDEFINED:
+        return []
+    return [
+        f"up to {worst:.0%} of the resamples have no correlation, as a column is constant in them; they are left out"
+    ]
+
+
+def _few(cells: Sequence[Cell]) -> list[str]:
+    least = min((cell.n for cell in cells), default=0)
+    return [f"only {least} models: an interval from so few is a rough guide"] if LEAST_MODELS <= least < _FEW else []
+
+
+def _lists(document: dict[str, Any]) -> list[str]:
+    found = []
+    if document["ceiling"]["reason"]:
+        found.append(f"noise ceiling unknown: {document['ceiling']['reason']}; give rows of several seeds")
+    if document["static_baseline"] is None:
+        found.append("no static list: it needs the target on another data set")
+    return found
+
+
+def _corrections(document: dict[str, Any]) -> list[str]:
+    n = document["comparisons"]
+    return [f"p-values: models permuted, two-sided; Holm and Benjamini-Hochberg over {n} comparisons"] if n > 1 else []
+
+
+def _drawn(document: dict[str, Any]) -> list[str]:
+    drawn = document["drawn"]
+    return [f"intervals draw {', '.join(drawn)}"] if len(drawn) > 1 else []
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

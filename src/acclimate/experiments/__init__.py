@@ -1,0 +1,1 @@
+"""Many runs, one answer: ranking, adaptation, label-efficiency curves, explanations and studies."""

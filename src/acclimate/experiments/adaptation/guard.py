@@ -1,0 +1,205 @@
+"""The guard of an adaptation: it looks on, stops what goes wrong, and says which step was the best.
+
+A look compares the features of the moment with those of the start model, on the same images: spread and rank, which
+fall when features collapse, neighbours in common, and with labels a kNN probe. The labelled images are halved as the
+split halves them, into training and validation part, and each half is asked against the other: every labelled image is
+a held-out one, and groups that the split keeps together never vouch for each other.
+
+A gain has to be beyond luck, because the best of several looks is taken. The answers share their banks, so that the
+error of the mean of independent images is too small: between equally good models the gain's standard deviation was 1.2
+to 1.8 times that, at 5, 20 and 100 labels a class. Errors are widened by ``DEPENDENCE``; then 3 to 9 of 80 equally good
+models were kept, where one plain error had kept half of them.
+
+Neighbours alone can like features that a linear classifier likes less. So a second probe, ridge regression on the same
+halves, has a veto: a step at which the right classes' mean probability fell is not kept.
+
+The guard keeps nothing from look to look, so that a resumed run sees what an unbroken one sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acclimate.experiments.adaptation.monitors import (
+    NEIGHBOURS,
+    Features,
+    Labels,
+    agreement,
+    feature_std,
+    neighbour_overlap,
+    rankme,
+)
+from acclimate.models import Backbone
+from acclimate.protocols import Setting
+from acclimate.scores import SCORES
+from acclimate.scores.probes.ridge import RidgeSettings
+from acclimate.training import Embed, Look
+
+POOLED = 512  # pool images that the label-free monitors look at
+LABELLED = 512  # images of each labelled part that the probe looks at
+COLLAPSED = 0.1  # share of the start model's spread or rank below which features count as collapsed
+BLIND = 0.5  # the same without labels, where nothing else tells of harm
+FEW = 20  # labelled images below which the probe can say nothing
+DEPENDENCE = 1.7  # see above
+SURE = 1.5  # standard errors by which a step has to beat the start model
+FALLEN = 3.0  # standard errors below the start model at which a falling probe ends the run
+VETO = 0.0  # gain of the linear probe below which a step is not kept
+PATIENCE = 0.3  # share of the steps before which a fall may be a transient
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the guard's images look like under one model; ``agreement`` and ``linear`` are empty without labels."""
+
+    feature_std: float
+    rankme: float
+    agreement: Features
+    linear: Features
+    pool: Features
+
+
+class Guard:
+    """Looks on for one adaptation.
+
+    Parameters
+    ----------
+    backbone
+        The start model, which everything is held against.
+    steps
+        Of the stage that is watched.
+    probe
+        Whether labels may be used, where there are enough of them.
+    """
+
+    def __init__(self, setting: Setting, backbone: Backbone, *, steps: int, probe: bool = True) -> None:
+        split, rng = setting.split, np.random.default_rng(setting.seed)
+        self.setting, self.steps, self.labels = setting, steps, setting.images.labels
+        self.pool = np.sort(rng.permutation(split.pool)[:POOLED])
+        self.few = probe and 0 < len(split.train) + len(split.val) < FEW
+        self.probes = bool(probe and len(split.train) and len(split.val)) and not self.few
+        asked = (split.train, split.val) if self.probes else (split.train[:0], split.val[:0])
+        self.parts = [_some(part, self.labels, LABELLED, rng) for part in asked]
+        self.images = np.unique(np.concatenate([self.pool, *self.parts]))
+        self.start = self.see(np.asarray(setting.features(backbone, self.images).x[self.images]))
+
+    @staticmethod
+    def rules() -> tuple[float, ...]:
+        """Return what a verdict depends on besides the run, for its identity."""
+        return POOLED, LABELLED, NEIGHBOURS, COLLAPSED, BLIND, FEW, DEPENDENCE, SURE, FALLEN, VETO, PATIENCE
+
+    def look(self, embed: Embed, step: int) -> Look:
+        """Look at the network of this moment."""
+        x = embed(self.images)
+        if not np.isfinite(x).all():
+            return Look({"feature_std": None, "rankme": None}, float("inf"), "features are not finite: lower 'lr'")
+        return self.judge(self.see(x), step)
+
+    def see(self, x: Features) -> Seen:
+        """Return the monitors of features ``(m, d)`` of the guard's images; what is not finite counts as zero."""
+        x = np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+        at = {int(image): row for row, image in enumerate(self.images)}
+        pool, train, val = (x[[at[int(i)] for i in part]] for part in (self.pool, *self.parts))
+        asked, linear = self._probe(train, val) if len(train) else (x[:0, 0], x[:0, 0])
+        return Seen(feature_std(pool), rankme(pool), asked, linear, pool)
+
+    def _probe(self, train: Features, val: Features) -> tuple[Features, Features]:
+        """Return both probes of each labelled image, the validation part's first."""
+        y_train, y_val = (self.labels[part] for part in self.parts)
+        ways = ((train, y_train, val, y_val), (val, y_val, train, y_train))
+        near = [agreement(bank, y_bank, x, y, _neighbourhood(y_bank)) for bank, y_bank, x, y in ways]
+        return np.concatenate(near), np.concatenate([_linear(*way) for way in ways])
+
+    def judge(self, now: Seen, step: int) -> Look:
+        """Return the look at a model: smaller values are better, 0 is the start model's and of all that is not better.
+
+        Without labels nothing tells which of two models is better, so the later one is taken, unless it collapsed.
+        """
+        gain, error = self.gain(now)
+        values: dict[str, float | None] = {
+            "feature_std": round(now.feature_std, 4),
+            "rankme": round(now.rankme, 2),
+            "neighbour_overlap": round(neighbour_overlap(self.start.pool, now.pool), 4),
+        }
+        if len(now.agreement):
+            values |= {"knn_agreement": round(self._balanced(now.agreement), 4), "knn_gain": round(gain, 4)}
+            values |= {"linear_gain": round(self.linear_gain(now), 4)}
+        if lost := self.collapse(now):
+            return Look(values, float("inf"), lost)
+        if not len(now.agreement):
+            return Look(values, -float(step))
+        fell = gain < -FALLEN * error and step >= PATIENCE * self.steps
+        stop = f"the kNN probe fell by {-gain:.3f} below the start model, {FALLEN:.0f} standard errors" if fell else ""
+        return Look(values, -gain if gain > SURE * error and self.agreed(now) else 0.0, stop)
+
+    def agreed(self, now: Seen) -> bool:
+        """Return whether the linear probe, too, is no worse than under the start model."""
+        return self.linear_gain(now) >= VETO
+
+    def linear_gain(self, now: Seen) -> float:
+        """Return how much likelier the linear probe finds the right classes than under the start model, in [-1, 1]."""
+        return self._balanced(now.linear - self.start.linear)
+
+    def collapse(self, now: Seen) -> str:
+        """Return in words whether features collapsed; empty: they did not."""
+        for name, before, after in (
+            ("spread", self.start.feature_std, now.feature_std),
+            ("effective rank", self.start.rankme, now.rankme),
+        ):
+            if after < (COLLAPSED if self.probes else BLIND) * before:
+                return f"features collapsed: their {name} fell from {before:.3f} to {after:.3f}"
+        return ""
+
+    def gain(self, now: Seen) -> tuple[float, float]:
+        """Return how much more the neighbours agree than under the start model, and its standard error.
+
+        Both count every class equally, and are paired over images; 0, 0 without labels.
+        """
+        if not len(now.agreement):
+            return 0.0, 0.0
+        change = now.agreement - self.start.agreement
+        weights, n = self._weights(), len(change)
+        mean = float((weights * change).sum())
+        error = np.sqrt(n / (n - 1) * (weights**2 * (change - mean) ** 2).sum())
+        return mean, float(DEPENDENCE * error)
+
+    def _balanced(self, values: Features) -> float:
+        return float((self._weights() * values).sum())
+
+    def _weights(self) -> Features:
+        """Return one weight for each asked image; those of a class sum to 1 / C."""
+        asked = np.concatenate([self.labels[self.parts[1]], self.labels[self.parts[0]]])
+        counts = np.bincount(asked)
+        weights: Features = (1 / (counts[asked] * np.count_nonzero(counts))).astype(np.float32)
+        return weights
+
+
+def _linear(bank: Features, bank_labels: Labels, x: Features, labels: Labels) -> Features:
+    """Return the probability ``(n,)`` of each image's class under ridge regression on the bank ``(m, d)``.
+
+    The penalty is the one with the lowest leave-one-out error in the bank. An image whose class the bank lacks has 0.
+    """
+    if len(np.unique(bank_labels)) < 2:
+        return np.zeros(len(x), np.float32)
+    classes = int(max(bank_labels.max(), labels.max())) + 1
+    settings = RidgeSettings(select="loo")
+    fitted = SCORES["ridge"].fit(bank, bank_labels, bank, bank_labels, n_classes=classes, seed=0, settings=settings)
+    p: Features = fitted.predict_proba(x)[np.arange(len(x)), labels].astype(np.float32)
+    return p
+
+
+def _some(indices: Labels, labels: Labels, most: int, rng: np.random.Generator) -> Labels:
+    """Return at most so many images, as even over the classes as they can be."""
+    drawn = rng.permutation(indices)
+    order = np.argsort(labels[drawn], kind="stable")
+    _, starts, counts = np.unique(labels[drawn][order], return_index=True, return_counts=True)
+    turn = np.empty(len(drawn), np.int64)  # an image's number within its class
+    turn[order] = np.arange(len(drawn)) - np.repeat(starts, counts)
+    return np.sort(drawn[np.argsort(turn, kind="stable")[:most]])
+
+
+def _neighbourhood(labels: Labels) -> int:
+    """Return k for a bank: no more neighbours than a usual class has there, else a perfect model could not agree."""
+    counts = np.bincount(labels)
+    return int(np.clip(np.median(counts[counts > 0]), 1, NEIGHBOURS))

@@ -1,0 +1,251 @@
+"""Adaptation without labels: watch it, keep the best step, and hand back the start model when nothing beat it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from acclimate import __version__
+from acclimate.errors import DataError
+from acclimate.experiments.adaptation.guard import FEW, Guard
+from acclimate.experiments.adaptation.monitors import feature_std, neighbour_overlap, rankme
+from acclimate.images import clean_pool
+from acclimate.models import Backbone, digest, load_backbone, save_weights
+from acclimate.models.network import reset_classifier
+from acclimate.protocols import RUN, Setting, close_run, is_finished, job_of
+from acclimate.scores import SCORES
+from acclimate.stats.metrics import measure
+from acclimate.storage.store import digest as digest_of
+from acclimate.training import Job, Trained, train
+from acclimate.training.recipe import Recipe
+from acclimate.training.schedule import steps_per_epoch
+
+ADAPTED = "adapted.safetensors"
+KEPT = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class State:
+    """The features of one model.
+
+    Attributes
+    ----------
+    feature_std, rankme
+        Of pool images; see ``adaptation.monitors``.
+    knn_accuracy, knn_log_loss
+        Of a kNN classifier on held-out labelled images; None without labels.
+    """
+
+    feature_std: float
+    rankme: float
+    knn_accuracy: float | None
+    knn_log_loss: float | None
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The outcome of an adaptation.
+
+    Attributes
+    ----------
+    kept
+        What ``weights.safetensors`` holds: the best step, or the start model where no step was better.
+    adapted
+        What ``adapted.safetensors`` holds: the model as it stood at the end, kept or not.
+    document
+        What ``run.json`` holds.
+    """
+
+    kept: Backbone
+    adapted: Backbone
+    document: dict[str, Any]
+
+
+def adapt(
+    setting: Setting,
+    backbone: Backbone,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    probe: bool = True,
+    choices: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Adapted:
+    """Run an unsupervised recipe on the pool under a guard, and keep its best step.
+
+    The pool loses its near-duplicates of validation and test images first. The start model comes back when the
+    features collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's with
+    the linear probe not below it.
+
+    Parameters
+    ----------
+    probe
+        Whether labels may be used for that probe.
+    choices
+        What was chosen automatically and why, for ``run.json``.
+
+    Raises
+    ------
+    DataError
+        When the pool has fewer than two images, or they are all equal.
+    """
+    if len(setting.split.pool) < 2:
+        raise DataError(f"got {len(setting.split.pool)} images to adapt to; expected at least 2 outside val and test")
+    clean = clean_pool(setting.images, setting.split, cache=setting.cache)
+    setting = dataclasses.replace(setting, split=clean.split)
+    job = job_of(setting, backbone, recipe)
+    identity = digest_of(job.identity(), probe, Guard.rules())
+    if is_finished(folder, identity):
+        return _finished(backbone, folder)
+    started = time.perf_counter()
+    guard = Guard(setting, backbone, steps=_watched_steps(job), probe=probe)
+    trained = train(job, folder, quiet=setting.quiet, progress=setting.progress, watch=guard)
+    best = _backbone(backbone, trained.network, folder)
+    ended = _sound(setting, guard, _backbone(backbone, _with(trained.network, trained.last), folder), best)
+    kept, reason = _verdict(setting, guard, trained, ended)
+    chosen = best if kept == "adapted" else backbone
+    save_weights(folder / ADAPTED, ended.module, ended.card())
+    save_weights(folder / KEPT, chosen.module, chosen.card())
+    recipe.save(folder / "recipe.toml")
+    shown = best if kept == "adapted" else ended
+    monitors = _monitors(setting, guard, backbone, shown)
+    document = {
+        **_facts(setting, backbone, recipe, trained, folder),
+        "identity": identity,
+        "images": dict(clean.document),
+        "monitors": monitors,
+        "looks": _looks(folder),
+        "choices": dict(choices or {}),
+        "kept": kept,
+        "reason": f"{reason}{_change(monitors)}",
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    close_run(folder, document)
+    return Adapted(chosen, ended, document)
+
+
+def _finished(backbone: Backbone, folder: Path) -> Adapted:
+    """Return what an earlier, finished run left."""
+    document = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    kept, ended = (dataclasses.replace(load_backbone(folder / file), name=str(folder)) for file in (KEPT, ADAPTED))
+    return Adapted(kept if document["kept"] == "adapted" else backbone, ended, document)
+
+
+def _watched_steps(job: Job) -> int:
+    """Return the steps of the longest stage without labels: what the guard's patience is a share of."""
+    per_epoch = [steps_per_epoch(len(job.split.pool), s.batch * s.accumulate) for s in job.recipe.stages]
+    stages = zip(job.recipe.stages, per_epoch, strict=True)
+    return max(s.steps or (s.epochs or 0) * epoch for s, epoch in stages if not s.needs_labels)
+
+
+def _with(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    other = copy.deepcopy(network)
+    other.load_state_dict(state)
+    return other
+
+
+def _sound(setting: Setting, guard: Guard, ended: Backbone, best: Backbone) -> Backbone:
+    """Return the model of the last step, or the best one where the last one's features are not finite."""
+    try:
+        setting.features(ended, guard.images)
+    except DataError:
+        return best
+    return ended
+
+
+def _backbone(start: Backbone, network: nn.Module, folder: Path) -> Backbone:
+    reset_classifier(network, 0)
+    module = network.eval()
+    key = digest(start.architecture, start.arguments, module)
+    return dataclasses.replace(start, name=str(folder), module=module, digest=key)
+
+
+def _verdict(setting: Setting, guard: Guard, trained: Trained, ended: Backbone) -> tuple[str, str]:
+    """Return which model is kept, ``adapted`` or ``start``, and why."""
+    seen = guard.see(np.asarray(setting.features(ended, guard.images).x[guard.images]))
+    stop = next((report.stopped for report in trained.reports if report.stopped), "") or guard.collapse(seen)
+    steps = [report.best_step for report in trained.reports if report.best_step]
+    gain, error = guard.gain(seen)
+    if not steps:
+        linear = "" if guard.agreed(seen) else ", linear below"
+        return "start", stop or (
+            f"at no look was the kNN probe surely above the start model's with the linear probe not below: at the end "
+            f"kNN {gain:+.3f}, error {error:.3f}{linear}; the last step is in {ADAPTED}"
+        )
+    stopped = f"{stop}; " if stop else ""
+    if not guard.probes:
+        labels = f"too few labels to probe with (below {FEW})" if guard.few else "there are no labels to probe with"
+        return "adapted", f"{stopped}{labels}, and nothing had collapsed at step {steps[-1]}"
+    return "adapted", f"{stopped}best at step {steps[-1]}"
+
+
+def _change(monitors: dict[str, Any]) -> str:
+    before, after = monitors["start"], monitors["adapted"]
+    if before["knn_accuracy"] is None:
+        return ""
+    return (
+        f"; kNN on validation images, which chose the step: accuracy {before['knn_accuracy']:.3f} -> "
+        f"{after['knn_accuracy']:.3f}, "
+        f"log loss {before['knn_log_loss']:.3f} -> {after['knn_log_loss']:.3f}"
+    )
+
+
+def _monitors(setting: Setting, guard: Guard, start: Backbone, shown: Backbone) -> dict[str, Any]:
+    before, after = (_state(setting, guard, model) for model in (start, shown))
+    first, second = (np.asarray(setting.features(model, guard.pool).x[guard.pool]) for model in (start, shown))
+    return {
+        "start": dataclasses.asdict(before),
+        "adapted": dataclasses.asdict(after),
+        "neighbour_overlap": neighbour_overlap(first, second),
+    }
+
+
+def _state(setting: Setting, guard: Guard, model: Backbone) -> State:
+    split, probe = setting.split, guard.probes
+    x = setting.features(model, np.concatenate([guard.pool, split.train, split.val]) if probe else guard.pool).x
+    scores: dict[str, float] = {}
+    if probe:
+        y, n = setting.images.labels, len(setting.images.classes)
+        train, val = (np.asarray(x[part]) for part in (split.train, split.val))
+        fitted = SCORES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=setting.seed)
+        scores = measure(fitted.predict_proba(val), y[split.val], n_classes=n)
+    pool = np.asarray(x[guard.pool])
+    return State(feature_std(pool), rankme(pool), scores.get("accuracy"), scores.get("log_loss"))
+
+
+def _looks(folder: Path) -> list[dict[str, Any]]:
+    """Return the guard's looks, in order, as the journal has them."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    keys = ("stage", "step", "feature_std", "rankme", "neighbour_overlap", "knn_agreement", "knn_gain", "linear_gain")
+    return [{key: line[key] for key in keys if key in line} for line in lines if "rankme" in line]
+
+
+def _facts(setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, folder: Path) -> dict[str, Any]:
+    return {
+        "command": "adapt",
+        "version": __version__,
+        "seed": setting.seed,
+        "device": trained.device,
+        "precision": trained.precision,
+        "run": str(folder),
+        "model": backbone.name,
+        "random_start": backbone.random_start,
+        "weights": backbone.digest,
+        "data": setting.images.name,
+        "origin": setting.origin,
+        "fingerprint": setting.images.fingerprint,
+        "recipe": recipe.name,
+        "method": recipe.stages[0].objective,
+        "scope": recipe.stages[0].scope,
+        "stages": [dataclasses.asdict(r) for r in trained.reports],
+        "steps": sum(r.steps for r in trained.reports),
+        "images_per_second": trained.reports[-1].images_per_second,
+    }

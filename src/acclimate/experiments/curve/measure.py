@@ -1,0 +1,251 @@
+"""The label-efficiency curve: what models reach with few labels, and whether that is a difference or luck."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate import __version__
+from acclimate.errors import DataError, InputError, unknown
+from acclimate.experiments.curve.budgets import plan_budgets
+from acclimate.experiments.curve.points import TRAININGS, Plan, Point, Training, measure_points
+from acclimate.experiments.curve.worth import Compared, Verdict, average_change, change, conclude, labels_worth
+from acclimate.images import Images, Split, require_classes
+from acclimate.models import Backbone, choose_device
+from acclimate.models.classifier import TTA
+from acclimate.protocols import Setting
+from acclimate.storage.store import write_atomic
+from acclimate.training.recipe import Recipe, load_recipe
+
+FILE: Final = "curve.json"
+TRAINING_WORDS: Final = {"head": "head only", "full": "full finetuning"}
+# By how much of itself the mean log loss may rise with mirror images before that is said.
+MIRROR_HARM: Final = 0.01
+
+Measured = dict[tuple[str, Training], list[Point]]
+Float64 = npt.NDArray[np.float64]
+
+
+def plan_curve(
+    setting: Setting,
+    *,
+    labels: Sequence[str],
+    seeds: int,
+    training: Sequence[str] = ("head",),
+    recipe: str | Recipe = "staged",
+    negative: Sequence[str] = (),
+    tta: str = "hflip",
+) -> Plan:
+    """Check what was asked and return it as a plan; nothing is measured.
+
+    Parameters
+    ----------
+    setting
+        With the whole split; its seed is the first of the curve's.
+    labels
+        Budgets: images a class (``10``) or a share of each class (``25%``).
+    training
+        ``head``: logistic regression on features. ``full``: the recipe.
+    negative
+        Class names. Without any, two classes have the first as the negative one.
+
+    Raises
+    ------
+    InputError
+        An unknown name, no test part, no validation images, or numbers that cannot be.
+    """
+    images, split = setting.images, setting.split
+    for name in training:
+        if name not in TRAININGS:
+            raise InputError(unknown("training", name, TRAININGS))
+    if not training:
+        raise InputError("got no training; expected head, full or head,full")
+    if tta not in TTA:
+        raise InputError(unknown("test-time augmentation", tta, TTA))
+    if seeds < 1:
+        raise InputError(f"got {seeds} seeds; expected at least 1, and 2 or more for intervals")
+    chosen = load_recipe(recipe)
+    _check_parts(images, split)
+    budgets, notes = plan_budgets(labels, images, split)
+    if seeds == 1:
+        notes.append("one seed shows no spread: no intervals and no verdict; give --seeds 5")
+    return Plan(
+        setting,
+        budgets,
+        tuple(range(setting.seed, setting.seed + seeds)),
+        tuple(name for name in TRAININGS if name in training),
+        chosen,
+        tta,
+        _negative(images, negative),
+        tuple(notes),
+    )
+
+
+def _check_parts(images: Images, split: Split) -> None:
+    require_classes(images, split)
+    if len(split.test) < 2:
+        raise DataError(
+            f"{images.name} has {len(split.test)} labelled test images; expected at least two: a curve is measured on "
+            "images that no model was adapted to or chosen on. Put them under test/, or give split=test in a manifest"
+        )
+    if not len(split.val):
+        raise DataError(
+            f"{images.name} has no validation images, since no class has two training images; add images to train/, "
+            "or a val/ part"
+        )
+
+
+def _negative(images: Images, names: Sequence[str]) -> tuple[int, ...]:
+    for name in names:
+        if name not in images.classes:
+            raise InputError(unknown("negative class", name, images.classes))
+    if names and len(set(names)) == len(images.classes):
+        raise InputError(f"got all {len(images.classes)} classes as negative; expected at least one to be positive")
+    if not names and len(images.classes) == 2:
+        return (0,)
+    return tuple(sorted({images.classes.index(name) for name in names}))
+
+
+def curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> dict[str, Any]:
+    """Measure every model and compare each with the first; leave rows and ``curve.json`` and return the document.
+
+    Parameters
+    ----------
+    backbones
+        The first is the base.
+    folder
+        Where rows, runs and the document go; what is there already is not measured again. None keeps nothing.
+
+    Raises
+    ------
+    InputError
+        For no model, or the same model twice.
+    """
+    check_models(backbones)
+    started, setting = time.perf_counter(), plan.setting
+    measured = {(b.name, t): measure_points(plan, b, t, folder) for b in backbones for t in plan.trainings}
+    base, others = backbones[0], backbones[1:]
+    compared = {(b.name, t): _compare(plan, measured, base.name, b.name, t) for b in others for t in plan.trainings}
+    document = {
+        "command": "curve",
+        "version": __version__,
+        "seconds": round(time.perf_counter() - started, 3),
+        "seed": setting.seed,
+        "device": choose_device(setting.device),
+        "data": setting.images.name,
+        "base": base.name,
+        "models": [
+            {"model": b.name, "architecture": b.architecture, "random_start": b.random_start} for b in backbones
+        ],
+        "labels": [budget.labels for budget in plan.budgets],
+        "seeds": list(plan.seeds),
+        "training": list(plan.trainings),
+        "recipe": plan.recipe.name if "full" in plan.trainings else None,
+        "tta": plan.tta,
+        "negative": [setting.images.classes[index] for index in plan.negative],
+        "images": {part: len(getattr(setting.split, part)) for part in ("train", "val", "test")},
+        "points": [point.values for points in measured.values() for point in points],
+        "comparisons": [line for (model, t), (found, _) in compared.items() for line in _lines(base, model, t, found)],
+        "verdicts": [
+            {"model": model, "base": base.name, "training": t, "kind": verdict.kind, "words": verdict.words}
+            for (model, t), (_, verdict) in compared.items()
+        ],
+        "verdict": _overall(base.name, {key: verdict for key, (_, verdict) in compared.items()}),
+        "notes": [*plan.notes, *_same_weights(backbones), *_mirror_notes(plan, measured)],
+    }
+    if folder is not None:
+        write_atomic(folder / FILE, json.dumps(document, indent=1, allow_nan=False))
+    return document
+
+
+def check_models(backbones: Sequence[Backbone]) -> None:
+    """Refuse no model, and the same model twice: see `curve`."""
+    names = [backbone.name for backbone in backbones]
+    if not names:
+        raise InputError("got no model; expected --models BASE,OTHER,... with at least one")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"got model '{twice[0]}' twice; expected each model once")
+
+
+def _compare(
+    plan: Plan, measured: Measured, base: str, other: str, training: Training
+) -> tuple[list[Compared], Verdict]:
+    """Return the paired comparison at every budget, and what they say together."""
+    seed = plan.setting.seed
+    ours, theirs = (_stacked(plan, measured[name, training], "losses") for name in (base, other))
+    right, their_right = (_stacked(plan, measured[name, training], "right") for name in (base, other))
+    amounts = np.array([budget.per_class for budget in plan.budgets])
+    worths = labels_worth(ours, theirs, amounts, seed=seed)
+    found = [
+        Compared(
+            budget.labels,
+            change(theirs[at] - ours[at], seed=seed),
+            change(their_right[at] - right[at], seed=seed),
+            worths[at],
+        )
+        for at, budget in enumerate(plan.budgets)
+    ]
+    return found, conclude(found, average_change(ours, theirs, seed=seed), seeds=len(plan.seeds))
+
+
+def _stacked(plan: Plan, points: Sequence[Point], what: str) -> Float64:
+    """Return one number an image of every point, (budgets, seeds, images)."""
+    values = np.stack([getattr(point, what) for point in points])
+    return values.reshape(len(plan.budgets), len(plan.seeds), -1)
+
+
+def _lines(base: Backbone, model: str, training: str, found: Sequence[Compared]) -> Iterator[dict[str, Any]]:
+    for one in found:
+        yield {
+            "model": model,
+            "base": base.name,
+            "training": training,
+            "labels": one.labels,
+            "log_loss": one.log_loss._asdict(),
+            "accuracy": one.accuracy._asdict(),
+            "said": one.said,
+            "worth": one.worth.times,
+            "worth_low": one.worth.low,
+            "worth_high": one.worth.high,
+            "worth_words": one.worth.words,
+        }
+
+
+def _overall(base: str, verdicts: dict[tuple[str, Training], Verdict]) -> str | None:
+    """Return one line: what each model is against the base. None where there is nothing to compare."""
+    models = dict.fromkeys(model for model, _ in verdicts)
+    said = []
+    for model in models:
+        parts = [f"{v.short} ({TRAINING_WORDS[t]})" for (name, t), v in verdicts.items() if name == model]
+        said.append(f"{model} against {base}: {', '.join(parts)}.")
+    return " ".join(said) or None
+
+
+def _same_weights(backbones: Sequence[Backbone]) -> list[str]:
+    """Say which models are the base under another name, such as an adaptation that handed back the start model."""
+    base = backbones[0]
+    return [
+        f"{other.name} has the same weights as {base.name}" for other in backbones[1:] if other.digest == base.digest
+    ]
+
+
+def _mirror_notes(plan: Plan, measured: Measured) -> list[str]:
+    """Say where averaging with the mirror image did harm: such images have a left and a right."""
+    notes = []
+    for training in plan.trainings if plan.tta != "none" else ():
+        points = [point.values for (_, t), found in measured.items() if t == training for point in found]
+        plain = float(np.mean([point["plain"]["log_loss"] for point in points]))
+        rise = float(np.mean([point["log_loss"] for point in points])) - plain
+        if rise > MIRROR_HARM * plain:
+            notes.append(
+                f"mirror images raised the mean log loss by {rise / plain:.0%} ({TRAINING_WORDS[training]}): if left "
+                "and right mean something in these images, give --tta none"
+            )
+    return notes

@@ -1,0 +1,318 @@
+"""The points of a curve: one model, one label budget, one draw of labels, one way to train, measured on the test part.
+
+Each is kept as result rows, one without and one with the mirror image, so that a curve that was stopped goes on and
+nothing is measured twice. The numbers of a point come from the kept predictions.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.experiments.curve.budgets import Budget
+from acclimate.images import Split
+from acclimate.models import Backbone, choose_device, choose_precision
+from acclimate.models.classifier import WEIGHTS, Classifier
+from acclimate.protocols import Setting, peak_memory_mb, run_recipe
+from acclimate.scores.probes.logistic.subsets import fit_draws
+from acclimate.stats.metrics import auc, log_losses, measure
+from acclimate.storage.results import Predictions, Result, Results, row_key, versions
+from acclimate.storage.store import digest, safe_name
+from acclimate.training.recipe import Recipe
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Training = Literal["head", "full"]
+
+TRAININGS: Final[tuple[Training, ...]] = ("head", "full")
+SCORE: Final = "logistic"
+SHOWN: Final = ("log_loss", "macro_f1", "auc", "accuracy")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a curve measures, checked.
+
+    Attributes
+    ----------
+    setting
+        Its split has all labels; `budgets` take from its training and validation part, the test part stays.
+    seeds
+        Each draws labels of its own and trains with them.
+    recipe
+        Of the training ``full``.
+    tta
+        ``hflip`` or ``none``.
+    negative
+        Classes that count as negative for ``auc_positive``; without any it is not measured.
+    """
+
+    setting: Setting
+    budgets: tuple[Budget, ...]
+    seeds: tuple[int, ...]
+    trainings: tuple[Training, ...]
+    recipe: Recipe
+    tta: str
+    negative: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What is measured of each classifier: without the mirror image, and with it if that is asked for."""
+        return ("none",) if self.tta == "none" else ("none", self.tta)
+
+    def draws(self) -> Iterator[Draw]:
+        """Yield every budget with every seed, few labels first."""
+        for budget in self.budgets:
+            for seed in self.seeds:
+                yield Draw(budget, seed, budget.draw(self.setting.images, self.setting.split, seed))
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """A budget drawn with a seed."""
+
+    budget: Budget
+    seed: int
+    split: Split
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A classifier's probabilities of the test part by view, ``(n, C)``, and what it took.
+
+    ``leftover`` is a file that may go once the rows are kept.
+    """
+
+    probabilities: Mapping[str, Float32]
+    seconds: float
+    trainable: int
+    total: int
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    leftover: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One point: the numbers that are shown, and what comparisons pair, ``(n,)`` over the test images."""
+
+    values: dict[str, Any]
+    losses: Float64
+    right: Float64
+
+
+Fit = Callable[[Draw], Fitted]
+
+
+def measure_points(plan: Plan, backbone: Backbone, training: Training, folder: Path | None) -> list[Point]:
+    """Return the points of one model and training, in the order of `Plan.draws`; what rows know is not done again.
+
+    Parameters
+    ----------
+    folder
+        Where rows and runs lie; None keeps nothing, for the training ``head`` alone.
+    """
+    results = None if folder is None else Results(folder)
+    draws = list(plan.draws())
+    keys = [{view: _key(plan, backbone, training, draw, view) for view in plan.views} for draw in draws]
+    missing = [
+        draw
+        for draw, own in zip(draws, keys, strict=True)
+        if results is None or not all(results.has(key) for key in own.values())
+    ]
+    fit = _start(plan, backbone, training, folder, missing) if missing else None
+    points = []
+    for number, (draw, own) in enumerate(zip(draws, keys, strict=True), start=1):
+        if fit is not None and draw in missing:
+            fitted = fit(draw)
+            if results is not None:
+                _keep(plan, backbone, training, draw, fitted, results)
+            found = fitted.probabilities
+        elif results is not None:
+            found = {view: results.predictions(key).probabilities for view, key in own.items()}
+        points.append(_point(plan, backbone.name, training, draw, found))
+        if fit is not None and (training == "full" or number == len(draws)):
+            _tell(plan, f"{training} of {backbone.name}: {number} of {len(draws)}, {draw.budget.labels} labels")
+    return points
+
+
+def _tell(plan: Plan, text: str) -> None:
+    if not plan.setting.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _start(plan: Plan, backbone: Backbone, training: Training, folder: Path | None, missing: Sequence[Draw]) -> Fit:
+    if training == "head":
+        return head(plan, backbone, missing)
+    if folder is None:
+        raise ValueError("full finetuning needs a folder for its runs")
+    return full(plan, backbone, folder)
+
+
+def head(plan: Plan, backbone: Backbone, draws: Sequence[Draw]) -> Fit:
+    """Return a function that fits logistic regression on a draw's features; C is chosen on its validation images.
+
+    The first of a budget's `draws` that is asked for has them all fitted at once, and each is told its share of the
+    seconds. A fit uses no random number: a draw of the same images as an earlier one, such as all of them, is not
+    fitted again.
+    """
+    setting, split = plan.setting, plan.setting.split
+    n_classes, y = len(setting.images.classes), setting.images.labels
+    x = np.asarray(setting.features(backbone, np.concatenate([split.train, split.val, split.test])).x)
+    tests = [x[split.test]]
+    if plan.tta == "hflip":
+        tests.append(np.asarray(setting.features(backbone, split.test, hflip=True).x[split.test]))
+    known: dict[str, Fitted] = {}
+
+    def fit(draw: Draw) -> Fitted:
+        if _same(draw) not in known:
+            new = {_same(other): other for other in (*draws, draw) if other.budget == draw.budget}
+            new = {name: other for name, other in new.items() if name not in known}
+            started = time.perf_counter()
+            parts = [(other.split.train, other.split.val) for other in new.values()]
+            classifiers = fit_draws(x, y, parts, n_classes=n_classes)
+            found = [np.stack([one.predict_proba(test) for test in tests]) for one in classifiers]
+            seconds, total = (time.perf_counter() - started) / len(new), backbone.parameters
+            for name, one, p in zip(new, classifiers, found, strict=True):
+                known[name] = Fitted(_by_view(p), seconds, 0, total, chosen={"C": one.settings["C"]})
+        return known[_same(draw)]
+
+    return fit
+
+
+def _same(draw: Draw) -> str:
+    """Return what draws of the same images have in common."""
+    return digest(draw.split.train.tolist(), draw.split.val.tolist())
+
+
+def full(plan: Plan, backbone: Backbone, folder: Path) -> Fit:
+    """Return a function that trains the recipe on a draw, in a run folder of its own.
+
+    The run never sees the test part. Its weights are dropped once its rows are kept: a curve is made of many runs, and
+    each would leave a whole network.
+    """
+    setting = plan.setting
+
+    def fit(draw: Draw) -> Fitted:
+        place = folder / "runs" / run_name(backbone, draw)
+        own = replace(setting, split=draw.split, seed=draw.seed, labels=draw.budget.labels, use_test=False, quiet=True)
+        row = run_recipe(own, backbone, plan.recipe, place)
+        p = Classifier.load(place).predict_views(
+            setting.images,
+            indices=setting.split.test,
+            tta="hflip",
+            device=setting.device,
+            precision=setting.precision,
+            cache=setting.cache,
+        )
+        return Fitted(_by_view(p), row.seconds, row.trainable, row.total, leftover=place / WEIGHTS)
+
+    return fit
+
+
+def run_name(backbone: Backbone, draw: Draw) -> str:
+    """Return the name of a run's folder: model, labels, seed. Names of models that are paths lose their beginning."""
+    labels = draw.budget.labels.replace("%", "pct")
+    return f"{safe_name(backbone.name)[-80:].strip('.-')}-{labels}-{draw.seed}"
+
+
+def _by_view(p: Float64) -> dict[str, Float32]:
+    """Return probabilities as they are kept: of the image, and averaged with those of its mirror image."""
+    found = {"none": p[0].astype(np.float32)}
+    return found if len(p) == 1 else found | {"hflip": p.mean(axis=0).astype(np.float32)}
+
+
+def _settings(plan: Plan, training: Training, draw: Draw, view: str) -> dict[str, Any]:
+    parts = (draw.split.train, draw.split.val, draw.split.test)
+    recipe = plan.recipe.model_dump(mode="json") if training == "full" else {}
+    return {**recipe, "training": training, "tta": view, "split": digest([part.tolist() for part in parts])}
+
+
+def _protocol(plan: Plan, training: Training, view: str) -> str:
+    name = SCORE if training == "head" else plan.recipe.name
+    return name if view == "none" else f"{name}, {view}"
+
+
+def _key(plan: Plan, backbone: Backbone, training: Training, draw: Draw, view: str) -> str:
+    return row_key(
+        weights=backbone.digest,
+        fingerprint=plan.setting.images.fingerprint,
+        protocol=_protocol(plan, training, view),
+        settings=_settings(plan, training, draw, view),
+        seed=draw.seed,
+        labels=draw.budget.labels,
+    )
+
+
+def _keep(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitted: Fitted, results: Results) -> None:
+    """Write a row for each view, then drop what only they were needed for."""
+    setting = plan.setting
+    test, device = setting.split.test, choose_device(setting.device)
+    labels = setting.images.labels[test]
+    for view, p in fitted.probabilities.items():
+        row = Result(
+            model=backbone.name,
+            dataset=setting.images.name,
+            protocol=_protocol(plan, training, view),
+            seed=draw.seed,
+            metrics={"test": measure(p, labels, n_classes=p.shape[1])},
+            settings=_settings(plan, training, draw, view),
+            labels=draw.budget.labels,
+            trainable=fitted.trainable,
+            total=fitted.total,
+            random_start=backbone.random_start,
+            fingerprint=setting.images.fingerprint,
+            weights=backbone.digest,
+            versions=versions(),
+            seconds=round(fitted.seconds, 4),
+            images_per_second=None,
+            peak_memory_mb=round(peak_memory_mb(device), 1),
+            device=device,
+            precision=choose_precision(setting.precision, device),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            chosen=fitted.chosen,
+        )
+        results.append(row, Predictions(p, labels, test))
+    if fitted.leftover is not None:
+        fitted.leftover.unlink(missing_ok=True)
+
+
+def _point(plan: Plan, model: str, training: Training, draw: Draw, found: Mapping[str, Float32]) -> Point:
+    labels = plan.setting.images.labels[plan.setting.split.test]
+    p = found[plan.tta]
+    plain = {} if plan.tta == "none" else {"plain": numbers(found["none"], labels, plan.negative)}
+    values = {
+        "model": model,
+        "labels": draw.budget.labels,
+        "training": training,
+        "seed": draw.seed,
+        "images": len(draw.split.train),
+        "per_class": round(draw.budget.per_class, 3),
+        **numbers(p, labels, plan.negative),
+        **plain,
+    }
+    return Point(values, log_losses(p, labels), (p.argmax(axis=1) == labels).astype(np.float64))
+
+
+def numbers(p: Float32, labels: npt.NDArray[np.int64], negative: tuple[int, ...] = ()) -> dict[str, float | None]:
+    """Return the numbers of a point from probabilities ``(n, C)``; None where one is undefined on these images.
+
+    ``auc_positive`` asks how well the probability of all but the negative classes tells images of those from the
+    others; it is there only if negative classes are given.
+    """
+    found = measure(p, labels, n_classes=p.shape[1])
+    shown = {name: found[name] for name in SHOWN}
+    if negative:
+        rest = np.setdiff1d(np.arange(p.shape[1]), negative)
+        positive = p[:, rest].sum(axis=1, dtype=np.float64)
+        shown["auc_positive"] = auc(np.stack([-positive, positive], axis=1), np.isin(labels, rest).astype(np.int64))
+    return {name: value if math.isfinite(value) else None for name, value in shown.items()}

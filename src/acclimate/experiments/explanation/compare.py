@@ -1,0 +1,140 @@
+"""Two networks of one architecture on the same images: what changed in each layer, with intervals over images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.experiments.explanation.classes import countable, nearest_mean, separation
+from acclimate.experiments.explanation.layers import Place, group_of
+from acclimate.experiments.explanation.measures import (
+    Layer,
+    dead,
+    effective_rank,
+    hoyer,
+    log_variance_ratio,
+    mean_shift,
+)
+from acclimate.experiments.explanation.similarity import cka, gram
+from acclimate.stats.intervals import paired_difference
+
+LEVEL = 0.95
+RESAMPLES = 500
+_DRAWS = 7  # first word of the seed of the bootstrap
+
+Float64 = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """How often each image counts, in the estimate (once) and in each resample.
+
+    Attributes
+    ----------
+    all
+        ``(1 + b, n)`` over all images: the first row is ones.
+    asked
+        ``(n,)`` which images can be asked about classes.
+    of_classes
+        ``(1 + b, m)`` over these m, drawn within their classes, so that class sizes stay what they are.
+    """
+
+    all: Float64
+    asked: npt.NDArray[np.bool_]
+    of_classes: Float64
+    seed: int
+
+
+def draws(labels: Labels, *, seed: int, resamples: int = RESAMPLES) -> Draws:
+    """Return the bootstrap of images with these labels ``(n,)``; -1 is no label."""
+    rng = np.random.default_rng([_DRAWS, seed])
+    n, asked = len(labels), countable(labels)
+    everyone = _counts(np.zeros(n, np.int64), resamples, rng)
+    return Draws(everyone, asked, _counts(labels[asked], resamples, rng), seed)
+
+
+def _counts(labels: Labels, resamples: int, rng: np.random.Generator) -> Float64:
+    """Return ones, then how often each image is drawn when every class is resampled by itself, ``(1 + b, n)``."""
+    out = np.ones((1 + resamples, len(labels)))
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        out[1:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=resamples)
+    return out
+
+
+def compare(before: Mapping[Place, Layer], after: Mapping[Place, Layer], labels: Labels, drawn: Draws) -> list[Row]:
+    """Return one row a layer, in the order in which they run; the keys are explained in docs/explain.md.
+
+    Parameters
+    ----------
+    before, after
+        What `record` saw of the two networks, on the same n images in the same order.
+    labels
+        ``(n,)``, -1 for no label. Without two classes of two images ``separation`` and ``class_mean`` are None.
+    """
+    return [_row(place, layer, after[place], labels, drawn) for place, layer in before.items() if place in after]
+
+
+def _row(place: Place, before: Layer, after: Layer, labels: Labels, drawn: Draws) -> Row:
+    ratio = log_variance_ratio(before, after)
+    return {
+        "layer": place.name,
+        "group": group_of(place.name),
+        "kind": place.kind,
+        "width": before.pooled.shape[1],
+        "shift": mean_shift(before, after),
+        "log_variance": None if ratio is None else dict(zip(("low", "median", "high"), ratio, strict=True)),
+        "dead": {"before": dead(before), "after": dead(after)},
+        "zeros": {"before": before.zeros, "after": after.zeros},
+        "hoyer": {"before": hoyer(before), "after": hoyer(after)},
+        "rank": {"before": effective_rank(before), "after": effective_rank(after)},
+        "cka": _cka(before, after, drawn),
+        **_classes(before, after, labels, drawn),
+    }
+
+
+def _cka(before: Layer, after: Layer, drawn: Draws) -> Row | None:
+    values = cka(gram(before.pooled), gram(after.pooled), drawn.all)
+    if math.isnan(values[0]):
+        return None
+    return {"value": float(values[0]), **_ends(values)}
+
+
+def _classes(before: Layer, after: Layer, labels: Labels, drawn: Draws) -> Row:
+    asked = labels[drawn.asked]
+    if len(np.unique(asked)) < 2:
+        return {"separation": None, "class_mean": None}
+    first, second = (layer.pooled[drawn.asked] for layer in (before, after))
+    apart = [separation(x, asked, drawn.of_classes) for x in (first, second)]
+    return {"separation": _separation(*apart), "class_mean": _class_mean(first, second, asked, drawn.seed)}
+
+
+def _separation(before: Float64, after: Float64) -> Row | None:
+    if math.isnan(before[0]) or math.isnan(after[0]):
+        return None
+    change = after - before  # both from the same draws: paired over images
+    sides = {"before": float(before[0]), "after": float(after[0])}
+    return {**sides, "difference": float(change[0]), **_ends(change)}
+
+
+def _class_mean(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], labels: Labels, seed: int) -> Row:
+    hits = [nearest_mean(x, labels) for x in (first, second)]
+    gain = paired_difference(hits[1], hits[0], level=LEVEL, seed=seed)
+    sides = {"before": float(hits[0].mean()), "after": float(hits[1].mean())}
+    return {**sides, "difference": gain.mean, "low": gain.low, "high": gain.high}
+
+
+def _ends(values: Float64) -> Row:
+    """Return the percentile interval of the resamples (all but the first); None where most are undefined."""
+    known = values[1:][~np.isnan(values[1:])]
+    if len(known) * 2 < len(values) - 1 or not len(known):
+        return {"low": None, "high": None}
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {"low": float(low), "high": float(high)}

@@ -1,0 +1,182 @@
+"""Selection: cheap proxies for every model, a short finetuning for the best of them, and honest ties.
+
+Nothing here looks at the test split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate import __version__
+from acclimate.errors import InputError
+from acclimate.models import Backbone, choose_device
+from acclimate.protocols import Preset, Setting, is_preset, load_preset, run_preset, run_recipe, run_score
+from acclimate.stats.intervals import model_set
+from acclimate.storage.results import Result, Results
+from acclimate.storage.store import safe_name as safe_name
+from acclimate.storage.store import write_atomic
+from acclimate.training.recipe import Recipe, load_recipe
+
+PROXIES = ("knn", "logistic")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One model's line of a ranking.
+
+    Attributes
+    ----------
+    rank
+        1 is best; models of the confidence set share rank 1.
+    proxies
+        Validation accuracy of each proxy by name.
+    final
+        Validation accuracy after the final protocol; None for models that the proxies left out.
+    low, high
+        90% interval of ``final``, from a bootstrap over validation images.
+    in_set
+        Whether the model cannot be told apart from the best one.
+    """
+
+    model: str
+    rank: int
+    proxies: dict[str, float]
+    final: float | None
+    low: float | None
+    high: float | None
+    in_set: bool
+    seconds: float
+    random_start: bool
+
+
+def rank(
+    setting: Setting,
+    backbones: Sequence[Backbone],
+    folder: Path,
+    *,
+    final: str | Recipe = "bn",
+    top: int = 3,
+) -> dict[str, Any]:
+    """Rank backbones on one data set; leave rows and ``rank.json`` in ``folder`` and return the document.
+
+    Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties)
+    are finetuned with ``final``, a recipe or a preset that trains. The confidence set holds the finetuned models that a
+    max-t test over paired validation images cannot separate from the best.
+
+    Raises
+    ------
+    InputError
+        For fewer than two models, or the same model twice.
+    """
+    _check(backbones, top)
+    trains = _final(final)
+    started = time.perf_counter()
+    sealed = dataclasses.replace(setting, use_test=False)
+    results = Results(folder)
+    rows = {b.name: {p: run_score(sealed, b, p, results) for p in PROXIES} for b in backbones}
+    order = sorted(backbones, key=lambda b: _merit(rows[b.name]["logistic"]), reverse=True)
+    finals = {}
+    for backbone in order[:top]:
+        run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{safe_name(trains.name)}"
+        if isinstance(trains, Preset):
+            finals[backbone.name] = run_preset(sealed, backbone, trains, run_folder, results)
+        else:
+            finals[backbone.name] = run_recipe(sealed, backbone, trains, run_folder, results)
+    lines = _lines(order, rows, finals, results, setting)
+    spent = time.perf_counter() - started
+    document = {
+        "command": "rank",
+        "version": __version__,
+        "seconds": round(spent, 3),
+        "seed": setting.seed,
+        "device": choose_device(setting.device),
+        "data": setting.images.name,
+        "final": trains.name,
+        "models": [asdict(line) for line in lines],
+        "best": lines[0].model,
+        "confidence_set": [line.model for line in lines if line.in_set],
+        "seconds_spent": round(sum(line.seconds for line in lines), 3),
+    }
+    write_atomic(folder / "rank.json", json.dumps(document, indent=1))
+    return document
+
+
+def _final(final: str | Recipe) -> Recipe | Preset:
+    if isinstance(final, Recipe) or not is_preset(final):
+        return load_recipe(final)
+    preset = load_preset(final)
+    if preset.kind != "recipe":
+        raise InputError(f"'{final}' trains nothing; expected a recipe or a preset that trains, such as 'bn/all'")
+    return preset
+
+
+def _check(backbones: Sequence[Backbone], top: int) -> None:
+    names = [backbone.name for backbone in backbones]
+    if len(names) < 2:
+        raise InputError(f"got {len(names)} model to rank; expected at least two, such as --zoo")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"got model '{twice[0]}' twice; expected each model once")
+    if top < 1:
+        raise InputError(f"got top {top}; expected at least 1")
+
+
+def _merit(row: Result) -> tuple[float, float]:
+    return row.metrics["val"]["accuracy"], -row.metrics["val"]["log_loss"]
+
+
+def _correct(results: Results, row: Result) -> npt.NDArray[np.float64]:
+    stored = results.predictions(row.key)
+    right: npt.NDArray[np.bool_] = stored.probabilities.argmax(1) == stored.labels
+    return right.astype(np.float64)
+
+
+def _lines(
+    order: Sequence[Backbone],
+    rows: dict[str, dict[str, Result]],
+    finals: dict[str, Result],
+    results: Results,
+    setting: Setting,
+) -> list[Ranked]:
+    """Finalists by final accuracy, then the others by their proxy; the confidence set shares the first rank."""
+    finalists = sorted((b for b in order if b.name in finals), key=lambda b: _merit(finals[b.name]), reverse=True)
+    correct = np.stack([_correct(results, finals[b.name]) for b in finalists])
+    chosen = model_set(correct, seed=setting.seed)
+    lines = []
+    for place, backbone in enumerate(finalists):
+        row = finals[backbone.name]
+        in_set = bool(chosen.in_set[place])
+        lines.append(
+            Ranked(
+                model=backbone.name,
+                rank=1 if in_set else place + 1,
+                proxies=_proxies(rows[backbone.name]),
+                final=row.metrics["val"]["accuracy"],
+                low=float(chosen.low[place]),
+                high=float(chosen.high[place]),
+                in_set=in_set,
+                seconds=_seconds(rows[backbone.name]) + row.seconds,
+                random_start=backbone.random_start,
+            )
+        )
+    for place, backbone in enumerate((b for b in order if b.name not in finals), start=len(finalists)):
+        proxies, seconds = _proxies(rows[backbone.name]), _seconds(rows[backbone.name])
+        lines.append(Ranked(backbone.name, place + 1, proxies, None, None, None, False, seconds, backbone.random_start))
+    return lines
+
+
+def _proxies(rows: dict[str, Result]) -> dict[str, float]:
+    return {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
+
+
+def _seconds(rows: dict[str, Result]) -> float:
+    return sum(row.seconds for row in rows.values())

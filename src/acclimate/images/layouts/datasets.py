@@ -1,0 +1,216 @@
+"""``data:NAME@FOLDER``: the data sets of the papers by name, one table of ``datasets.toml`` each."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from acclimate.errors import DataError, unknown
+from acclimate.images.build import Listing, from_files
+from acclimate.images.dataset import Images
+from acclimate.images.layouts.arrays import from_array
+from acclimate.images.layouts.files import Absent, ClassFolders, Layout, SplitLists, Table
+from acclimate.images.layouts.hubs import download_torchvision, load_torchvision
+from acclimate.images.layouts.own import Arrays, Cars, ChestX, Cifar, Cub, Flowers, Isic, VocClasses, VocMasks
+
+READERS: Final[dict[str, Callable[..., Layout | Cifar]]] = {
+    "folders": ClassFolders,
+    "lists": SplitLists,
+    "table": Table,
+    "cub": Cub,
+    "flowers": Flowers,
+    "cars": Cars,
+    "voc-classes": VocClasses,
+    "voc-masks": VocMasks,
+    "isic": Isic,
+    "chestx": ChestX,
+    "cifar": Cifar,
+}
+
+
+@dataclass(frozen=True)
+class Download:
+    """How torchvision fetches a data set: the class, its arguments, and the folder that it leaves.
+
+    Without a folder torchvision's own reader takes the place of the layout.
+    """
+
+    name: str
+    folder: str | None = None
+    calls: tuple[Mapping[str, str], ...] = ({},)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One named data set.
+
+    Attributes
+    ----------
+    name, title
+        What a command takes, and what the papers say.
+    url, licence
+        Where to get it, and what may be done with it, as that page puts it.
+    classes
+        How many there are in the whole data set.
+    splits
+        Sizes of the official split, or how the images are cut here.
+    metric
+        What to compare with the papers, as a name of `acclimate.stats.metrics`: ``accuracy`` (top-1) or
+        ``balanced_accuracy`` (mean of the per-class accuracies).
+    reported
+        What the papers report instead, if that cannot be had from one label an image; else "".
+    papers
+        Letters: M Marks et al. (2024), S Sirotkin et al. (2024), E Ericsson et al. (2021), K Kornblith et al. (2019).
+    notes
+        What to know before comparing numbers.
+    tree
+        The files that the layout expects.
+    layout
+        The reader.
+    marker, roots
+        The folder is the first of `roots` below the given one that holds `marker`.
+    cut
+        Without an official split: ``{"train_per_class": n}`` or ``{"test": share}``.
+    download
+        How torchvision fetches it, or None.
+    """
+
+    name: str
+    title: str
+    url: str
+    licence: str
+    classes: int
+    splits: str
+    metric: str
+    papers: str
+    notes: str
+    tree: tuple[str, ...]
+    layout: Layout | Cifar = field(repr=False)
+    marker: str
+    roots: tuple[str, ...]
+    cut: Mapping[str, float] | None = None
+    download: Download | None = None
+    reported: str = ""
+
+
+@functools.cache
+def dataset_entries() -> Mapping[str, Dataset]:
+    """Return every named data set by its name, in the order of the table."""
+    text = resources.files("acclimate").joinpath("images", "datasets.toml").read_text(encoding="utf-8")
+    return {name: _entry(name, table) for name, table in tomllib.loads(text).items()}
+
+
+def dataset_entry(name: str) -> Dataset:
+    """Return what is known about a named data set, such as the metric of the papers.
+
+    Raises
+    ------
+    DataError
+        No such name; the nearest one is named.
+
+    Examples
+    --------
+    >>> dataset_entry("pets").metric
+    'balanced_accuracy'
+    """
+    entries = dataset_entries()
+    if name not in entries:
+        raise DataError(unknown("data set", name, entries))
+    return entries[name]
+
+
+def _entry(name: str, table: dict[str, Any]) -> Dataset:
+    layout, fetch = dict(table.pop("layout")), table.pop("torchvision", None)
+    reader = READERS[layout.pop("reader")]
+    tree, roots = tuple(table.pop("tree")), tuple(table.pop("roots"))
+    download = fetch and Download(fetch["name"], fetch.get("folder"), tuple(fetch.get("calls", ({},))))
+    return Dataset(name=name, layout=reader(**layout), tree=tree, roots=roots, download=download, **table)
+
+
+def load_dataset(text: str, *, skip_bad: bool = False, cache: Path | None = None) -> Images:
+    """Read ``NAME@FOLDER``, or ``NAME`` alone, which torchvision downloads into the cache if it can.
+
+    Raises
+    ------
+    DataError
+        An unknown name, a folder without the expected files (with the tree and where to get it), or a layout that
+        cannot be read.
+    """
+    name, at, given = text.partition("@")
+    entry = dataset_entry(name)
+    if at and not given:
+        raise DataError(f"data:{text} names no folder; expected data:{name}@FOLDER")
+    if not at and entry.download is None:
+        raise DataError(f"data:{name} cannot be downloaded by a program; {_expected(entry)}")
+    if not at and entry.download is not None:
+        return _fetched(entry, entry.download, skip_bad=skip_bad, cache=cache)
+    return _read(entry, Path(given).expanduser(), skip_bad=skip_bad, cache=cache)
+
+
+def _fetched(entry: Dataset, download: Download, *, skip_bad: bool, cache: Path | None) -> Images:
+    """Have torchvision download the data set; then read the folder that it left, or let torchvision read it."""
+    try:
+        if download.folder is None:
+            return replace(load_torchvision(download.name, cache), name=entry.name)
+        folder = download_torchvision(download.name, download.calls, download.folder, cache)
+    except DataError as error:
+        raise DataError(f"{error}; or get it from {entry.url} and name its folder: data:{entry.name}@FOLDER") from error
+    return _read(entry, folder, skip_bad=skip_bad, cache=cache)
+
+
+def _read(entry: Dataset, folder: Path, *, skip_bad: bool, cache: Path | None) -> Images:
+    try:
+        found = entry.layout.read(_root(entry, folder))
+    except Absent as error:
+        raise DataError(f"data:{entry.name}: {error} is not in {folder}; {_expected(entry)}") from error
+    if isinstance(found, Arrays):
+        return from_array(entry.name, found.array, found.labels, found.classes, found.splits)
+    if entry.cut is not None:
+        found = replace(found, splits=cut_splits(found, entry.cut))
+    return from_files(found, entry.name, skip_bad=skip_bad, cache=cache)
+
+
+def _root(entry: Dataset, folder: Path) -> Path:
+    for root in entry.roots:
+        if (folder / root / entry.marker).exists():
+            return folder / root
+    if not folder.is_dir():
+        raise DataError(f"data:{entry.name}: no folder {folder}; {_expected(entry)}")
+    raise Absent(entry.marker)
+
+
+def cut_splits(listing: Listing, cut: Mapping[str, float]) -> list[str]:
+    """Cut a data set without an official split into train and test, for every class alike and for ever the same.
+
+    The images of a class are ordered by the SHA-256 of their path: another copy of the data set, another machine, or a
+    few images more or less change nothing for the rest.
+
+    Parameters
+    ----------
+    listing
+        All images; those without a label become train.
+    cut
+        ``{"train_per_class": n}`` or ``{"test": share}``; a class always keeps an image to learn from.
+    """
+    of_class: dict[str, list[int]] = {}
+    for k in sorted(range(len(listing.paths)), key=lambda k: hashlib.sha256(listing.paths[k].encode()).digest()):
+        of_class.setdefault(listing.labels[k], []).append(k)
+    splits = ["train"] * len(listing.paths)
+    for label, members in of_class.items():
+        n = cut["train_per_class"] if "train_per_class" in cut else round(len(members) * (1 - cut["test"]))
+        for k in members[max(1, int(n)) :] if label else []:
+            splits[k] = "test"
+    return splits
+
+
+def _expected(entry: Dataset) -> str:
+    return (
+        f"expected data:{entry.name}@FOLDER with {', '.join(entry.tree)} in it; get it from {entry.url} "
+        f"(licence: {entry.licence})"
+    )

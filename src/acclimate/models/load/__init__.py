@@ -1,0 +1,1 @@
+"""Names and files -> Backbone: timm, embedded models, papers' files, checkpoints."""

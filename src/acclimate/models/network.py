@@ -1,0 +1,104 @@
+"""What every timm network can be asked: pooled features, the classifier on top, a new classifier.
+
+timm gives these methods to all its models, but ``nn.Module``'s type does not know them: the casts stand here, once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+Family = Literal["batch-norm", "transformer", "other"]
+
+
+def pooled(network: nn.Module, x: Tensor) -> Tensor:
+    """Return what the classifier sees: pooled features ``(n, d)`` of a batch ``(n, 3, h, w)``."""
+    timm_network = cast(Any, network)
+    features: Tensor = timm_network.forward_head(timm_network.forward_features(x), pre_logits=True)
+    return features.flatten(1)
+
+
+def classifiers(network: nn.Module) -> list[nn.Module]:
+    """Return the classifier on top as a list: empty without one, two for distilled transformers."""
+    heads = cast(Any, network).get_classifier()
+    candidates = list(heads) if isinstance(heads, list | tuple | nn.ModuleList) else [heads]
+    return [head for head in candidates if isinstance(head, nn.Module) and any(True for _ in head.parameters())]
+
+
+def classifier_names(network: nn.Module) -> set[str]:
+    """Return the parameter names of the classifier on top; empty for a network without one."""
+    ids = {id(p) for head in classifiers(network) for p in head.parameters()}
+    return {name for name, p in network.named_parameters() if id(p) in ids}
+
+
+def classifier_keys(network: nn.Module) -> list[str]:
+    """Return the names in ``state_dict`` of the classifier on top, those of its running statistics included."""
+    ids = {id(head) for head in classifiers(network)}
+    found = [(prefix, module) for prefix, module in network.named_modules() if id(module) in ids]
+    return sorted(f"{prefix}.{name}" for prefix, module in found for name in module.state_dict())
+
+
+def place_classifier(network: nn.Module, head: nn.Module) -> None:
+    """Put a module in the place of the classifier on top, wherever the architecture keeps it."""
+    old = cast(Any, network).get_classifier()
+    path = next(prefix for prefix, module in network.named_modules() if module is old)
+    network.set_submodule(path, head)
+
+
+def reset_classifier(network: nn.Module, n_classes: int) -> None:
+    """Put a new classifier on top, all zeros; 0 classes take it away."""
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # a new layer draws weights, which are thrown away, from the caller's generator
+        cast(Any, network).reset_classifier(n_classes)
+    for head in classifiers(network):
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
+
+
+def feature_width(network: nn.Module, size: tuple[int, int]) -> int:
+    """Return d by running one black image: timm's ``num_features`` is not the pooled width of every architecture."""
+    training = {module for module in network.modules() if module.training}
+    network.eval()
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    with torch.inference_mode():
+        width = pooled(network, torch.zeros(1, 3, *size, device=device)).shape[1]
+    for module in training:
+        module.training = True
+    return int(width)
+
+
+def takes_any_size(network: nn.Module) -> bool:
+    """Whether inputs may be smaller than those the network was made for, any multiple of 16 pixels a side.
+
+    Convolutions with global pooling take them, transformers with a fixed grid of position embeddings do not. Found out
+    by running black images of 48 and 80 pixels, odd multiples of 16 both; no random number is drawn, and every module's
+    mode is left as it was.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    try:
+        with torch.inference_mode():
+            for side in (48, 80):
+                pooled(network, torch.zeros(1, 3, side, side, device=device))
+    except (AssertionError, RuntimeError, ValueError):  # how architectures refuse a size
+        return False
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return True
+
+
+def family_of(module: nn.Module) -> Family:
+    """Return the kind of a network: by attention and where most weights are, then by its norms."""
+    modules = list(module.modules())
+    linear = sum(p.numel() for m in modules if isinstance(m, nn.Linear) for p in m.parameters(recurse=False))
+    convolved = sum(p.numel() for m in modules if isinstance(m, nn.Conv2d) for p in m.parameters(recurse=False))
+    if linear > convolved and any("Attention" in type(m).__name__ for m in modules):
+        return "transformer"
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules):
+        return "batch-norm"
+    return "other"

@@ -1,0 +1,178 @@
+"""A parsed scope, and what it selects in a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from acclimate.errors import ScopeError, unknown
+from acclimate.models.adapters import adapter_names, attach, timm_names
+from acclimate.models.network import classifier_names
+from acclimate.models.scope.terms import NUMBERED, TERMS
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A parsed scope.
+
+    Attributes
+    ----------
+    text
+        As the user wrote it.
+    terms
+        ``(name, argument)`` pairs; the argument is ``""`` where the term takes none.
+    """
+
+    text: str
+    terms: tuple[tuple[str, str], ...]
+
+    @property
+    def head_only(self) -> bool:
+        """Whether nothing below the classifier trains."""
+        return all(name == "head" for name, _ in self.terms)
+
+    @property
+    def statistics(self) -> bool:
+        """Whether running statistics are adapted whatever trains: pass it to ``set_mode``."""
+        return any(name == "stats" for name, _ in self.terms)
+
+    @property
+    def rank(self) -> int:
+        """Rank of the adapters; 0 without a ``lora`` term."""
+        return next((int(argument) for name, argument in self.terms if name == "lora"), 0)
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """What a scope selects in one network.
+
+    Attributes
+    ----------
+    names
+        Trainable parameter names, in the network's order.
+    backbone
+        Number of trainable parameters below the classifier.
+    trainable, total
+        Numbers of trainable parameters and of all parameters, the classifier included.
+    """
+
+    names: tuple[str, ...]
+    backbone: int
+    trainable: int
+    total: int
+
+    def below(self, network: nn.Module) -> Trainable:
+        """Return the same without the classifier, for objectives that do not use it."""
+        names = tuple(name for name in self.names if name not in classifier_names(network))
+        return Trainable(names, self.backbone, self.backbone, self.total)
+
+
+_SPELLINGS = sorted({"last:K", "lora:R", "re:PATTERN", *TERMS} - {"re", *NUMBERED})
+
+
+def parse_scope(text: str) -> Scope:
+    """Read a scope such as ``head+norm:paper`` or ``last:2``.
+
+    Raises
+    ------
+    ScopeError
+        For an empty text, an unknown term (the nearest known one is named), ``last`` or ``lora`` without a whole number
+        of at least 1, two ranks, or a regular expression that does not compile.
+    """
+    plain, _, pattern = text.partition("re:")
+    terms = [_parse_term(term, text) for term in plain.split("+") if term] if plain.strip("+") else []
+    if pattern:
+        terms.append(("re", _checked_pattern(pattern)))
+    if not terms:
+        raise ScopeError(f"got an empty scope {text!r}; expected a sum of {', '.join(_SPELLINGS)}, such as 'head+norm'")
+    if len({argument for name, argument in terms if name == "lora"}) > 1:
+        raise ScopeError(f"got scope '{text}' with two ranks; expected one 'lora:R'")
+    return Scope(text, tuple(terms))
+
+
+def _parse_term(term: str, text: str) -> tuple[str, str]:
+    term = term.strip()
+    if term in TERMS and term != "re" and term not in NUMBERED:
+        return term, ""
+    name, _, argument = term.partition(":")
+    if name not in NUMBERED:
+        raise ScopeError(f"{unknown('scope term', term, _SPELLINGS)} (in scope '{text}')")
+    counted, example = NUMBERED[name]
+    if not argument.isdecimal() or len(argument) > 6 or int(argument) < 1:
+        raise ScopeError(f"got scope '{term}'; expected a {counted} of at least 1, such as '{example}'")
+    return name, argument
+
+
+def _checked_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ScopeError(f"got scope 're:{pattern}', which is no regular expression: {error}") from None
+    return pattern
+
+
+def prepare(network: nn.Module, scope: Scope) -> None:
+    """Attach the adapters that ``scope`` asks for; nothing happens without ``lora:R`` or where adapters are already.
+
+    Their first weights come from torch's global generator. ``merge`` takes them away.
+
+    Raises
+    ------
+    ScopeError
+        When the other terms train every weight that could have an adapter, or one of them matches nothing.
+    """
+    if not scope.rank or adapter_names(network):
+        return
+    others = tuple(term for term in scope.terms if term[0] != "lora")
+    if not attach(network, scope.rank, skip=_chosen(network, others)):
+        raise ScopeError(
+            f"scope '{scope.text}' leaves 'lora:{scope.rank}' no weight of {type(network).__name__} to adapt; expected "
+            "linear layers or convolutions below the classifier that no other term trains. Leave one of the terms out"
+        )
+
+
+def select(network: nn.Module, scope: Scope) -> Trainable:
+    """Return what ``scope`` selects in ``network``; changes nothing. The names are those of ``named_parameters`` now.
+
+    Raises
+    ------
+    ScopeError
+        When a term matches no parameter of this network, ``stats`` no batch norm, or ``lora`` comes before ``prepare``.
+    """
+    chosen = _chosen(network, scope.terms)
+    head = classifier_names(network)
+    sizes = {name: p.numel() for name, p in network.named_parameters()}
+    return Trainable(
+        names=tuple(name for name in sizes if name in chosen),
+        backbone=sum(sizes[name] for name in chosen - head),
+        trainable=sum(sizes[name] for name in chosen),
+        total=sum(sizes.values()),
+    )
+
+
+def _chosen(network: nn.Module, terms: Iterable[tuple[str, str]]) -> set[str]:
+    chosen: set[str] = set()
+    for name, argument in terms:
+        found = TERMS[name](network, argument)
+        if not found and name != "stats":
+            raise ScopeError(_nothing(network, f"{name}:{argument}" if argument else name))
+        chosen |= found
+    return chosen
+
+
+def _nothing(network: nn.Module, term: str) -> str:
+    names = list(timm_names(network).values())
+    return (
+        f"scope '{term}' matches no parameter of {type(network).__name__}; expected a match among its {len(names)} "
+        f"parameters, such as '{names[0]}' or '{names[-1]}'"
+    )
+
+
+def freeze(network: nn.Module, trainable: Trainable) -> None:
+    """Set ``requires_grad`` of every parameter: True for the trainable ones, False for the others."""
+    chosen = set(trainable.names)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in chosen)

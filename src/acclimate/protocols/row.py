@@ -1,0 +1,119 @@
+"""What is written of a protocol that ran: its row, its predictions and ``run.json``."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from acclimate import __version__
+from acclimate.models import Backbone, choose_device, choose_precision
+from acclimate.protocols.setting import Setting
+from acclimate.stats.metrics import measure
+from acclimate.storage.results import Predictions, Result, plain, versions
+from acclimate.training import Trained
+from acclimate.training.recipe import Recipe
+
+Probabilities = Mapping[str, npt.NDArray[np.float64]]
+
+
+def run_document(
+    setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, row: Result, identity: str
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of a finetuning; the keys are those of the command's JSON document."""
+    split = setting.split
+    return {
+        "command": "tune",
+        "version": __version__,
+        "identity": identity,
+        "seed": setting.seed,
+        "device": trained.device,
+        "precision": trained.precision,
+        "model": backbone.name,
+        "random_start": backbone.random_start,
+        "weights": backbone.digest,
+        "data": setting.images.name,
+        "origin": setting.origin,
+        "fingerprint": setting.images.fingerprint,
+        "images": {
+            "train": len(split.train),
+            "val": len(split.val),
+            "test": len(split.test),
+            "pool": len(split.pool),
+        },
+        "labels": setting.labels,
+        "classes": list(setting.images.classes),
+        "recipe": recipe.name,
+        "stages": [asdict(report) for report in trained.reports],
+        **{part: plain(row.metrics).get(part) for part in ("val", "test")},
+        "seconds": row.seconds,
+        "versions": dict(row.versions),
+    }
+
+
+def measured(setting: Setting, by_part: Probabilities) -> dict[str, dict[str, float]]:
+    """Return the metrics of each part from its probabilities ``(m, C)``."""
+    labels, n_classes, parts = setting.images.labels, len(setting.images.classes), setting.evaluated()
+    return {part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()}
+
+
+def result_row(
+    setting: Setting,
+    backbone: Backbone,
+    protocol: str,
+    metrics: Mapping[str, Mapping[str, float]],
+    *,
+    settings: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    trainable: int,
+    total: int,
+    seconds: float,
+    images_per_second: float | None,
+) -> Result:
+    """Return the row of what was measured, by part, and what it took."""
+    device = choose_device(setting.device)
+    return Result(
+        model=backbone.name,
+        dataset=setting.images.name,
+        protocol=protocol,
+        seed=setting.seed,
+        metrics=metrics,
+        settings=settings,
+        labels=setting.labels,
+        trainable=trainable,
+        total=total,
+        random_start=backbone.random_start,
+        fingerprint=setting.images.fingerprint,
+        weights=backbone.digest,
+        versions=versions(),
+        seconds=round(seconds, 4),
+        images_per_second=None if images_per_second is None else round(images_per_second, 2),
+        peak_memory_mb=round(peak_memory_mb(device), 1),
+        device=device,
+        precision=choose_precision(setting.precision, device),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        chosen=chosen,
+    )
+
+
+def kept_predictions(setting: Setting, by_part: Probabilities) -> Predictions:
+    """Return the probabilities of every measured image, the parts one after the other."""
+    parts = setting.evaluated()
+    index = np.concatenate([parts[part] for part in by_part])
+    joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)
+    return Predictions(probabilities=joined, labels=setting.images.labels[index], index=index)
+
+
+def peak_memory_mb(device: str) -> float:
+    """Return the peak memory in MB: of the accelerator where there is one, else of this process since it began."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,1 @@
+"""Tables and charts as values, from what was read."""

@@ -1,0 +1,107 @@
+"""Tables of adaptation without labels: what each run changed and kept, and the settings it ran with."""
+
+from __future__ import annotations
+
+from acclimate.reports.draw.blocks import Cell, Column, Table, Value
+from acclimate.reports.draw.monitors import kept_step
+from acclimate.reports.draw.tables import RANDOM, figure_cell, flat
+from acclimate.reports.read import runs
+from acclimate.reports.read.collect import Doc, Run, part, words
+from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.text import Json, count, duration, fixed, number
+
+
+def outcomes(found: list[Run]) -> Table:
+    """Return the runs of adaptation without labels: what they changed, what each one kept, and why."""
+    columns = [
+        *(Column(title) for title in ("Run", "Model", "Method", "Kept", "Reason")),
+        Column("Pool", True, "images without labels, less those that look like a held-out image"),
+        Column("Feature spread", True, "about 1 when features use all directions, 0 when collapsed"),
+        Column("RankMe", True, "effective rank of the features"),
+        Column("In common", True, "share of nearest neighbours in common with the start model"),
+        Column("Time", True),
+    ]
+    return Table(
+        key="adapt-table",
+        caption="Adaptation without labels, before and after",
+        columns=columns,
+        rows=[_outcome(run) for run in found],
+        records=[_record(run) for run in found],
+    )
+
+
+def _outcome(run: Run) -> list[Cell]:
+    document = run.document
+    model, method = words(document, "model", "–"), words(document, "method") or runs.recipe(run)
+    kept, reason = words(document, "kept"), words(document, "reason")
+    return [
+        Cell(run.name, run.name),
+        Cell(model, model, badges=(RANDOM,) if random_start(document) else ()),
+        Cell(method, method, note=runs.fractions(run)),
+        Cell(kept, kept, _step(run)),
+        Cell(reason, reason),
+        _pool(document),
+        _before_after(document, "feature_std", 3),
+        _before_after(document, "rankme", 1),
+        figure_cell(part(document, "monitors").get("neighbour_overlap"), 2),
+        Cell(duration(runs.seconds(run)), runs.seconds(run)),
+    ]
+
+
+def _step(run: Run) -> str:
+    step = kept_step(run)
+    return f"step {count(step)}" if step else ""
+
+
+def _pool(document: Doc) -> Cell:
+    images = part(document, "images")
+    size, dropped = number(images.get("pool")), number(images.get("dropped_twins"))
+    note = "" if dropped is None else f"{count(dropped)} twin{'' if dropped == 1 else 's'} dropped"
+    return Cell(count(size), size, note)
+
+
+def _before_after(document: Doc, key: str, digits: int) -> Cell:
+    monitors = part(document, "monitors")
+    start, end = (number(part(monitors, side).get(key)) for side in ("start", "adapted"))
+    return Cell("–" if start is None and end is None else f"{fixed(start, digits)} → {fixed(end, digits)}", end)
+
+
+def _record(run: Run) -> dict[str, Value]:
+    keys = ("model", "method", "scope", "kept", "reason", "steps", "images", "images_per_second", "seconds", "monitors")
+    facts = flat({key: run.document[key] for key in keys if key in run.document})
+    return {"run": run.name, **facts, "kept_step": kept_step(run)}
+
+
+def settings(found: list[Run]) -> list[Table]:
+    """Return what was chosen for each run and why, folded; no table where no run says."""
+    chosen = [(run, name, choice) for run in found for name, choice in _choices(run).items()]
+    if not chosen:
+        return []
+    several = len({run.name for run, _, _ in chosen}) > 1
+    rows = [
+        [
+            *([Cell(run.name, run.name)] if several else []),
+            Cell(name, name),
+            Cell(_shown(choice.get("value")), _shown(choice.get("value"))),
+            Cell(words(choice, "why"), words(choice, "why")),
+        ]
+        for run, name, choice in chosen
+    ]
+    records: list[dict[str, Value]] = [
+        {"run": run.name, "setting": name, "value": _shown(choice.get("value")), "why": words(choice, "why")}
+        for run, name, choice in chosen
+    ]
+    columns = [*([Column("Run")] if several else []), Column("Setting"), Column("Value"), Column("Why")]
+    return [Table("choices-table", "Settings of the adaptation, and why", columns, rows, records, folded=True)]
+
+
+def _choices(run: Run) -> dict[str, Doc]:
+    return {name: one for name, one in part(run.document, "choices").items() if isinstance(one, dict)}
+
+
+def _shown(value: Json) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if (known := number(value)) is not None:
+        return f"{known:g}"
+    return value if isinstance(value, str) else "–"

@@ -1,0 +1,139 @@
+"""The leaderboard's charts and the learning curves."""
+
+from __future__ import annotations
+
+from acclimate.reports.draw.blocks import Chart, Figure
+from acclimate.reports.draw.plot import DASHES, colour, figure, layout, whiskers
+from acclimate.reports.read.leaderboard import Board, Entry
+from acclimate.reports.read.runs import Curve
+from acclimate.reports.text import fixed, plotly, short, signed, span
+
+
+def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
+    """Draw every entry as a dot with its interval; a band shows the interval of the best."""
+    shown = [entry for entry in board.entries if entry.final is not None][:limit]
+    if not shown:
+        return None
+    shape = layout(board.metric, "")
+    shape["yaxis"] |= {
+        "tickvals": list(range(len(shown))),
+        "ticktext": [plotly(short(entry.name, 24)) for entry in shown],
+        "range": [len(shown) - 0.4, -0.6],
+        "showgrid": False,
+        "tickfont": {"size": 12, "color": "@ink"},
+    }
+    top = shown[0]
+    if top.low is not None and top.high is not None:
+        shape["shapes"] = [_band(top.low, top.high)]
+    traces = [_dots(shown, tied=True), _dots(shown, tied=False)]
+    better = "further right is better" if board.higher else "further left is better"
+    return Chart(
+        key=key,
+        title=f"{board.metric[:1].upper()}{board.metric[1:]}, with intervals",
+        caption=f"Dots are the measured values, bars their {board.level} intervals; {better}. Blue is "
+        "the top set, whose members cannot be told apart from the best; hollow: from random weights; "
+        "the band is the interval of the best.",
+        figure=figure(traces, shape),
+        height=84 + 32 * len(shown),
+        wide=True,
+    )
+
+
+def _band(low: float, high: float) -> Figure:
+    return {
+        "type": "rect",
+        "xref": "x",
+        "yref": "paper",
+        "x0": low,
+        "x1": high,
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"width": 0},
+        "fillcolor": "@band",
+    }
+
+
+def _dots(shown: list[Entry], tied: bool) -> Figure:
+    picked = [(i, e, e.final) for i, e in enumerate(shown) if e.tied is tied and e.final is not None]
+    mids = [final for _, _, final in picked]
+    tint = "@c1" if tied else "@muted"
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": mids,
+        "y": [i for i, _, _ in picked],
+        "error_x": whiskers([e.low for _, e, _ in picked], mids, [e.high for _, e, _ in picked]) | {"color": tint},
+        "marker": {
+            "size": 10,
+            "color": tint,
+            "symbol": ["circle-open" if e.random else "circle" for _, e, _ in picked],
+            "line": {"width": 2, "color": tint},
+        },
+        "hoverinfo": "text",
+        "hovertext": [_tell(e) for _, e, _ in picked],
+    }
+
+
+def _tell(entry: Entry) -> str:
+    interval = span(entry.low, entry.high)
+    mark = "<br>randomly initialised" if entry.random else ""
+    return f"{plotly(entry.name)}<br>{fixed(entry.final)}{f' ({interval})' if interval else ''}{mark}"
+
+
+def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
+    """Draw one cheap proxy against the final number; the dots carry ranks."""
+    known = [(e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None]
+    finals = [y for _, _, y in known]
+    trace = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [x for _, x, _ in known],
+        "y": finals,
+        "error_y": whiskers([e.low for e, _, _ in known], finals, [e.high for e, _, _ in known])
+        | {"color": "@rule", "thickness": 1.5},
+        "text": [str(e.rank or "") for e, _, _ in known],
+        "textfont": {"size": 11, "color": "@onaccent"},
+        "marker": {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in known], "opacity": 1},
+        "hoverinfo": "text",
+        "hovertext": [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in known],
+    }
+    agreement = "" if rho is None else f" Spearman's rank correlation over {len(known)} models: {signed(rho, 2)}."
+    return Chart(
+        key=key,
+        title=f"{short(name, 40)} against {board.metric}",
+        caption=f"Each dot is a model and carries its rank; blue is the top set.{agreement}",
+        figure=figure([trace], layout(name, board.metric)),
+    )
+
+
+def learning(curves: list[Curve], order: list[str], title: str, caption: str, key: str, steps: str = "step") -> Chart:
+    """Draw one line per run over its steps; diamonds mark where a stage begins."""
+    traces = [_line(curve, order.index(curve.run)) for curve in curves]
+    return Chart(key, title, caption, figure(traces, layout(steps, "")), height=320)
+
+
+def _line(curve: Curve, i: int) -> Figure:
+    marked = [step in curve.marks for step in curve.steps]
+    plain = 5 if len(curve.steps) < 40 else 0.1
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "legendgroup": f"g{i}",
+        "x": curve.steps,
+        "y": [round(value, 6) for value in curve.values],
+        "line": {"color": colour(i), "width": 2, "dash": DASHES[i // 7 % 6]},
+        "marker": {
+            "symbol": ["diamond" if mark else "circle" for mark in marked],
+            "size": [10 if mark else plain for mark in marked],
+            "color": colour(i),
+            "opacity": 1,
+            "line": {"width": 0},
+        },
+        "hoverinfo": "text",
+        "hovertext": [
+            f"{plotly(curve.run)}{plotly(curve.note)}<br>step {step:,.0f}: {fixed(value, 4)}"
+            + (f"<br>{plotly(curve.marks[step])}" if step in curve.marks else "")
+            for step, value in zip(curve.steps, curve.values, strict=True)
+        ],
+    }

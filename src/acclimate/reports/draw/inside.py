@@ -1,0 +1,279 @@
+"""What a run changed inside its network: charts over the layers, and tables of layers and norms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from acclimate.reports.draw.blocks import Cell, Chart, Column, Figure, Section, Table, Value
+from acclimate.reports.draw.plot import colour, figure, layout, swatches, symbol, whiskers
+from acclimate.reports.draw.tables import figure_cell, flat
+from acclimate.reports.read.collect import Doc, Found, Run, names, part, parts, words
+from acclimate.reports.text import count, fixed, number, percent, plotly, short, span
+
+DRAWN = 6  # runs with charts
+LONG = 16  # rows from which on a table is folded
+APART = 12  # labels that fit below a narrow chart
+LEGEND = ("block", "norm", "before", "after", "scale", "shift")  # their places are their colours
+NOTE = (
+    "Both networks saw the same images, in evaluation mode; layers stand in the order in which they run. CKA is 1 "
+    "where a layer tells the images apart just as before, whatever its scale or rotation, and 0 where nothing is left "
+    "of that. Charts of one number draw blocks and norms, charts of before and after the blocks alone."
+)
+
+
+def section(found: Found) -> list[Section]:
+    """Return the section of all runs that `explain` looked into; none where it never did."""
+    known = [run for run in found.runs if parts(run.inside, "layers")]
+    if not known:
+        return []
+    said = [sentence for run in known for sentence in _said(run, len(known) > 1)]
+    if len(known) > DRAWN:
+        said.append(f"The first {DRAWN} of {len(known)} runs are drawn; the tables have all of them.")
+    drawn = [chart for i, run in enumerate(known[:DRAWN]) for chart in _charts(run, i, len(known) > 1)]
+    shown = [table for i, run in enumerate(known) for table in _tables(run, i, len(known) > 1)]
+    return [Section("inside", "What training changed inside", [NOTE, *said], drawn, shown, swatches(LEGEND))]
+
+
+def _said(run: Run, several: bool) -> list[str]:
+    document = run.inside
+    images = number(document.get("images"))
+    of = f" of {words(document, 'data')} ({words(document, 'part')})" if words(document, "data") else ""
+    start = f"{run.name if several else 'The run'} against its start {words(document, 'start', 'model')}"
+    told = [said.replace("->", "→") for said in (*names(document, "summary"), *names(document, "notes"))]
+    return [f"{start}, on {count(images)} images{of}:", *told]
+
+
+# ---- charts
+
+
+def _charts(run: Run, i: int, several: bool) -> list[Chart]:
+    rows = parts(run.inside, "layers")
+    blocks = [(x, row) for x, row in enumerate(rows) if words(row, "kind") != "norm"]
+    more = f", {short(run.name, 40)}" if several else ""
+    level = percent(run.inside.get("level"), 1)
+    made = [
+        _chart(
+            f"inside-{i}-cka", f"CKA with the start{more}", f"Bars are {level} intervals over images.", rows, _cka(rows)
+        ),
+        _chart(
+            f"inside-{i}-shift",
+            f"Shift of feature means{more}",
+            "How far the channels' means moved, in units of their spread before.",
+            rows,
+            _one(rows, lambda row: number(row.get("shift"))),
+        ),
+        _chart(
+            f"inside-{i}-rank",
+            f"Effective rank{more}",
+            "RankMe of the features of a block: how many directions they use.",
+            rows,
+            _two(blocks, "rank", 1),
+        ),
+        _chart(
+            f"inside-{i}-classes",
+            f"Class separation{more}",
+            "Share of the cosine distance between images that lies between classes: 1 where a class is a point.",
+            rows,
+            _two(blocks, "separation", 3),
+        ),
+        _norms(run, i, more),
+    ]
+    return [chart for chart in made if chart.figure["data"]]
+
+
+def _chart(key: str, title: str, caption: str, rows: list[Doc], traces: list[Figure]) -> Chart:
+    return Chart(key, title, caption, figure(traces, _shape([words(row, "group") for row in rows])), height=320)
+
+
+def _shape(groups: list[str]) -> Figure:
+    """Return a layout with the layers along x: a label where another part of the network begins, not too many."""
+    shape = layout("", "")
+    shown: list[int] = []
+    for i, name in enumerate(groups):
+        begins = i == 0 or name != groups[i - 1]
+        if begins and (not shown or i - shown[-1] >= len(groups) / APART):
+            shown.append(i)
+    shape["xaxis"] |= {
+        "tickvals": shown,
+        "ticktext": [plotly(groups[i], 12) for i in shown],
+        "range": [-0.6, len(groups) - 0.4],
+        "tickangle": -35,
+    }
+    return shape
+
+
+def _points(name: str, known: list[tuple[int, str, float, str]], line: bool) -> Figure:
+    """Return a trace of ``(x, layer, y, what it says)``."""
+    i = LEGEND.index(name)
+    tint = colour(i)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if line else "markers",
+        "legendgroup": f"g{i}",
+        "x": [x for x, _, _, _ in known],
+        "y": [round(y, 6) for _, _, y, _ in known],
+        "line": {"color": tint, "width": 2},
+        "marker": {"size": 8 if line else 6, "color": tint, "symbol": symbol(i), "opacity": 1, "line": {"width": 0}},
+        "hoverinfo": "text",
+        "hovertext": [f"{plotly(layer)}<br>{said}" for _, layer, _, said in known],
+    }
+
+
+def _one(
+    rows: list[Doc], value: Callable[[Doc], float | None], said: Callable[[Doc], str] | None = None
+) -> list[Figure]:
+    """Return the blocks as a line and the norms as dots."""
+    made = []
+    for name in ("norm", "block"):
+        picked = [(x, row) for x, row in enumerate(rows) if (words(row, "kind") == "norm") is (name == "norm")]
+        known = [
+            (x, words(row, "layer"), y, said(row) if said else fixed(y))
+            for x, row in picked
+            if (y := value(row)) is not None
+        ]
+        made.append(_points(name, known, line=name == "block"))
+    return made
+
+
+def _cka(rows: list[Doc]) -> list[Figure]:
+    def value(row: Doc) -> float | None:
+        return number(part(row, "cka").get("value"))
+
+    def said(row: Doc) -> str:
+        ends = span(part(row, "cka").get("low"), part(row, "cka").get("high"))
+        return f"CKA {fixed(value(row))}{f' ({ends})' if ends else ''}"
+
+    made = _one(rows, value, said)
+    for trace in made:
+        got = [part(rows[x], "cka") for x in trace["x"]]
+        lows, highs = ([number(one.get(end)) for one in got] for end in ("low", "high"))
+        trace["error_y"] = whiskers(lows, trace["y"], highs) | {"color": trace["line"]["color"], "thickness": 1.5}
+    return made
+
+
+def _two(blocks: list[tuple[int, Doc]], key: str, digits: int) -> list[Figure]:
+    """Return a number before and after, over the blocks."""
+    made = []
+    for side in ("before", "after"):
+        known = [
+            (x, words(row, "layer"), y, f"{side}: {fixed(y, digits)}")
+            for x, row in blocks
+            if (y := number(part(row, key).get(side))) is not None
+        ]
+        made.append(_points(side, known, line=True))
+    return made
+
+
+def _norms(run: Run, i: int, more: str) -> Chart:
+    """Draw the relative change of the norms' scales and shifts."""
+    rows = [row for row in parts(run.inside, "affine") if words(row, "role") in ("scale", "shift")]
+    layers = list(dict.fromkeys(words(row, "layer") for row in rows))
+    traces = []
+    for role in ("scale", "shift"):
+        known = [
+            (layers.index(words(row, "layer")), words(row, "layer"), y, f"{role}: {_times(y)}")
+            for row in rows
+            if words(row, "role") == role and (y := number(row.get("relative"))) is not None
+        ]
+        traces.append(_points(role, known, line=True))
+    groups = {words(row, "layer"): words(row, "group") for row in rows}  # in the order of the layers
+    shape = _shape(list(groups.values()))
+    shape["yaxis"]["rangemode"] = "tozero"
+    caption = "Length of the change of a norm's scales (γ) or shifts (β), relative to what they were: 1 is as much."
+    return Chart(f"inside-{i}-norms", f"Change of the norms{more}", caption, figure(traces, shape), height=320)
+
+
+def _times(value: float) -> str:
+    return f"changed by {100 * value:.3g}%" if value < 2 else f"changed by {value:.1f} times its length"
+
+
+# ---- tables
+
+
+def _tables(run: Run, i: int, several: bool) -> list[Table]:
+    more = f" of {run.name}" if several else ""
+    affine = parts(run.inside, "affine")
+    return [_layers(run, i, more), *([_affine(affine, i, more)] if affine else [])]
+
+
+def _layers(run: Run, i: int, more: str) -> Table:
+    rows = parts(run.inside, "layers")
+    columns = [
+        Column("Layer"),
+        Column("CKA", True, "unbiased linear CKA with the start"),
+        Column("Shift", True, "how far the channels' means moved, in units of their spread before"),
+        Column("Log variance", True, "median and quartiles over channels of ln(variance after / before); ln 4 = 1.39"),
+        Column(
+            "Zeros", True, "share of values that are exactly zero; below it Hoyer's sparsity, 0 dense, 1 one channel"
+        ),
+        Column("Effective rank", True, "RankMe of the pooled features"),
+        Column("Class separation", True, "1 - distance within classes / distance of any two images"),
+        Column("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
+    ]
+    return Table(
+        key=f"inside-{i}-table",
+        caption=f"Layers{more}, before and after",
+        columns=columns,
+        rows=[_layer(row) for row in rows],
+        records=[{"run": run.name, **flat(row)} for row in rows],
+        folded=len(rows) > LONG,
+    )
+
+
+def _layer(row: Doc) -> list[Cell]:
+    layer, alike, ratio = words(row, "layer"), part(row, "cka"), part(row, "log_variance")
+    ends = span(alike.get("low"), alike.get("high"))
+    quartiles = span(ratio.get("low"), ratio.get("high"), 2)
+    return [
+        Cell(layer, layer, note=words(row, "kind")),
+        figure_cell(alike.get("value"), note=ends),
+        figure_cell(row.get("shift")),
+        figure_cell(ratio.get("median"), 2, note=quartiles),
+        _sides(row, "zeros", 2, note=f"Hoyer {_change(row, 'hoyer', 2)}"),
+        _sides(row, "rank", 1),
+        _sides(row, "separation", 3),
+        _sides(row, "class_mean", 3),
+    ]
+
+
+def _sides(row: Doc, key: str, digits: int, note: str = "") -> Cell:
+    return Cell(_change(row, key, digits), number(part(row, key).get("after")), note)
+
+
+def _change(row: Doc, key: str, digits: int) -> str:
+    before, after = (number(part(row, key).get(side)) for side in ("before", "after"))
+    return "–" if before is None and after is None else f"{fixed(before, digits)} → {fixed(after, digits)}"
+
+
+def _affine(rows: list[Doc], i: int, more: str) -> Table:
+    columns = [
+        Column("Norm"),
+        Column("What"),
+        Column("Change", True, "length of the change, relative to the length before"),
+        Column("Sign changed", True, "share of channels"),
+        Column("Largest", True, "largest change of one channel"),
+        Column("Mean before", True),
+        Column("Mean after", True),
+    ]
+    body = [
+        [
+            Cell(words(row, "layer"), words(row, "layer")),
+            Cell(words(row, "role"), words(row, "role")),
+            _relative(row),
+            Cell(percent(row.get("sign_changed"), 1) or "–", number(row.get("sign_changed"))),
+            figure_cell(row.get("largest")),
+            figure_cell(row.get("before")),
+            figure_cell(row.get("after")),
+        ]
+        for row in rows
+    ]
+    records: list[dict[str, Value]] = [flat(row) for row in rows]
+    caption = f"Norms{more}: scales, shifts and running statistics"
+    return Table(f"inside-{i}-norms-table", caption, columns, body, records, folded=True)
+
+
+def _relative(row: Doc) -> Cell:
+    value = number(row.get("relative"))
+    if value is None:
+        return Cell("from zero", None)
+    return Cell(f"{100 * value:.1f}%" if value < 2 else f"{value:.1f}×", value)

@@ -1,0 +1,145 @@
+"""Charts of label efficiency and of feature maps."""
+
+from __future__ import annotations
+
+from acclimate.reports.draw.blocks import Chart, Figure, Swatch
+from acclimate.reports.draw.plot import GLYPHS, SYMBOLS, colour, figure, layout, symbol, whiskers
+from acclimate.reports.read import efficiency
+from acclimate.reports.read.collect import Doc, names, parts, words
+from acclimate.reports.read.leaderboard import METRICS
+from acclimate.reports.text import fixed, number, plotly, short, span
+
+MAP_POINTS = 2000
+
+
+def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> Chart:
+    """Draw a metric against the count of labels, one line per model, with intervals over seeds."""
+    known, steps = efficiency.models(curve), efficiency.label_steps(curve)
+    title, higher = METRICS[metric]
+    shape = layout("labels per class, or share of all labels", title)
+    shape["xaxis"] |= {
+        "tickvals": list(range(len(steps))),
+        "ticktext": [plotly(step, 12) for step in steps],
+        "range": [-0.4, len(steps) - 0.6],
+        "showgrid": False,
+    }
+    traces = [_efficiency_line(curve, model, i, len(known), metric) for i, model in enumerate(known)]
+    return Chart(
+        key=key,
+        title=f"{title[:1].upper()}{title[1:]} by labels{f', {training}' if training else ''}",
+        caption=f"Means and 95% intervals over seeds; {'higher' if higher else 'lower'} is better. "
+        "Lines are moved aside a little so that the bars do not cover each other.",
+        figure=figure(traces, shape),
+    )
+
+
+def _efficiency_line(curve: Doc, model: str, i: int, n: int, metric: str) -> Figure:
+    steps = efficiency.label_steps(curve)
+    known = [(x, step, efficiency.estimate(curve, model, step, metric)) for x, step in enumerate(steps)]
+    got = [(x, step, e) for x, step, e in known if e is not None]
+    mids = [e.mean for _, _, e in got]
+    tint = colour(i)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "legendgroup": f"g{i}",
+        "x": [round(x + 0.08 * (i - (n - 1) / 2), 3) for x, _, _ in got],
+        "y": [round(mid, 6) for mid in mids],
+        "error_y": whiskers([e.low for _, _, e in got], mids, [e.high for _, _, e in got]) | {"color": tint},
+        "line": {"color": tint, "width": 2},
+        "marker": {"size": 9, "color": tint, "symbol": symbol(i)},
+        "hoverinfo": "text",
+        "hovertext": [
+            f"{plotly(model)}<br>{plotly(efficiency.amount(step))}<br>{fixed(e.mean)}"
+            + (f" ({span(e.low, e.high)}, {e.n} seeds)" if e.low is not None else " (one seed)")
+            for _, step, e in got
+        ],
+    }
+
+
+def class_names(document: Doc) -> list[str]:
+    """Return the classes of a feature map; numbers stand in where no names are given."""
+    given = names(document, "classes")
+    labels = [number(label) for item in parts(document, "maps") for label in _column(item, "label")]
+    most = int(max((label for label in labels if label is not None), default=-1))
+    return given + [f"class {i}" for i in range(len(given), min(most + 1, 10_000))]
+
+
+def _column(document: Doc, key: str) -> list[object]:
+    value = document.get(key)
+    return list(value) if isinstance(value, list) else []
+
+
+def feature_map(document: Doc, classes: list[str], key: str) -> Chart:
+    """Draw one model's feature map; colour and symbol say the class, grey says that there is no label."""
+    points = _points(document, classes)
+    total, stride = len(points), -(-len(points) // MAP_POINTS) or 1
+    shape = layout("", "")
+    bare = {
+        "showgrid": False,
+        "showticklabels": False,
+        "zeroline": False,
+        "showline": True,
+        "linecolor": "@line",
+    }
+    shape["xaxis"] |= bare | {"mirror": True, "title": {"text": ""}}
+    shape["yaxis"] |= bare | {"mirror": True, "title": {"text": ""}, "scaleanchor": "x"}
+    traces = [_cloud(points[::stride], i, classes) for i in range(-1, len(classes))]
+    shown = f"{len(points[::stride]):,} of {total:,}" if stride > 1 else f"{total:,}"
+    model = words(document, "model", "model")
+    return Chart(
+        key=key,
+        title=short(model, 60),
+        caption=f"{shown} images. Those near each other look alike to this model; axes have no unit.",
+        figure=figure(traces, shape),
+        height=420,
+    )
+
+
+def _points(document: Doc, classes: list[str]) -> list[tuple[float, float, int, str]]:
+    xs, ys, labels = (_column(document, key) for key in ("x", "y", "label"))
+    splits = _column(document, "split") or [""] * len(xs)
+    rows = []
+    for x, y, label, split in zip(xs, ys, labels or [-1] * len(xs), splits, strict=False):
+        a, b = number(x), number(y)
+        if a is not None and b is not None:
+            rows.append((a, b, _class_index(label, classes), str(split or "")))
+    return rows
+
+
+def _class_index(label: object, classes: list[str]) -> int:
+    if isinstance(label, str) and label in classes:
+        return classes.index(label)
+    index = number(label)
+    return int(index) if index is not None and 0 <= index < len(classes) else -1
+
+
+def _cloud(points: list[tuple[float, float, int, str]], index: int, classes: list[str]) -> Figure:
+    mine = [point for point in points if point[2] == index]
+    name = "no label" if index < 0 else plotly(classes[index])
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "legendgroup": f"g{index}",
+        "x": [round(p[0], 3) for p in mine],
+        "y": [round(p[1], 3) for p in mine],
+        "marker": {
+            "size": 7,
+            "opacity": 0.45 if index < 0 else 0.8,
+            "color": colour(index),
+            "symbol": symbol(index),
+            "line": {"width": 0.5, "color": "@ground"},
+        },
+        "hoverinfo": "text",
+        "hovertext": [f"{name}<br>{plotly(p[3])}" if p[3] else name for p in mine],
+    }
+
+
+def legend(document: Doc, classes: list[str]) -> list[Swatch]:
+    """Return the legend that all maps share: the classes, and "no label" where a point has none."""
+    used = {point[2] for item in parts(document, "maps") for point in _points(item, classes)}
+    return [
+        Swatch("no label" if i < 0 else classes[i], f"g{i}", GLYPHS[SYMBOLS.index(symbol(i))], colour(i)[1:])
+        for i in [*range(len(classes)), -1]
+        if i in used
+    ]

@@ -1,0 +1,111 @@
+"""The grid as compact columns of numbers, for the page's script: each number once, six significant digits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from acclimate.reports.read.foresight import Matrix, Trust
+from acclimate.reports.read.grid import Column, Float64, Grid
+from acclimate.reports.read.ranks import headline, standing
+from acclimate.reports.text import number
+
+Numbers = list[float | None]
+
+
+def payload(grid: Grid, trust: Trust | None, target: str | None) -> dict[str, Any]:
+    """Return what live sections are drawn from.
+
+    Names are as they are: the script makes text nodes of them, and escapes what it hands to Plotly. Columns hold one
+    array each of means, ends of intervals and ranks over the models.
+    """
+    opening = headline(grid, target)
+    return {
+        "models": grid.models,
+        "datasets": grid.datasets,
+        "random": [int(i) for i in np.flatnonzero(grid.random)],
+        "groups": [_grouping(name, of) for name, of in grid.groups.items()],
+        "measures": [
+            {"protocol": m.protocol, "metric": m.metric, "split": m.split, "higher": m.higher} for m in grid.measures
+        ],
+        "columns": [_column(grid, column) for column in grid.columns],
+        "costs": [
+            {"protocol": protocol, "dataset": dataset, "values": numbers(values)}
+            for (protocol, dataset), values in grid.costs.items()
+        ],
+        "cost": grid.cost,
+        "sizes": None if grid.sizes is None else numbers(grid.sizes),
+        "trust": None if trust is None else _trust(grid, trust),
+        "opening": {"measure": opening.measure, "dataset": opening.dataset},
+    }
+
+
+def numbers(values: Iterable[float]) -> Numbers:
+    """Return numbers with six significant digits, None for what is not finite."""
+    return [float(f"{v:.6g}") if v == v and abs(v) != np.inf else None for v in map(float, values)]
+
+
+def _grouping(name: str, of: list[str]) -> dict[str, Any]:
+    """Return a grouping: its groups, the largest first, and the group of each model by number."""
+    sizes = {group: of.count(group) for group in dict.fromkeys(of)}
+    groups = sorted(sizes, key=lambda group: (group.startswith("("), -sizes[group], group))
+    return {"name": name, "groups": groups, "of": [groups.index(group) for group in of]}
+
+
+def _column(grid: Grid, column: Column) -> dict[str, Any]:
+    got = standing(column, grid.measures[column.measure].higher)
+    out: dict[str, Any] = {"measure": column.measure, "dataset": column.dataset, "mean": numbers(column.mean)}
+    if got.first.any():
+        ends = {"low": numbers(column.low), "high": numbers(column.high)}
+        out |= ends | {"first": got.first.tolist(), "last": got.last.tolist()}
+    runs = column.runs[column.runs > 0]
+    same = len(set(runs.tolist())) == 1
+    return out | {"rank": got.rank.tolist(), "runs": int(runs[0]) if same else column.runs.tolist()}
+
+
+def _trust(grid: Grid, trust: Trust) -> dict[str, Any]:
+    where = {name: i for i, name in enumerate(grid.datasets)}
+    sets = [where[name] for name in trust.datasets]
+    return {
+        "target": trust.target,
+        "datasets": sets,
+        "column": _places(grid, trust, trust.target),
+        "level": round(100 * number_or(trust.answer.get("level"), 0.9)),
+        "proxies": [_matrix(grid, trust, matrix) for matrix in trust.matrices],
+    }
+
+
+def number_or(value: object, default: float) -> float:
+    """Return a finite number, or the default."""
+    got = number(value)
+    return default if got is None else got
+
+
+def _places(grid: Grid, trust: Trust, protocol: str) -> list[int]:
+    """Return the number of the grid's column behind each data set of the matrix; -1 where there is none."""
+    places = {
+        (own.protocol, own.metric, own.split, grid.datasets[c.dataset]): i
+        for i, c in enumerate(grid.columns)
+        if c.dataset >= 0 and (own := grid.measures[c.measure])
+    }
+    sides = trust.sides[protocol]
+    return [
+        places.get((protocol, sides[d].metric, sides[d].split, d), -1) if d in sides else -1 for d in trust.datasets
+    ]
+
+
+def _matrix(grid: Grid, trust: Trust, matrix: Matrix) -> dict[str, Any]:
+    def flat(values: Float64) -> Numbers:
+        return [None if v is None else round(v, 4) for v in numbers(values.ravel())]
+
+    return {
+        "proxy": matrix.proxy,
+        "column": _places(grid, trust, matrix.proxy),
+        "spearman": flat(matrix.spearman),
+        "low": flat(matrix.low),
+        "high": flat(matrix.high),
+        "models": [int(n) for n in matrix.models.ravel()],
+        "regret": numbers(matrix.regret.ravel()),
+    }

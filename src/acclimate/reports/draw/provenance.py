@@ -1,0 +1,97 @@
+"""Where the numbers come from: versions, seeds, data, weights, devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from acclimate.reports.draw.blocks import Cell, Column, Section, Table
+from acclimate.reports.read.collect import Doc, Found, part, parts, words
+from acclimate.reports.read.grid import Grid
+from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.text import Json, count, duration, joined, number
+
+# What a document may say about its origin, and how a reader calls it.
+FACTS = {
+    "command": "Command",
+    "version": "Version",
+    "versions": "Versions",
+    "dataset": "Data",
+    "data": "Data",
+    "fingerprint": "Data fingerprint",
+    "counts": "Data counts",
+    "images": "Images",
+    "classes": "Classes",
+    "seed": "Seeds",
+    "device": "Device",
+    "precision": "Precision",
+    "machine": "Machine",
+    "weights": "Weights",
+    "model_hash": "Weights",
+    "bn_stats": "Batch-norm statistics",
+}
+
+
+def documents(found: Found) -> Iterator[Doc]:
+    """Yield every document that says where numbers come from."""
+    yield from filter(None, (found.rank, found.curve, found.map))
+    yield from (run.document for run in found.runs)
+    yield from found.rows
+
+
+def section(found: Found, grid: Grid | None = None) -> list[Section]:
+    """Return the provenance as a table of facts, one line each, with all values that occur."""
+    facts: dict[str, dict[str, None]] = {}
+    for document in documents(found):
+        for key, title in FACTS.items():
+            for value in _values(document.get(key), key):
+                facts.setdefault(title, {})[value] = None
+    started = dict.fromkeys(words(d, "model") for d in _started(found) if random_start(d))
+    if started:
+        facts["Randomly initialised"] = started
+    if found.tables and grid:
+        facts["Results tables"] = dict.fromkeys(name for name, _ in found.tables)
+        facts["Rows with a number"] = {count(grid.rows): None}
+    if not facts:
+        return []
+    rows = [[Cell(title, title), Cell(_several(list(values)), "")] for title, values in facts.items()]
+    records = [{"fact": title, "value": value} for title, values in facts.items() for value in values]
+    columns = [Column("Fact"), Column("Value")]
+    table = Table("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
+    return [Section("provenance", "Provenance", tables=[table])]
+
+
+def _started(found: Found) -> Iterator[Doc]:
+    yield from parts(found.rank, "models")
+    yield from documents(found)
+
+
+def _values(value: Json, key: str) -> list[str]:
+    if isinstance(value, list):
+        return [joined([str(item) for item in value], 12)] if value else []
+    if isinstance(value, dict):
+        return [f"{name}: {text}" for name, inner in value.items() for text in _values(inner, name)]
+    return [] if value is None or value == "" else [str(value)]
+
+
+def _several(values: list[str], limit: int = 24) -> str:
+    more = f" … and {len(values) - limit} more" if len(values) > limit else ""
+    return "; ".join(values[:limit]) + more
+
+
+def subtitle(found: Found, grid: Grid | None = None) -> str:
+    """Return one line below the title: the data, the command, the version, the time it took."""
+    said = []
+    for document in documents(found):
+        data = part(document, "data")
+        name = words(document, "data") or words(document, "dataset") or words(data, "name")
+        if name:
+            said.append(name)
+            break
+    version = next((v for d in documents(found) if (v := words(d, "version"))), "")
+    said += [f"acclimate {version}"] if version else []
+    seconds = number(found.rank.get("seconds"))
+    said += [f"ranked in {duration(seconds)}"] if seconds else []
+    if grid and found.tables:
+        sizes = ((grid.rows, "row"), (len(grid.models), "model"), (len(grid.datasets), "data set"))
+        said += [f"{count(n)} {name}{'' if n == 1 else 's'}" for n, name in sizes]
+    return " · ".join(said)

@@ -1,0 +1,1 @@
+"""A folder -> rows, runs, the grid of all numbers, ranks."""

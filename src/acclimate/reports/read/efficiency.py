@@ -1,0 +1,154 @@
+"""Label efficiency: what a model reaches with few labels, and whether another one reaches more.
+
+A curve may hold several trainings, such as logistic regression on features and full finetuning. They are different
+numbers of the same models, so every function here but `trainings` and `verdicts` wants a curve with one of them, see
+`of_training`; points without a training are one training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from acclimate.reports.read.collect import Doc, parts, words
+from acclimate.reports.read.estimate import Estimate, mean_interval
+from acclimate.reports.read.leaderboard import METRICS
+from acclimate.reports.text import number, signed, span
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A paired difference to the base model with the same labels and seeds; more is better when positive."""
+
+    model: str
+    base: str
+    labels: str
+    metric: str
+    estimate: Estimate
+    training: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse`` or ``same``, the last one meaning: not to be told apart."""
+        low, high = self.estimate.low, self.estimate.high
+        if low is None or high is None or low <= 0 <= high:
+            return "same"
+        return "better" if low > 0 else "worse"
+
+
+def trainings(curve: Doc) -> list[str]:
+    """Return the ways to train that a curve's points name; one empty name where they name none."""
+    return list(dict.fromkeys(words(point, "training") for point in parts(curve, "points")))
+
+
+def of_training(curve: Doc, training: str) -> Doc:
+    """Return the curve with the points of one way to train."""
+    return {**curve, "points": [point for point in parts(curve, "points") if words(point, "training") == training]}
+
+
+def training_words(training: str) -> str:
+    """Say a way to train in words."""
+    return {"head": "head only", "full": "full finetuning"}.get(training, training)
+
+
+def verdicts(curve: Doc) -> list[str]:
+    """Return what the curve's own program says of each model and training, one sentence each."""
+    return [
+        f"{words(said, 'model')} against {words(said, 'base')}, {training_words(words(said, 'training'))}: "
+        f"{words(said, 'words')}."
+        for said in parts(curve, "verdicts")
+    ]
+
+
+def models(curve: Doc) -> list[str]:
+    """Return the models of a curve, the base model first: the one so called, else one that no name calls adapted."""
+    seen = list(dict.fromkeys(words(point, "model") for point in parts(curve, "points")))
+    if (base := words(curve, "base")) in seen:
+        return [base, *(name for name in seen if name != base)]
+    return sorted(seen, key=lambda name: "adapt" in name.lower())
+
+
+def label_steps(curve: Doc) -> list[str]:
+    """Return the label counts from few to many, by the labels a class that points name.
+
+    Where they name none, plain counts come first, then shares such as ``100%``.
+    """
+    known = {words(point, "labels"): number(point.get("per_class")) for point in parts(curve, "points")}
+    if all(amount is not None for amount in known.values()):
+        return sorted(known, key=lambda labels: (known[labels] or 0.0, _amount(labels)))
+    return sorted(known, key=_amount)
+
+
+def _amount(labels: str) -> tuple[bool, float, str]:
+    share = labels.endswith("%")
+    try:
+        return share, float(labels.rstrip("% ")), labels
+    except ValueError:
+        return True, float("inf"), labels
+
+
+def at(curve: Doc, model: str, labels: str, metric: str) -> dict[str, float]:
+    """Return a metric by seed, for one model with one count of labels."""
+    points = [p for p in parts(curve, "points") if words(p, "model") == model and words(p, "labels") == labels]
+    return {words(p, "seed"): value for p in points if (value := number(p.get(metric))) is not None}
+
+
+def estimate(curve: Doc, model: str, labels: str, metric: str) -> Estimate | None:
+    """Return a metric's mean and interval over seeds, or None where it was not measured."""
+    values = list(at(curve, model, labels, metric).values())
+    return mean_interval(values) if values else None
+
+
+def gains(curve: Doc, metric: str) -> list[Gain]:
+    """Return every model's paired difference to the base model, for each training and each count of labels."""
+    return [gain for name in trainings(curve) for gain in _gains(of_training(curve, name), metric, name)]
+
+
+def _gains(curve: Doc, metric: str, training: str) -> list[Gain]:
+    known = models(curve)
+    sign = 1.0 if METRICS.get(metric, ("", True))[1] else -1.0
+    out = []
+    for model in known[1:]:
+        for labels in label_steps(curve):
+            base, other = at(curve, known[0], labels, metric), at(curve, model, labels, metric)
+            differences = [sign * (other[seed] - base[seed]) for seed in base if seed in other]
+            if differences:
+                out.append(Gain(model, known[0], labels, metric, mean_interval(differences), training))
+    return out
+
+
+def metrics_of(curve: Doc) -> list[str]:
+    """Return the metrics that at least one point has, in the usual order."""
+    return [key for key in METRICS if any(number(p.get(key)) is not None for p in parts(curve, "points"))]
+
+
+ENDINGS = {
+    "better": "better by more than the luck of the draw explains",
+    "worse": "worse by more than the luck of the draw explains",
+    "same": "the luck of the draw alone could do that",
+}
+
+
+def sentence(gain: Gain) -> str:
+    """Say one paired difference in words, in the metric's own direction."""
+    label, higher = METRICS[gain.metric]
+    change = signed(gain.estimate.mean if higher else -gain.estimate.mean)
+    how = f", {training_words(gain.training)}" if gain.training else ""
+    said = f"With {amount(gain.labels)}{how}, {gain.model} changes {label} by {change} against {gain.base}"
+    if not (interval := change_interval(gain)):
+        return f"{said} (one seed, so no interval): no proof either way."
+    return f"{said} (95% interval {interval} over {gain.estimate.n} seeds): {ENDINGS[gain.verdict]}."
+
+
+def change_interval(gain: Gain) -> str:
+    """Return the interval of the change in the metric's own direction, as text; "" where there is none."""
+    low, high = gain.estimate.low, gain.estimate.high
+    if low is None or high is None:
+        return ""
+    return span(low, high) if METRICS[gain.metric][1] else span(-high, -low)
+
+
+def amount(labels: str) -> str:
+    """Say a count of labels in words."""
+    if labels.endswith("%"):
+        return f"{labels} of the labels"
+    return "1 label per class" if labels == "1" else f"{labels} labels per class"

@@ -1,0 +1,189 @@
+"""Who leads, by how much, and who cannot be told apart from the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from acclimate.reports.read.collect import Doc, Found, names, part, parts, words
+from acclimate.reports.read.estimate import Estimate, mean_interval, wilson
+from acclimate.reports.text import number
+
+METRICS = {
+    "accuracy": ("accuracy", True),
+    "balanced_accuracy": ("balanced accuracy", True),
+    "log_loss": ("log loss", False),
+    "macro_f1": ("macro F1", True),
+    "auc": ("AUC", True),
+    "auc_positive": ("AUC of positive against negative", True),
+    "ece": ("calibration error", False),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a leaderboard. ``tied``: cannot be told apart from the best; ``reach``: the ranks it could have."""
+
+    name: str
+    rank: int | None
+    final: float | None
+    low: float | None
+    high: float | None
+    tied: bool
+    random: bool
+    seconds: float | None = None
+    seeds: int = 1
+    proxies: dict[str, float | None] = field(default_factory=dict)
+    reach: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Board:
+    """A leaderboard: what was measured, which way is better, and the entries, best first."""
+
+    metric: str
+    higher: bool
+    entries: list[Entry]
+    dataset: str = ""
+    basis: str = ""
+    level: str = "95%"
+
+    @property
+    def tied(self) -> list[Entry]:
+        """The entries of the top set, the best one first."""
+        return [entry for entry in self.entries if entry.tied]
+
+
+def random_start(document: Doc, model: str = "") -> bool:
+    """Say whether a row or a model began from random numbers instead of learned weights."""
+    return document.get("random_start") is True or (model or words(document, "model")).startswith("random:")
+
+
+def boards(found: Found) -> list[Board]:
+    """Return one leaderboard per data set, made from the result rows: where there is one model, of its protocols."""
+    rows = [row for row in found.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
+    sets = dict.fromkeys(words(row, "dataset") for row in rows)
+    made = [from_rows([row for row in rows if words(row, "dataset") == name], name) for name in sets]
+    return [board for board in made if len(board.entries) > 1]
+
+
+def ranked(document: Doc) -> Board:
+    """Return the leaderboard of a ``rank.json``; the top set shares the first rank."""
+    top = set(names(document, "confidence_set"))
+    entries = [_ranked_entry(model, top) for model in parts(document, "models")]
+    entries.sort(key=lambda entry: (entry.rank is None, entry.rank or 0))
+    best = words(document, "best")
+    entries.sort(key=lambda entry: (entry.rank is None, not entry.tied, entry.name != best and entry.tied))
+    recipe = words(document, "final")
+    metric = f"validation accuracy after {recipe}" if recipe else "final score"
+    return Board(metric, _falls(entries), _share(entries), words(document, "data"), "rank", level="90%")
+
+
+def _ranked_entry(model: Doc, top: set[str]) -> Entry:
+    name = words(model, "model", "(no name)")
+    rank = number(model.get("rank"))
+    return Entry(
+        name=name,
+        rank=None if rank is None else int(rank),
+        final=number(model.get("final")),
+        low=number(model.get("low")),
+        high=number(model.get("high")),
+        tied=model.get("in_set") is True or name in top,
+        random=random_start(model),
+        seconds=number(model.get("seconds")),
+        proxies={key: _score(value) for key, value in part(model, "proxies").items()},
+    )
+
+
+def _score(value: object) -> float | None:
+    """Return a proxy's value; a proxy may also be given as an object whose first number is the score."""
+    if isinstance(value, dict):
+        return next((got for item in value.values() if (got := number(item)) is not None), None)
+    return number(value)
+
+
+def _falls(entries: list[Entry]) -> bool:
+    """Say whether the final number falls from the first rank to the last, that is, whether more is better."""
+    values = [entry.final for entry in entries if entry.final is not None]
+    return len(values) < 2 or values[0] >= values[-1]
+
+
+def _share(entries: list[Entry]) -> list[Entry]:
+    """Give the whole top set rank 1, and everyone else one more than the entries that are truly ahead."""
+    shared: list[Entry] = []
+    for place, entry in enumerate(entries, start=1):
+        last = shared[-1] if shared else None
+        if entry.tied:
+            rank: int | None = 1
+        elif last and not last.tied and entry.final is not None and last.final == entry.final:
+            rank = last.rank
+        else:
+            rank = place
+        shared.append(entry if entry.rank is None else replace(entry, rank=rank))
+    return shared
+
+
+def from_rows(rows: list[Doc], dataset: str) -> Board:
+    """Return a leaderboard of (model, protocol, labels) by validation accuracy, averaged over seeds."""
+    split = "val" if any(part(part(row, "metrics"), "val") for row in rows) else "test"
+    groups = group(rows, ("model", "protocol", "labels"))
+    scored = [(key, group_rows, metric_estimate(group_rows, split)) for key, group_rows in groups.items()]
+    known = [(key, members, got) for key, members, got in scored if got is not None]
+    known.sort(key=lambda item: -item[2].mean)
+    keys = [key for key, _, _ in known]
+    entries = [
+        Entry(
+            name=_row_name(key, keys),
+            rank=place,
+            final=got.mean,
+            low=got.low,
+            high=got.high,
+            tied=place == 1 or _overlap(known[0][2], got),
+            random=any(random_start(row) for row in members),
+            seconds=mean_of(members, "seconds"),
+            seeds=got.n,
+        )
+        for place, (key, members, got) in enumerate(known, start=1)
+    ]
+    return Board(f"{'validation' if split == 'val' else 'test'} accuracy", True, _share(entries), dataset, "rows")
+
+
+def _row_name(key: tuple[str, ...], keys: list[tuple[str, ...]]) -> str:
+    """Name a group by its model, and by whatever else tells the groups apart."""
+    extra = [key[i] for i in (1, 2) if len({other[i] for other in keys}) > 1 and key[i]]
+    return " · ".join([key[0], *extra])
+
+
+def _overlap(best: Estimate, other: Estimate) -> bool:
+    """Say whether two estimates may be the same number: their intervals meet (careful, not sharp)."""
+    if best.low is None or other.high is None:
+        return best.mean == other.mean
+    return other.high >= best.low
+
+
+def group(rows: Iterable[Doc], keys: tuple[str, ...]) -> dict[tuple[str, ...], list[Doc]]:
+    """Group rows by the text of some of their keys, in order of first appearance."""
+    groups: dict[tuple[str, ...], list[Doc]] = {}
+    for row in rows:
+        groups.setdefault(tuple(words(row, key) for key in keys), []).append(row)
+    return groups
+
+
+def mean_of(rows: list[Doc], key: str) -> float | None:
+    """Return the mean of a number over the rows that have it."""
+    values = [value for row in rows if (value := number(row.get(key))) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def metric_estimate(rows: list[Doc], split: str, metric: str = "accuracy") -> Estimate | None:
+    """Return a metric's mean and interval: over seeds, or over images where there is one seed and a count."""
+    metrics = [part(part(row, "metrics"), split) for row in rows]
+    values = [value for item in metrics if (value := number(item.get(metric))) is not None]
+    if not values:
+        return None
+    estimate = mean_interval(values)
+    images = number(metrics[0].get("n"))
+    if len(values) == 1 and metric == "accuracy" and images and 0 <= values[0] <= 1:
+        low, high = wilson(values[0], int(images))
+        return Estimate(values[0], low, high, 1)
+    return estimate

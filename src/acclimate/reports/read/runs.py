@@ -1,0 +1,185 @@
+"""Runs as facts: what was trained, how much of it, for how long, and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
+from acclimate.reports.read.estimate import wilson
+from acclimate.reports.text import number, percent
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a learning-curve chart; ``marks`` names the steps at which later stages begin.
+
+    ``run`` is what the legend calls it; ``note`` tells apart several lines of one name.
+    """
+
+    run: str
+    steps: list[float]
+    values: list[float]
+    marks: dict[float, str] = field(default_factory=dict)
+    note: str = ""
+
+
+def finetuned(found: Found) -> list[Run]:
+    """Return the runs that end in a classifier: those with validation or test numbers."""
+    return finetuned_of(found.runs)
+
+
+def finetuned_of(runs: list[Run]) -> list[Run]:
+    """Return those of the runs that end in a classifier."""
+    return [run for run in runs if part(run.document, "val") or part(run.document, "test")]
+
+
+def adapted(found: Found) -> list[Run]:
+    """Return the runs of adaptation without labels: those that say what they kept."""
+    return [run for run in found.runs if words(run.document, "kept")]
+
+
+def recipe(run: Run) -> str:
+    """Return the name of what was run: the recipe, the method, or the folder."""
+    given = words(run.document, "recipe") or words(part(run.document, "recipe"), "name")
+    return given or words(run.document, "method") or run.name
+
+
+def labels_of(runs: list[Run], with_model: bool = False) -> dict[str, str]:
+    """Return a short name for each run: its recipe, and what else tells it apart.
+
+    With ``with_model`` the model is part of every name as soon as there are two: where no column says it.
+    """
+    tried: list[list[str]] = [[recipe(run) for run in runs]]
+    extras = ["model", "labels"]
+    if with_model and len({words(run.document, "model") for run in runs}) > 1:
+        tried = [[_with(recipe(run), words(run.document, "model")) for run in runs]]
+        extras = ["labels"]
+    for extra in extras:
+        tried.append([_with(name, words(r.document, extra)) for name, r in zip(tried[-1], runs, strict=True)])
+    names: dict[str, str] = {}
+    for i, run in enumerate(runs):
+        unique = [attempt[i] for attempt in tried if attempt.count(attempt[i]) == 1]
+        names[run.name] = unique[0] if unique else f"{tried[-1][i]} ({run.name})"
+    return names
+
+
+def _with(name: str, extra: str) -> str:
+    return f"{name} · {extra}" if extra else name
+
+
+def interval(run: Run, split: str) -> tuple[float, float] | None:
+    """Return the 95% interval of a run's accuracy from the count of images in the split; None if unknown."""
+    accuracy = number(part(run.document, split).get("accuracy"))
+    images = number(part(run.document, "images").get(split))
+    if accuracy is None or not images or images < 1 or not 0 <= accuracy <= 1:
+        return None
+    return wilson(accuracy, int(images))
+
+
+def setting(run: Run) -> tuple[str, str]:
+    """Return (data, labels): only runs that share both may be compared."""
+    return words(run.document, "data"), words(run.document, "labels")
+
+
+def stage_name(stage: Doc) -> str:
+    """Return a stage as ``objective, scope``."""
+    return ", ".join(filter(None, (words(stage, "objective"), words(stage, "scope")))) or "stage"
+
+
+def fractions(run: Run) -> str:
+    """Return what each stage trained, such as ``head 0.9%, then all 100%``."""
+    said = []
+    for stage in parts(run.document, "stages"):
+        share = percent(stage.get("trainable"), stage.get("total"))
+        said.append(" ".join(filter(None, (words(stage, "scope"), share))))
+    return ", then ".join(filter(None, said))
+
+
+def largest_share(run: Run) -> tuple[float, float] | None:
+    """Return (trainable, total) of the stage that trained most, or None where nothing says."""
+    pairs = [(number(s.get("trainable")), number(s.get("total"))) for s in parts(run.document, "stages")]
+    known = [(top, whole) for top, whole in pairs if top is not None and whole]
+    return max(known, default=None)
+
+
+def seconds(run: Run) -> float | None:
+    """Return the run's seconds, or the sum over its stages."""
+    whole = number(run.document.get("seconds"))
+    if whole is not None:
+        return whole
+    known = [s for stage in parts(run.document, "stages") if (s := number(stage.get("seconds"))) is not None]
+    return sum(known) if known else None
+
+
+def _stage_of(point: Doc) -> int:
+    return int(number(point.get("stage")) or 0)
+
+
+def placed(points: list[Doc]) -> list[tuple[float, Doc]]:
+    """Return log points or looks with steps counted over the whole run."""
+    out: list[tuple[float, Doc]] = []
+    offset, last, stage = 0.0, 0.0, 0  # each stage counts its steps from zero
+    for point in points:
+        step = number(point.get("step"))
+        if step is None:
+            continue
+        if _stage_of(point) != stage:
+            stage, offset = _stage_of(point), last
+        last = max(last, step + offset)
+        out.append((step + offset, point))
+    return out
+
+
+def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | None = None) -> list[Curve]:
+    """Return one learning curve per run for one key of the log, of the stages with that objective.
+
+    ``names`` holds what the legend calls each run, see `labels_of`.
+    """
+    made = [_curve(run, names[run.name], key, objective) for run in runs]
+    return [curve for curve in made if curve.steps]
+
+
+def final_curve(run: Run, name: str, key: str, note: str = "") -> Curve:
+    """Return the learning curve of a run's last stage alone, its steps counted from that stage's start."""
+    last = max(0, len(parts(run.document, "stages")) - 1)
+    known = [
+        (step, value)
+        for point in run.log
+        if _stage_of(point) == last
+        and (step := number(point.get("step"))) is not None
+        and (value := number(point.get(key))) is not None
+    ]
+    return _thin(Curve(name, [step for step, _ in known], [value for _, value in known], note=note))
+
+
+def _curve(run: Run, name: str, key: str, objective: str | None) -> Curve:
+    stages = parts(run.document, "stages")
+    steps, values, marks = [], [], {}
+    seen: set[int] = set()
+    for step, point in placed(run.log):
+        at = _stage_of(point)
+        stage = stages[at] if 0 <= at < len(stages) else {}
+        value = number(point.get(key))
+        if value is None or (objective is not None and words(stage, "objective") != objective):
+            continue
+        if at not in seen and at > 0:
+            marks[step] = f"stage {at + 1}: {stage_name(stage)}"
+        seen.add(at)
+        steps.append(step)
+        values.append(value)
+    return _thin(Curve(name, steps, values, marks))
+
+
+def _thin(curve: Curve, limit: int = 600) -> Curve:
+    """Keep at most about ``limit`` points: every k-th, the last one, and the starts of stages."""
+    stride = -(-len(curve.steps) // limit)
+    if stride <= 1:
+        return curve
+    last = len(curve.steps) - 1
+    keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
+    return Curve(curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note)
+
+
+def objectives(runs: list[Run]) -> list[str]:
+    """Return the objectives of all stages, in order of first appearance; losses of two do not compare."""
+    return list(dict.fromkeys(words(stage, "objective") for run in runs for stage in parts(run.document, "stages")))

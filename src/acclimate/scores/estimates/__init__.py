@@ -1,0 +1,1 @@
+"""Training-free estimates of transferability: one number from the features of the training images."""

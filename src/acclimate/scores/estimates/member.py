@@ -1,0 +1,115 @@
+"""What an estimate is: its function, and what it needs, means, promises and warns of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.prepared import Prepared
+
+Value = float | tuple[float, ...]
+Need = Literal["labels", "predictions", "views"]
+Promise = Literal["order", "labels", "columns", "rotation", "shift", "scale"]
+Better = Literal["larger", "smaller", "neither"]
+
+ANY: Final[frozenset[Promise]] = frozenset({"order", "labels", "columns", "rotation", "shift", "scale"})
+OF_PREDICTIONS: Final[frozenset[Promise]] = frozenset({"order", "labels", "columns"})
+LABELS: Final[frozenset[Need]] = frozenset({"labels"})
+BOTH: Final[frozenset[Need]] = frozenset({"labels", "predictions"})
+NOTHING: Final[frozenset[Need]] = frozenset()
+
+WITHOUT: Final[dict[Need, str]] = {
+    "labels": "needs labels y (n,)",
+    "predictions": "needs source predictions p (n, z): the model's own classifier, which a self-supervised one has not",
+    "views": "needs views (m, q, d): features of q augmented views of each image",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One estimate.
+
+    Attributes
+    ----------
+    function
+        Of checked features; a number, or several where the published score is made of a pool of models' parts.
+    needs
+        What it needs beside the features x.
+    meaning
+        One line for a user.
+    range
+        The values it can have, in words; `bounds` gives them as numbers.
+    promises
+        What does not change the number: the order of the images, the names of the classes, the order of the columns (of
+        source classes where it looks at p), a rotation of the features, a vector added to all, a factor on all.
+    better
+        Which values speak for a model.
+    pool_relative
+        Whether the published score exists only over a pool of models, and changes when a model is added.
+    caution
+        Why the number is worth little on these images, if it is.
+    spectrum
+        The shared decomposition that it uses, if any.
+    """
+
+    function: Callable[[Prepared], Value]
+    needs: frozenset[Need]
+    meaning: str
+    range: str
+    bounds: Callable[[Prepared], tuple[float, float]]
+    promises: frozenset[Promise]
+    better: Better = "larger"
+    pool_relative: bool = False
+    caution: Callable[[Prepared], str | None] = cautions.none
+    spectrum: Literal["", "uncentred", "centred"] = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a name, its number (None where it cannot be had), and what to mind."""
+
+    name: str
+    value: Value | None
+    warning: str | None
+
+
+def missing(member: Estimate, prepared: Prepared) -> str | None:
+    """Return what a member needs and these features have not, in words."""
+    held: dict[Need, object] = {"labels": prepared.y, "predictions": prepared.p, "views": prepared.views}
+    lacking = [WITHOUT[need] for need in sorted(member.needs) if held[need] is None]
+    return lacking[0] if lacking else None
+
+
+def between(low: float, high: float) -> Callable[[Prepared], tuple[float, float]]:
+    """Return bounds that no data changes."""
+    return lambda prepared: (low, high)
+
+
+def unbounded(prepared: Prepared) -> tuple[float, float]:
+    """Return no bounds."""
+    return -np.inf, np.inf
+
+
+def dimensions(prepared: Prepared) -> tuple[float, float]:
+    """Return the bounds of an effective rank, whose definition adds an epsilon."""
+    return 1 - 1e-3, min(prepared.n, prepared.d) + 1e-3
+
+
+def classes(prepared: Prepared) -> tuple[float, float]:
+    """Return 0 and C - 1."""
+    return 0.0, len(prepared.counts) - 1.0
+
+
+def shrunk_classes(prepared: Prepared) -> tuple[float, float]:
+    """Return 0 and C - 1 for covariances divided by n - 1 and by n."""
+    return 0.0, (len(prepared.counts) - 1.0) * prepared.n / (prepared.n - 1)
+
+
+def pairs(prepared: Prepared) -> tuple[float, float]:
+    """Return minus the number of ordered pairs of classes, and 0."""
+    c = len(prepared.counts)
+    return -float(c * (c - 1)), 0.0

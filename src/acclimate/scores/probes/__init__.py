@@ -1,0 +1,1 @@
+"""Probes: classifiers on cached features, measured on held-out images."""

@@ -1,0 +1,1 @@
+"""Logistic regression over a path of penalties, and the solver behind it."""

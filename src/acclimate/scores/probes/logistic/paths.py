@@ -1,0 +1,187 @@
+"""The path of C of `logistic`: solved for several training sets of one size side by side, judged on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from acclimate.scores.base import Features, Float64, Index, Settings, judge
+from acclimate.scores.probes.logistic.held import Held, Linear
+from acclimate.scores.probes.logistic.softmax import Problem, State, solve, start
+from acclimate.scores.probes.logistic.span import Span, span
+from acclimate.scores.probes.normalise import NORMALISERS, Normalise
+from acclimate.scores.probes.temper import softmax
+from acclimate.stats.metrics import Labels
+
+GRID: Final = tuple(10.0**power for power in range(-6, 7))
+# Nats per image between the objective and its minimum, by the type of the products: along the path, whose points need
+# only be told apart, and for the C that is taken.
+TOLERANCE: Final = {"float32": 3e-5, "float64": 1e-7}
+POLISH: Final = {"float32": 1e-6, "float64": 1e-12}
+SMALL: Final = 2**18  # values in a matrix that is cheap enough for float64
+MAX_ITERATIONS: Final = 200
+PATIENCE: Final = 2
+
+
+class LogisticSettings(Settings):
+    """Settings of `logistic`.
+
+    Attributes
+    ----------
+    c
+        Values of C to choose from; one value is simply taken. Tried from small to large, each from the last solution.
+    select
+        What validation chooses by: the lowest ``log_loss`` or the highest ``accuracy``; of equals the smallest C.
+    patience
+        The path ends after so many values of C in a row that improved neither number; None tries all.
+    refit
+        Whether the chosen C is fitted again on training and validation images together.
+    normalise
+        A name in ``NORMALISERS``, learned from the training images (with `refit`, from both).
+    tolerance
+        Nats per image between the objective (divided by C n) and its minimum at which a C of the path counts as solved;
+        None: 3e-5, or 1e-7 for small problems, which are solved in float64. The C that is taken is solved to 1e-6 and
+        1e-12.
+    max_iterations
+        Iterations of L-BFGS for each C.
+    """
+
+    c: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=GRID, min_length=1)
+    select: Literal["log_loss", "accuracy"] = "log_loss"
+    patience: Annotated[int, Field(ge=1)] | None = PATIENCE
+    refit: bool = False
+    normalise: Normalise = "zscore"
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+    max_iterations: int = Field(default=MAX_ITERATIONS, ge=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Training sets of one size in their principal axes, ready for the solver."""
+
+    spans: Sequence[Span]
+    present: Sequence[Labels]  # of each, the K classes that occur
+    problem: Problem
+
+    def classifier(self, member: int, state: State) -> Linear:
+        """Return a member's classifier of the classes that occur."""
+        own, weights = self.spans[member], state.weights[member]
+        return Linear(own.normaliser, own.mean, own.unfold(weights[:, :-1]), weights[:, -1])
+
+
+def pose(parts: Sequence[tuple[Features, Labels]], normalise: Normalise) -> Stack:
+    """Return the problem of training sets: each (n, d) features, (n,) labels of K classes. Small ones are float64."""
+    spans = [span(x, NORMALISERS[normalise].fit(x), small=SMALL) for x, _ in parts]
+    present = [np.unique(y) for _, y in parts]
+    y = np.stack([np.searchsorted(classes, y) for classes, (_, y) in zip(present, parts, strict=True)])
+    eigenvalues = np.stack([one.eigenvalues for one in spans])
+    return Stack(spans, present, Problem([one.z for one in spans], y, len(present[0]), eigenvalues))
+
+
+@dataclass(frozen=True, eq=False)
+class Solutions:
+    """Where the solver stopped, of each member it was sent with."""
+
+    iterations: Index
+    converged: npt.NDArray[np.bool_]
+
+
+def advance(problem: Problem, state: State, c: Float64, members: Index, settings: LogisticSettings) -> Solutions:
+    """Move members to their next C (of each member), as precisely as points of a path need."""
+    return _solve(problem, state, c, members, settings, settings.tolerance or TOLERANCE[_kind(problem)])
+
+
+def polish(problem: Problem, state: State, c: Float64, settings: LogisticSettings) -> Solutions:
+    """Move all to their solutions more precisely than the path."""
+    tolerance = min(POLISH[_kind(problem)], settings.tolerance or 1.0)
+    return _solve(problem, state, c, np.arange(len(c)), settings, tolerance)
+
+
+def _kind(problem: Problem) -> str:
+    return problem.z[0].dtype.name
+
+
+def _solve(
+    problem: Problem, state: State, c: Float64, members: Index, settings: LogisticSettings, tolerance: float
+) -> Solutions:
+    scaled = c / 2 if problem.n_classes == 2 else c
+    limit = settings.max_iterations
+    return Solutions(*solve(problem, state, scaled, members, tolerance=tolerance, max_iterations=limit))
+
+
+@dataclass(eq=False)
+class Trail:
+    """The points of one member's path: each C, its accuracy and log loss on validation, and which is taken so far."""
+
+    c: list[float] = field(default_factory=list)
+    judged: list[tuple[float, float]] = field(default_factory=list)
+    iterations: int = 0
+    place: int = 0
+
+    def described(self) -> list[dict[str, float]]:
+        """Return the points as they are reported."""
+        points = zip(self.c, self.judged, strict=True)
+        return [{"C": c, "val_accuracy": accuracy, "val_log_loss": loss} for c, (accuracy, loss) in points]
+
+
+def walk(stack: Stack, held: Sequence[Held], settings: LogisticSettings) -> tuple[State, list[Trail], Solutions]:
+    """Go along the path with all members until it is hopeless for each; polish the point that each one takes."""
+    problem, state = stack.problem, start(stack.problem)
+    best, trails, live = state.copy(), [Trail() for _ in held], np.arange(len(held))
+    for c in sorted(set(settings.c)):
+        found = advance(problem, state, np.full(len(live), c), live, settings)
+        for member, iterations, judged in zip(live, found.iterations, _judge(stack, held, state, live), strict=True):
+            own = trails[member]
+            own.c.append(c)
+            own.judged.append(judged)
+            own.iterations += int(iterations)
+            if (place := _best(own.judged, settings.select)) == len(own.c) - 1:
+                own.place = place
+                best.take(int(member), state)
+        live = live[[not _hopeless(trails[member].judged, settings.patience) for member in live]]
+        if not len(live):
+            break
+    chosen = np.array([own.c[own.place] for own in trails])
+    polished = polish(problem, best, chosen, settings)
+    judged_again = _judge(stack, held, best, np.arange(len(held)))
+    for own, iterations, judged in zip(trails, polished.iterations, judged_again, strict=True):
+        own.iterations += int(iterations)
+        own.judged[own.place] = judged
+    return best, trails, polished
+
+
+def _judge(stack: Stack, held: Sequence[Held], state: State, members: Index) -> list[tuple[float, float]]:
+    """Return accuracy and log loss of members; those that share validation features share a product."""
+    found: dict[int, tuple[float, float]] = {}
+    for one in {id(held[member]): held[member] for member in members}.values():
+        own = [int(member) for member in members if held[member] is one]
+        logits = one.logits([stack.classifier(member, state) for member in own])
+        for member, table in zip(own, logits, strict=True):
+            found[member] = _judged(softmax(table), stack.present[member], one.y)
+    return [found[int(member)] for member in members]
+
+
+def _judged(p: Float64, present: Labels, y: Labels) -> tuple[float, float]:
+    full = np.zeros((len(p), max(int(present[-1]), int(y.max())) + 1))
+    full[:, present] = p
+    return judge(full, y)
+
+
+def _best(judged: list[tuple[float, float]], select: str) -> int:
+    """Return the index of the point (accuracy, log loss) to take; of equals the first."""
+    accuracies, losses = np.array(judged).T
+    return int(np.argmin(losses) if select == "log_loss" else np.argmax(accuracies))
+
+
+def _hopeless(judged: list[tuple[float, float]], patience: int | None) -> bool:
+    """Whether the last `patience` points (accuracy, log loss) bettered neither number of those before them."""
+    if patience is None or len(judged) <= patience:
+        return False
+    before, after = judged[:-patience], judged[-patience:]
+    accurate = max(accuracy for accuracy, _ in before) >= max(accuracy for accuracy, _ in after)
+    return accurate and min(loss for _, loss in before) <= min(loss for _, loss in after)

@@ -1,0 +1,71 @@
+"""How sure a score may be: one factor that turns distances or margins into probabilities.
+
+Temperature scaling (Guo et al. 2017): p = softmax(factor * value), with the factor that minimises the log
+loss on images the score was not fitted on. One image more, whose class is spread evenly, keeps the factor finite when
+all those images are right: the target of every image is (v * its class + even) / (v + 1).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from acclimate.scores.base import Float64
+from acclimate.stats.metrics import Labels
+
+STEPS: Final = 60
+PRECISION: Final = 1e-9
+LARGEST: Final = 2.0**20  # times the root mean square of the values
+
+
+def softmax(logits: Float64) -> Float64:
+    """Return exp(logits) with each row divided by its sum; -inf gives 0."""
+    p: Float64 = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return p
+
+
+def factor(values: Float64, labels: Labels) -> float:
+    """Return the factor >= 0 for values (v, K), larger for likelier classes, of images with labels (v,).
+
+    A label outside 0..K-1 (a class that training never saw) leaves its image out. No image left, or values that do not
+    differ: 1. The loss is convex in the factor. Values that speak against the labels give 0.
+    """
+    usable = (labels >= 0) & (labels < values.shape[1])
+    values, labels = values[usable], labels[usable]
+    values = values - values.mean(axis=1, keepdims=True)
+    size = float(np.sqrt((values**2).mean())) if values.size else 0.0
+    if size == 0:
+        return 1.0
+    values = values / size
+    # The mean of the even target is 0, as each row's values have mean 0.
+    wanted = float(values[np.arange(len(labels)), labels].sum()) / (len(labels) + 1)
+    return _root(values, wanted) / size if wanted > 0 else 0.0
+
+
+def _root(values: Float64, wanted: float) -> float:
+    """Return the f > 0 at which the mean over rows of sum_k p_k value_k is `wanted`: Newton's method in a bracket."""
+    low, high, found = 0.0, LARGEST, 1.0
+    for _ in range(STEPS):
+        p = softmax(found * values)
+        expected = (p * values).sum(axis=1)
+        slope = float((p * values**2).sum(axis=1).mean() - (expected**2).mean())
+        gap = wanted - float(expected.mean())
+        low, high = (found, high) if gap > 0 else (low, found)
+        step = found + gap / slope if slope > 0 else high
+        before, found = found, step if low < step < high else _between(low, high)
+        if abs(found - before) <= PRECISION * found:
+            break
+    return found
+
+
+def _between(low: float, high: float) -> float:
+    return float(np.sqrt(low * high)) if low > 0 else high / 16
+
+
+def positions(present: Labels, labels: Labels) -> Labels:
+    """Return the place of each label among the classes that occur, -1 for one that does not."""
+    place = np.searchsorted(present, labels)
+    there = present[np.minimum(place, len(present) - 1)] == labels
+    return np.where(there, place, -1)

@@ -1,0 +1,1 @@
+"""Statistics: one prediction's numbers, intervals, rank correlations, and what chance does."""

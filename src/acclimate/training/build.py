@@ -1,0 +1,216 @@
+"""One stage of a job, built and ready to run: images, views, objective, anchor, optimizer."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from acclimate.errors import DataError
+from acclimate.images import decoded
+from acclimate.models import Precision
+from acclimate.models.heads import own_head
+from acclimate.models.network import classifiers, feature_width
+from acclimate.models.scope import Trainable, freeze, merge, parse_scope, prepare, select, set_mode
+from acclimate.objectives import Objective
+from acclimate.storage.store import step_seed
+from acclimate.training.anchor import Anchor
+from acclimate.training.batches import Batches, FeatureBatches, PixelBatches, can_cache_trunk, embed, trunk_features
+from acclimate.training.depth import set_depth
+from acclimate.training.job import Job, Progress
+from acclimate.training.optimizer import build_optimizer
+from acclimate.training.recipe import Stage
+from acclimate.training.stage import StageRun
+from acclimate.views import AUGMENTS, Augment, Normalize, for_domain, scaled
+
+
+def plan(job: Job) -> list[Trainable]:
+    """Return what each stage of a job trains, without training: for dry runs, and to fail early.
+
+    Raises
+    ------
+    DataError, ScopeError, RecipeError
+        When a stage has too few images, its scope selects nothing, or its objective cannot work on this architecture.
+    """
+    network, out = job.network(), []
+    width = feature_width(network, job.backbone.preprocess.size)
+    for index, stage in enumerate(job.recipe.stages):
+        images_of(job, index)
+        with seeded(0):
+            out.append(prepare_network(network, stage))
+            stage.build().setup(network, features=width, class_counts=[1] * job.classes if stage.needs_labels else [])
+        merge(network)
+    return out
+
+
+def prepare_stage(job: Job, index: int, folder: Path) -> StageRun:
+    """Return one stage of a job on the pretrained weights, ready to run: for benchmarks and for looking inside."""
+    device, precision = job.resolved()
+    network = job.network().to(device).to(memory_format=torch.channels_last)
+    with seeded(step_seed("prepare", job.seed, index)):
+        prepare_network(network, job.recipe.stages[index])
+    return build_stage(
+        job, index, network, decoded_pixels(job, None), make_fabric(device, precision), precision, folder, math.inf
+    )
+
+
+def make_fabric(device: str, precision: Precision) -> Fabric:
+    """Return Fabric for one device, without its remarks on precision and on hardware that was not chosen."""
+    remarks = logging.getLogger("lightning_fabric")
+    level = remarks.level
+    remarks.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Fabric(accelerator=device, devices=1, precision=precision)
+    finally:
+        remarks.setLevel(level)
+
+
+def decoded_pixels(
+    job: Job, progress: Progress | None, indices: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Return decoded pixels of the whole data set, of which those that the job needs are there."""
+    if indices is None:
+        parts = [job.split.train, job.split.val]
+        parts += [] if all(stage.needs_labels for stage in job.recipe.stages) else [job.split.pool]
+        indices = np.unique(np.concatenate(parts))
+    store = decoded(job.images, job.backbone.preprocess.geometry, cache=job.cache, indices=indices, progress=progress)
+    return store.array
+
+
+def _select(network: nn.Module, stage: Stage) -> Trainable:
+    trainable = select(network, parse_scope(stage.scope))
+    if stage.needs_labels:
+        return trainable
+    return trainable.below(network)
+
+
+def prepare_network(network: nn.Module, stage: Stage) -> Trainable:
+    """Put a network into the shape, the gradients and the modes of a stage; return what trains."""
+    scope = parse_scope(stage.scope)
+    prepare(network, scope)
+    trainable = _select(network, stage)
+    freeze(network, trainable)
+    set_depth(network, stage.drop_path)
+    set_mode(network, bn_stats=stage.bn_stats, statistics=scope.statistics)
+    return trainable
+
+
+def pixel_batches(job: Job, pixels: npt.NDArray[np.uint8], device: str) -> PixelBatches:
+    """Return batches as the job's backbone wants them, without augmentation so far."""
+    preprocess = job.backbone.preprocess
+    normalize = Normalize(preprocess.mean, preprocess.std)
+    return PixelBatches(pixels, size=preprocess.size, normalize=normalize, augments=(), device=device)
+
+
+def images_of(job: Job, index: int) -> npt.NDArray[np.int64]:
+    """Return the images a stage trains on."""
+    stage = job.recipe.stages[index]
+    images = job.split.train if stage.needs_labels else job.split.pool
+    if not len(images):
+        raise DataError(f"stage {index + 1} ({stage.objective}) has no images to train on; expected at least one")
+    if stage.classifier.several and not len(job.split.val):
+        raise DataError(
+            f"stage {index + 1} trains several classifiers at once and has no validation image to choose one by; "
+            "expected a validation part, or one rate and one of layers"
+        )
+    if not stage.needs_labels and len(images) < stage.batch:
+        raise DataError(
+            f"stage {index + 1} ({stage.objective}) has a pool of {len(images)} images and batches of {stage.batch}; "
+            f"expected a batch no larger than the pool, such as {len(images)}"
+        )
+    return images
+
+
+def _measure_head(
+    job: Job, index: int, network: nn.Module, batches: Batches, images: npt.NDArray[np.int64], precision: Precision
+) -> None:
+    """Measure the features that a head normalises by, before the first stage that trains it."""
+    head, stages = own_head(network), job.recipe.stages
+    first = next((place for place, stage in enumerate(stages) if stage.needs_labels), None)
+    if head is None or head.normalize != "zscore" or index != first:
+        return
+    if isinstance(batches, FeatureBatches):
+        head.measure(batches.plain(images))
+    else:
+        device = next(network.parameters()).device
+        features = embed(network, batches, images, precision=precision, device=device.type)
+        head.measure(torch.from_numpy(features).to(device))
+
+
+def _augments(objective: Objective, stage: Stage) -> list[Augment]:
+    views = list(objective.views) or [AUGMENTS[stage.augment]]
+    return [for_domain(scaled(view, stage.strength), stage.domain) for view in views]
+
+
+def build_stage(
+    job: Job,
+    index: int,
+    network: nn.Module,
+    pixels: npt.NDArray[np.uint8],
+    fabric: Fabric,
+    precision: Precision,
+    folder: Path,
+    checkpoint_seconds: float,
+) -> StageRun:
+    """Return a stage, ready to run, on a network that ``prepare_network`` has prepared."""
+    stage, device = job.recipe.stages[index], fabric.device.type
+    images = images_of(job, index)
+    objective, labels = stage.build(), torch.from_numpy(job.images.labels)
+    counts = np.bincount(job.images.labels[images], minlength=job.classes).tolist() if stage.needs_labels else []
+    from_pixels = pixel_batches(job, pixels, device)
+    batches: Batches = from_pixels
+    module = network
+    if parse_scope(stage.scope).head_only and stage.augment == "none" and can_cache_trunk(network):
+        needed = np.unique(np.concatenate([images, job.split.val]))
+        batches, module = (
+            trunk_features(network, from_pixels, needed, precision=precision),
+            classifiers(network)[0],
+        )
+        set_mode(network, bn_stats=stage.bn_stats)
+    _measure_head(job, index, network, batches, images, precision)
+    width = feature_width(network, job.backbone.preprocess.size)
+    with seeded(step_seed("setup", job.seed, index)):
+        extra = objective.setup(module, features=width, class_counts=counts).to(device)
+    from_pixels.augments = _augments(objective, stage)
+    anchor = None
+    if stage.l2_sp or stage.distill:
+        anchor = Anchor(network, l2_sp=stage.l2_sp, distill=stage.distill)
+        extra["anchor"] = anchor.start
+    return StageRun(
+        stage=stage,
+        index=index,
+        module=module,
+        network=network,
+        objective=objective,
+        extra=extra,
+        optimizer=build_optimizer(network, extra, stage),
+        batches=batches,
+        images=images,
+        labels=labels,
+        val=job.split.val if stage.needs_labels else images[:0],
+        fabric=fabric,
+        precision=precision,
+        seed=job.seed,
+        folder=folder,
+        checkpoint_seconds=checkpoint_seconds,
+        anchor=anchor,
+    )
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Lend torch's global generator a seed: layers draw their first weights from it and take no generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,139 @@
+"""What decides the result of a recipe, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from acclimate.images import Images, Split
+from acclimate.models import Backbone, Precision, choose_device, choose_precision
+from acclimate.models.heads import with_head
+from acclimate.storage.store import digest, step_seed
+from acclimate.training.depth import give_depth
+from acclimate.training.recipe import Recipe
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides the result of a recipe.
+
+    Attributes
+    ----------
+    split
+        Training, validation and pool indices; the test part is never read in training.
+    """
+
+    backbone: Backbone
+    recipe: Recipe
+    images: Images
+    split: Split
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    cache: Path | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the classifier; 0 where the recipe ends without one."""
+        return len(self.images.classes) if self.recipe.supervised else 0
+
+    def network(self) -> nn.Module:
+        """Return a fresh copy of the backbone with what the recipe puts on top and between.
+
+        A hidden layer's first weights depend on the seed.
+
+        Raises
+        ------
+        ModelError, RecipeError
+            When the architecture cannot have the head or the stochastic depth that the recipe asks for.
+        """
+        network = self.backbone.network(self.classes)
+        if any(stage.drop_path for stage in self.recipe.stages):
+            give_depth(network, self.backbone)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(step_seed("head", self.seed))
+            return with_head(network, self.recipe.classifier, self.classes, self.backbone.preprocess.size)
+
+    def resolved(self) -> tuple[str, Precision]:
+        """Return device and precision as they will be used."""
+        device = choose_device(self.device)
+        return device, choose_precision(self.precision, device)
+
+    def identity(self) -> str:
+        """Return a digest of all that decides the resulting weights, for safe resuming."""
+        parts = (self.split.train, self.split.val, self.split.pool)
+        split = [hash_indices(part) for part in parts]
+        return digest(
+            self.backbone.digest,
+            asdict(self.backbone.preprocess),
+            self.recipe.model_dump(),
+            self.images.fingerprint,
+            split,
+            self.seed,
+            self.resolved(),
+        )
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What one stage was and did.
+
+    Attributes
+    ----------
+    epochs, steps
+        As they were done, not as they were planned.
+    best_step
+        The step whose network the stage ended with; None where nothing was measured on the way.
+    stopped
+        Why a watch ended the stage early; empty: it did not.
+    """
+
+    objective: str
+    scope: str
+    trainable: int
+    total: int
+    epochs: float
+    steps: int
+    images: int
+    seconds: float
+    images_per_second: float
+    best_step: int | None = None
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of a recipe.
+
+    Attributes
+    ----------
+    network
+        On the CPU, in eval mode; with a classifier unless the recipe has no supervised stage.
+    reports
+        One for each stage.
+    last
+        State of the network at the end of the last watched stage, whichever of its steps was the best; else empty.
+    chosen
+        Which of several classifiers validation chose, such as ``{"rate": 0.01, "layers": "4"}``; empty for one.
+    """
+
+    network: nn.Module
+    reports: tuple[StageReport, ...]
+    device: str
+    precision: Precision
+    last: dict[str, torch.Tensor]
+    chosen: dict[str, Any] = field(default_factory=dict)
+
+
+def hash_indices(indices: npt.NDArray[np.int64]) -> str:
+    """Return a digest of an index array."""
+    return digest(indices.tolist())

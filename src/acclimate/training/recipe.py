@@ -1,0 +1,339 @@
+"""Recipes: lists of stages, each objective x scope x data x schedule. TOML in and out, checked before any work."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from acclimate.errors import RecipeError, ScopeError, unknown
+from acclimate.models.heads import HeadSpec, parse_layers
+from acclimate.models.scope import parse_scope
+from acclimate.objectives import OBJECTIVES, Objective, Settings
+from acclimate.storage.store import write_atomic
+from acclimate.views import AUGMENTS, DOMAINS
+
+
+class Stage(BaseModel):
+    """One stage: what is minimised, what moves, and for how long.
+
+    Attributes
+    ----------
+    objective
+        A name in ``OBJECTIVES``.
+    scope
+        Which parameters train; see ``acclimate.models.scope``.
+    options
+        Settings of the objective, checked against its own list.
+    augment
+        Augmentation of a supervised stage, a name in ``AUGMENTS``; an objective with views of its own ignores it.
+    domain
+        A name in ``DOMAINS``: which symmetries the images have and how much their colours may change. It applies to
+        every view, the objective's own ones included.
+    strength
+        Scales every view's crops and colours: 0 none, 1 as named, at most 2.
+    epochs, steps
+        Length; exactly one of the two.
+    batch, accumulate
+        Images a forward pass sees, and passes an optimizer step adds up (their mean gradient). Batch statistics,
+        negatives and centring are those of ``batch`` images; a moving target moves once an optimizer step.
+    head_steps
+        The first so many steps train the classifier and the objective's heads alone; the backbone is frozen to the bit.
+    lr
+        Peak learning rate of what is new (classifier, heads).
+    backbone_lr
+        Factor on ``lr`` for the pretrained parameters, at least 0.
+    layer_decay
+        Each block below the classifier learns at this factor of the rate of the one above it (Bao et al. 2022, BEiT,
+        arXiv 2106.08254); blocks as scope ``last:K`` counts them, stages of a convolutional network. 1: no decay.
+    optimizer
+        ``adamw``, ``sgd`` or ``lars`` (You et al. 2017).
+    momentum, nesterov
+        Of ``sgd``; ``lars`` has the momentum, and never Nesterov's.
+    schedule, drops
+        After the warm-up: ``cosine`` down to 0, ``constant``, or ``steps``: a tenth from each share of the steps in
+        ``drops`` on.
+    drop_path
+        Chance, in [0, 1), that the last residual branch is left out for an image (Huang et al. 2016, stochastic depth);
+        it falls linearly to 0 at the first.
+    weight_decay
+        Not applied to biases and to the scale and shift of normalisation layers.
+    warmup
+        Share of the steps in which the rate rises linearly, in [0, 1).
+    clip
+        Largest global gradient norm; 0 switches clipping off.
+    bn_stats
+        ``adapt`` lets batch norms that train move their running statistics; ``frozen`` never.
+    l2_sp, distill
+        Pull towards the weights, and towards the features, that the stage started from; see ``train.anchor``.
+    head, normalize
+        The classifier, ``linear``, ``bn+linear`` or ``mlp``, and how features are normalised below it, ``none``, ``l2``
+        or ``zscore``; see ``acclimate.models.heads``. Every stage with a classifier has the same.
+    layers, rates
+        Inputs of the classifier, such as ``4+avg`` (see ``acclimate.models.heads.Layered``), and factors of ``lr``: one
+        linear classifier for each pair trains, all at once on one forward pass of the frozen backbone. The one with the
+        smallest validation log loss stays.
+    keep
+        Whose weights the stage ends with: ``best`` on validation, or the ``last`` step's.
+    patience
+        Epochs without a better validation log loss before the stage ends early; 0 never ends early.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    objective: str = "supervised"
+    scope: str
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    augment: str = "light"
+    domain: str = "natural"
+    strength: float = Field(default=1.0, ge=0, le=2)
+    epochs: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=64, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    head_steps: int = Field(default=0, ge=0)
+    lr: float = Field(gt=0)
+    backbone_lr: float = Field(default=1.0, ge=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
+    schedule: Literal["cosine", "constant", "steps"] = "cosine"
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    clip: float = Field(default=1.0, ge=0)
+    bn_stats: Literal["adapt", "frozen"] = "adapt"
+    l2_sp: float = Field(default=0.0, ge=0)
+    distill: float = Field(default=0.0, ge=0)
+    head: Literal["linear", "bn+linear", "mlp"] = "linear"
+    normalize: Literal["none", "l2", "zscore"] = "none"
+    layers: tuple[str, ...] = ()
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    keep: Literal["best", "last"] = "best"
+    patience: int = Field(default=0, ge=0)
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, name: str) -> str:
+        if name not in OBJECTIVES:
+            raise ValueError(unknown("objective", name, OBJECTIVES))
+        return name
+
+    @field_validator("scope")
+    @classmethod
+    def _readable_scope(cls, text: str) -> str:
+        try:
+            parse_scope(text)
+        except ScopeError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @field_validator("augment")
+    @classmethod
+    def _known_augment(cls, name: str) -> str:
+        if name not in AUGMENTS:
+            raise ValueError(unknown("augmentation", name, AUGMENTS))
+        return name
+
+    @field_validator("domain")
+    @classmethod
+    def _known_domain(cls, name: str) -> str:
+        if name not in DOMAINS:
+            raise ValueError(unknown("domain", name, DOMAINS))
+        return name
+
+    @field_validator("layers")
+    @classmethod
+    def _readable_layers(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in layers:
+            parse_layers(text)
+        return layers
+
+    @model_validator(mode="after")
+    def _fitting_head(self) -> Stage:
+        spec = self.classifier
+        if not self.needs_labels and not spec.plain:
+            raise ValueError(
+                f"objective '{self.objective}' has no classifier; leave head, normalize, layers, rates out"
+            )
+        if spec.layers and not parse_scope(self.scope).head_only:
+            raise ValueError(f"'layers' are read from a frozen backbone; expected scope 'head', got '{self.scope}'")
+        if not spec.several:
+            return self
+        if not parse_scope(self.scope).head_only or self.head != "linear" or self.clip or self.keep != "best":
+            raise ValueError(
+                "several classifiers at once are linear, on a frozen backbone, chosen on validation and not clipped "
+                "together; expected scope 'head', head 'linear', keep 'best' and clip 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fitting_schedule(self) -> Stage:
+        if bool(self.drops) != (self.schedule == "steps"):
+            raise ValueError(f"got schedule '{self.schedule}' with drops {list(self.drops)}; 'steps' needs drops")
+        if self.nesterov and not self.momentum and self.optimizer == "sgd":
+            raise ValueError("got nesterov without momentum; expected a momentum above 0, or nesterov = false")
+        if self.head == "bn+linear" and self.batch == 1:
+            raise ValueError("head 'bn+linear' has no statistics of 1 image; expected a batch of at least 2")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Stage:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a stage needs exactly one of 'epochs' and 'steps'")
+        if self.steps is not None and self.head_steps >= self.steps:
+            raise ValueError(f"head_steps {self.head_steps} leaves nothing of {self.steps} steps for the backbone")
+        self.settings()
+        if not self.needs_labels and parse_scope(self.scope).head_only:
+            raise ValueError(f"objective '{self.objective}' has no classifier to train; scope 'head' leaves it nothing")
+        if self.gradient_free != (self.scope == "stats"):
+            raise ValueError(
+                f"got objective '{self.objective}' with scope '{self.scope}'; 'stats' trains nothing and is the scope "
+                "of 'norm-stats', which moves nothing else"
+            )
+        return self
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the stage uses the labelled training images; else it uses the unlabelled pool."""
+        return bool(OBJECTIVES[self.objective][0].needs_labels)
+
+    @property
+    def gradient_free(self) -> bool:
+        """Whether the stage has no gradient and moves batch-norm statistics only."""
+        return bool(OBJECTIVES[self.objective][0].gradient_free)
+
+    @property
+    def classifier(self) -> HeadSpec:
+        """What stands on top of the backbone."""
+        return HeadSpec(self.head, self.normalize, self.layers, self.rates)
+
+    def settings(self) -> Settings:
+        """Return the objective's settings, checked."""
+        kind = OBJECTIVES[self.objective][1]
+        try:
+            return kind.model_validate(self.options)
+        except ValidationError as error:
+            raise ValueError(_plain(error, kind)) from None
+
+    def build(self) -> Objective:
+        """Return a fresh objective."""
+        kind, _ = OBJECTIVES[self.objective]
+        objective: Objective = kind(self.settings())
+        return objective
+
+
+class Recipe(BaseModel):
+    """A named list of stages.
+
+    Attributes
+    ----------
+    source
+        Where the recipe comes from: a paper and what deviates from it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    source: str = ""
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_head(self) -> Recipe:
+        specs = [stage.classifier for stage in self.stages if stage.needs_labels]
+        if len(set(specs)) > 1:
+            raise ValueError("stages with labels share one classifier; expected the same head, normalize and layers")
+        if any(spec.several for spec in specs) and len(specs) > 1:
+            raise ValueError("of several classifiers one is chosen at the end; expected one stage with labels")
+        return self
+
+    @property
+    def classifier(self) -> HeadSpec:
+        """What stands on top of the backbone; the plain classifier where no stage has labels."""
+        return next((stage.classifier for stage in self.stages if stage.needs_labels), HeadSpec())
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the last stage trains a classifier."""
+        return self.stages[-1].needs_labels
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML that ``parse_recipe`` reads back to an equal recipe; defaults are written out."""
+        lines = [f"name = {json.dumps(self.name)}", f"source = {json.dumps(self.source)}"]
+        for stage in self.stages:
+            values = stage.model_dump(exclude_none=True)
+            options = values.pop("options")
+            lines += ["", "[[stages]]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+            if options:
+                lines += [
+                    "[stages.options]",
+                    *(f"{key} = {json.dumps(value)}" for key, value in options.items()),
+                ]
+        return "\n".join(lines) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the recipe as TOML."""
+        write_atomic(path, self.to_toml())
+
+
+def _plain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return pydantic's first complaint as one line; an unknown key names the nearest known one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = Stage if "stages" in first["loc"] else model
+        return unknown("key", str(first["loc"][-1]), known.model_fields)
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
+    return f"{where}: {message}{got}" if where else message
+
+
+def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
+    """Check a recipe given as plain values.
+
+    Raises
+    ------
+    RecipeError
+        With the place and the first thing that is wrong.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {where}: {_plain(error, Recipe)}") from None
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes that ship with the program."""
+    files = resources.files("acclimate").joinpath("recipes").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def load_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """Return a recipe by its name or from a TOML file.
+
+    Raises
+    ------
+    RecipeError
+        For an unknown name (the nearest one is named), an unreadable file, or a setting that is out of range.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    text = str(recipe)
+    if text in recipe_names():
+        source = resources.files("acclimate").joinpath("recipes", f"{text}.toml").read_text(encoding="utf-8")
+    elif Path(text).is_file():
+        source = Path(text).read_text(encoding="utf-8")
+    else:
+        raise RecipeError(f"{unknown('recipe', text, recipe_names())}, or a TOML file")
+    try:
+        values = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe '{text}' is not valid TOML: {error}") from None
+    return parse_recipe(values, where=f"'{text}'")

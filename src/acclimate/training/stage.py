@@ -1,0 +1,305 @@
+"""THE loop: one stage, from whatever step it stands at to its end. The only training loop of the program."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from acclimate.errors import Interrupted, TrainingError
+from acclimate.models import Precision
+from acclimate.models.heads import heads_of
+from acclimate.models.network import classifier_names
+from acclimate.models.scope import parse_scope, set_mode
+from acclimate.objectives import Objective
+from acclimate.storage.store import step_seed
+from acclimate.training.anchor import Anchor
+from acclimate.training.batches import Batches, Indices, embed, every_logits
+from acclimate.training.checkpoint import Best, Position, save_position
+from acclimate.training.interrupt import stop_on_interrupt
+from acclimate.training.journal import Journal, Meter
+from acclimate.training.optimizer import set_rate
+from acclimate.training.recipe import Stage
+from acclimate.training.schedule import batch_indices, learning_rate, steps_per_epoch
+from acclimate.training.watch import Watch
+
+CHECK_EVERY = 10  # steps between looks at the loss on an accelerator, where each look waits for the device
+EVALUATIONS = 50  # at most, on validation, in one stage
+SAVING = 20  # checkpoints take at most a twentieth of the time
+LOOKS = 10  # of a watch, after the one at the start
+LOG_POINTS = 60  # lines in metrics.jsonl for each stage, beside those of the evaluations
+
+
+@dataclass(frozen=True)
+class Done:
+    """One optimizer step: its loss (None where nobody looked), its images and the seconds waited for data."""
+
+    loss: float | None
+    images: int
+    waited: float
+
+
+@dataclass
+class StageRun:
+    """One stage, ready to run: everything is built, nothing is done.
+
+    Attributes
+    ----------
+    module
+        What the objective's forward pass runs: the network, or its classifier alone on cached features.
+    images, labels
+        Training images, and every image's label.
+    val
+        Labelled images held out for the choice of the best step; may be empty.
+    anchor, watch
+        What pulls towards the start, and who looks on; None where nobody does.
+    """
+
+    stage: Stage
+    index: int
+    module: nn.Module
+    network: nn.Module
+    objective: Objective
+    extra: nn.ModuleDict
+    optimizer: torch.optim.Optimizer | None
+    batches: Batches
+    images: Indices
+    labels: Tensor
+    val: Indices
+    fabric: Fabric
+    precision: Precision
+    seed: int
+    folder: Path
+    checkpoint_seconds: float
+    anchor: Anchor | None = None
+    watch: Watch | None = None
+
+    def __post_init__(self) -> None:
+        head = classifier_names(self.network)
+        self._learning = [p for name, p in self.network.named_parameters() if p.requires_grad and name not in head]
+        self._warming = False
+        self.stopped = ""
+
+    @property
+    def per_epoch(self) -> int:
+        """Optimizer steps in one epoch."""
+        return steps_per_epoch(len(self.images), self.stage.batch * self.stage.accumulate)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole stage."""
+        return self.stage.steps or (self.stage.epochs or 0) * self.per_epoch
+
+    def run(self, position: Position, journal: Journal) -> Position:
+        """Go on from ``position`` to the end of the stage; the network ends at its best evaluation."""
+        title = f"{self.index + 1}. {self.stage.objective}, {self.stage.scope}"
+        meter = journal.stage(title, steps=self.steps, done=position.step)
+        before = position.seconds, position.images
+        saved, pause = time.perf_counter(), self.checkpoint_seconds
+        self._set_mode()
+        if not position.step:
+            self._log_start(position, meter, journal)
+        elif self.watch is not None and self._is_evaluated(position.step):
+            self._look(position.step)  # a run that was killed after a look learns again whether it had to stop
+        with stop_on_interrupt() as stop:
+            while position.step < self.steps and not self._exhausted(position):
+                done = self.do_step(position.step)
+                position.step += 1
+                meter.advance(done.images, done.waited)
+                self._log(position, done.loss, meter, journal)
+                position.seconds, position.images = before[0] + meter.seconds, before[1] + meter.images
+                if stop.is_set() or time.perf_counter() - saved > pause:
+                    began = time.perf_counter()
+                    self.save(position, journal)
+                    saved = time.perf_counter()
+                    pause = max(pause, SAVING * (saved - began)) if self.checkpoint_seconds else 0.0
+                if stop.is_set():
+                    raise Interrupted(
+                        f"stopped at step {position.step} of {self.steps} of stage {self.index + 1}; nothing is "
+                        f"lost. Give the same command again to go on (run folder: '{self.folder}')"
+                    )
+        if self.watch is not None:
+            position.last = {name: tensor.cpu().clone() for name, tensor in self.network.state_dict().items()}
+            if not all(tensor.isfinite().all() for tensor in position.last.values()) and position.best.state:
+                position.last = {name: tensor.cpu() for name, tensor in position.best.state.items()}
+        if position.best.state is not None and self.stage.keep == "best":
+            self.network.load_state_dict(position.best.state)
+        return position
+
+    def _set_mode(self) -> None:
+        set_mode(self.network, bn_stats=self.stage.bn_stats, statistics=parse_scope(self.stage.scope).statistics)
+
+    def save(self, position: Position, journal: Journal) -> None:
+        """Write a checkpoint of this very moment."""
+        position.network = self.network.state_dict()
+        position.extra = self.extra.state_dict()
+        position.optimizer = self.optimizer.state_dict() if self.optimizer else {}
+        position.journal = journal.position
+        save_position(self.folder, position)
+
+    def restore(self, position: Position) -> None:
+        """Put network, heads and optimizer where the checkpoint left them."""
+        self.network.load_state_dict(position.network)
+        self.extra.load_state_dict(position.extra)
+        if self.optimizer:
+            self.optimizer.load_state_dict(position.optimizer)
+
+    def do_step(self, step: int) -> Done:
+        """Do optimizer step number ``step`` (0-based) and say what it took."""
+        stage = self.stage
+        self._warm_heads(step < stage.head_steps)
+        set_rate(self.optimizer, self._rate(step))
+        losses, seen, waited = [], 0, 0.0
+        for part in range(stage.accumulate):
+            began = time.perf_counter()
+            seed = step_seed("step", self.seed, self.index, step, part)
+            order = step_seed(self.seed, self.index)
+            chosen = batch_indices(self.images, step * stage.accumulate + part, batch=stage.batch, seed=order)
+            views = self.batches.views(chosen, seed)
+            waited += time.perf_counter() - began
+            losses.append(self._backward(views, chosen, seed))
+            seen += len(chosen)
+        loss = self._checked(torch.stack(losses).sum(), step)
+        if self.optimizer and not self.stopped:
+            self._update(self.optimizer)
+        self.objective.after_step((step + 1) / self.steps)
+        return Done(loss, seen, waited)
+
+    def _rate(self, step: int) -> float:
+        """Return the full rate while the heads warm up, then the schedule over what is left."""
+        if step < self.stage.head_steps:
+            return self.stage.lr
+        left, step = self.steps - self.stage.head_steps, step - self.stage.head_steps
+        warmup = math.ceil(self.stage.warmup * left)
+        shape, drops = self.stage.schedule, self.stage.drops
+        return learning_rate(step, left, base=self.stage.lr, warmup=warmup, shape=shape, drops=drops)
+
+    def _warm_heads(self, warming: bool) -> None:
+        """Freeze the backbone, or let go of it: a random head's first gradients would wreck what it learned before."""
+        if warming == self._warming:
+            return
+        for parameter in self._learning:
+            parameter.requires_grad_(not warming)
+        self._set_mode()
+        self._warming = warming
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.stage.clip:
+            trained = nn.ModuleList([self.network, self.extra])
+            self.fabric.clip_gradients(trained, optimizer, max_norm=self.stage.clip, error_if_nonfinite=False)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _backward(self, views: list[Tensor], chosen: Indices, seed: int) -> Tensor:
+        """Add one batch's gradients. Dropout draws from torch's global generator: it is lent a seed, then restored."""
+        device = self.fabric.device
+        labels = self.labels[torch.from_numpy(chosen)].to(device) if self.stage.needs_labels else None
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            with self.fabric.autocast():
+                loss = self.objective.loss(views, labels)
+                if self.anchor is not None and not self._warming:
+                    loss = loss + self.anchor.penalty(views[0])
+                loss = loss / self.stage.accumulate
+        if not self.objective.gradient_free:
+            self.fabric.backward(loss)
+        return loss.detach()
+
+    def _checked(self, loss: Tensor, step: int) -> float | None:
+        if self.fabric.device.type != "cpu" and step % CHECK_EVERY:
+            return None
+        value = float(loss)
+        if not math.isfinite(value):
+            rate = self._rate(step)
+            if self.watch is not None:  # which has a better network to hand back
+                self.stopped = f"the loss was {value} at step {step}, learning rate {rate:.2g}: lower it"
+                return None
+            raise TrainingError(
+                f"the loss is {value} at step {step} of stage {self.index + 1} ({self.stage.objective}), learning rate "
+                f"{rate:.2g}; expected a finite number. Lower 'lr' of that stage, or set 'clip'"
+            )
+        return value
+
+    def _log(self, position: Position, loss: float | None, meter: Meter, journal: Journal) -> None:
+        """Write a line when one is due: at the end of an epoch of a stage with validation, and now and then."""
+        step = position.step
+        line: dict[str, float | int | str | None] = {
+            "stage": self.index,
+            "step": step,
+            "epoch": round(step / self.per_epoch, 4),
+            "loss": loss,
+            "lr": self._rate(step - 1),
+        }
+        evaluates = self._is_evaluated(step) and (len(self.val) or self.watch is not None)
+        values = self._evaluate(position) if evaluates else {}
+        if evaluates or step % max(1, self.steps // LOG_POINTS) == 0:
+            journal.write(line | values | meter.reading(values))
+
+    def _log_start(self, position: Position, meter: Meter, journal: Journal) -> None:
+        """Look before the first step: what comes later is held against it, a new classifier's zeros excepted."""
+        if self.watch is not None or (len(self.val) and self.index):
+            line: dict[str, float | int | str | None] = {"stage": self.index, "step": 0, "epoch": 0.0, "loss": None}
+            values = self._evaluate(position)
+            journal.write(line | {"lr": self._rate(0)} | values | meter.reading(values))
+
+    def _is_evaluated(self, step: int) -> bool:
+        """At the end of each epoch, but at most ``EVALUATIONS`` times: an epoch of few labels is a step or two."""
+        if self.watch is not None:
+            every = math.ceil(self.steps / LOOKS)
+        else:
+            every = max(self.per_epoch, math.ceil(self.steps / EVALUATIONS))
+        return step % every == 0 or step == self.steps
+
+    def _evaluate(self, position: Position) -> dict[str, float | int | str | None]:
+        """Measure the network as it stands and keep it if it is the best so far."""
+        values, value = self._look(position.step) if self.watch is not None else self._validate()
+        if value < position.best.value:
+            state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+            position.best = Best(value, position.step, state)
+        return values
+
+    def _look(self, step: int) -> tuple[dict[str, float | int | str | None], float]:
+        assert self.watch is not None
+        look = self.watch.look(
+            lambda images: embed(self.network, self.batches, images, precision=self.precision, device=self.device), step
+        )
+        self.stopped = look.stop
+        return {**look.values}, look.value
+
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return self.fabric.device.type
+
+    def _validate(self) -> tuple[dict[str, float | int | str | None], float]:
+        scores = every_logits(
+            self.network, self.module, self.batches, self.val, precision=self.precision, device=self.device
+        )
+        truth = self.labels[torch.from_numpy(self.val)]
+        losses = [float(cross_entropy(torch.from_numpy(own).double(), truth)) for own in scores.swapaxes(0, 1)]
+        best = min(range(len(losses)), key=lambda place: (not math.isfinite(losses[place]), losses[place]))
+        values: dict[str, float | int | str | None] = {
+            "val_log_loss": losses[best],
+            "val_accuracy": float(np.mean(scores[:, best].argmax(1) == truth.numpy())),
+        }
+        several = heads_of(self.network)
+        if several is not None:
+            several.chosen.fill_(best)
+            values |= several.named()
+        return values, losses[best]
+
+    def _exhausted(self, position: Position) -> bool:
+        """Whether a watch has stopped the stage, or validation has not improved for ``patience`` epochs."""
+        if self.stopped:
+            return True
+        if not self.stage.patience or position.best.state is None:
+            return False
+        waited = position.step - position.best.step
+        return self._is_evaluated(position.step) and waited >= self.stage.patience * self.per_epoch
