@@ -71,3 +71,19 @@ def unknown(kind: str, got: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(got, known, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'? Expected" if near else "; expected"
     return f"unknown {kind} '{got}'{hint} one of: {', '.join(known)}"
+
+
+def some(names: Iterable[str], most: int, *, quoted: bool = False, counted: bool = False) -> str:
+    """Return the first ``most`` names as a list for a message; what is cut off is counted, or stands as dots.
+
+    Examples
+    --------
+    >>> some(["a", "b", "c"], 2)
+    'a, b, ...'
+    >>> some(["a", "b", "c"], 2, quoted=True, counted=True)
+    "'a', 'b' and 1 more"
+    """
+    listed = [f"'{name}'" if quoted else name for name in names]
+    rest = len(listed) - most
+    end = "" if rest <= 0 else f" and {rest} more" if counted else ", ..."
+    return ", ".join(listed[:most]) + end

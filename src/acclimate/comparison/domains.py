@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from acclimate.comparison.cells import NUMBERS, Cell, bounds, mean_drawn, mean_point, summary
 from acclimate.comparison.question import Question
-from acclimate.errors import DataError
+from acclimate.errors import DataError, some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def shifts_of(frame: pd.DataFrame, question: Question) -> Shifts:
         lost = sorted({name for pair in question.shifts for name in pair if name and name not in known})
         if lost:
             raise DataError(
-                f"the shifts name the data set '{lost[0]}', which the table has not; expected {_some(known)}"
+                f"the shifts name the data set '{lost[0]}', which the table has not; expected {some(sorted(known), 20)}"
             )
         return question.shifts
     if "shift" not in frame.columns:
@@ -132,8 +132,3 @@ def _ahead(cells: Sequence[Cell], name: str, first: str, inside: bool, question:
     least = min(cell.n for cell in (*a, *b))
     drawn = mean_drawn(a, "spearman") - mean_drawn(b, "spearman")
     return {"difference": x - y, **(bounds(drawn, least, question.level) or {})}
-
-
-def _some(names: set[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:20]) + (", ..." if len(listed) > 20 else "")

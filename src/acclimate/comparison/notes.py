@@ -9,6 +9,7 @@ import numpy as np
 
 from acclimate.comparison.cells import Cell
 from acclimate.comparison.sides import Column
+from acclimate.errors import some
 from acclimate.stats.correlations import LEAST_MODELS
 
 NAMED: Final = 5
@@ -91,10 +92,12 @@ def _tied_first(cells: Sequence[Cell]) -> list[str]:
 def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[str]:
     alike: dict[tuple[str, str], list[str]] = {}  # (proxy, what it lacks) -> where
     for cell in missing:
-        without = [f"{n} without the {side} ({_some(n_)})" for side, n_ in cell["without"].items() if (n := len(n_))]
+        without = [
+            f"{n} without the {side} ({some(n_, NAMED)})" for side, n_ in cell["without"].items() if (n := len(n_))
+        ]
         told = f"{', '.join(without)}; measured on the {cell['n']} that have both"
         alike.setdefault((cell["name"], told), []).append(f"'{cell['dataset']}'")
-    found = [f"'{name}' on {_some(where)}: {told}" for (name, told), where in list(alike.items())[:NAMED]]
+    found = [f"'{name}' on {some(where, NAMED)}: {told}" for (name, told), where in list(alike.items())[:NAMED]]
     if more := sum(len(where) for where in list(alike.values())[NAMED:]):
         found.append(f"{more} more data sets lack models, each measured on those that have both")
     empty = sum(column.empty for column in columns)
@@ -135,7 +138,3 @@ def _corrections(document: dict[str, Any]) -> list[str]:
 def _drawn(document: dict[str, Any]) -> list[str]:
     drawn = document["drawn"]
     return [f"intervals draw {', '.join(drawn)}"] if len(drawn) > 1 else []
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from acclimate.errors import some
 from acclimate.images.dataset import Images
 from acclimate.images.twins import Looks, Pair, exact_groups, look, near_pairs
 
@@ -114,9 +115,15 @@ def _label_problems(images: Images) -> list[str]:
         found.append("Train has one class only; a classifier needs at least two: add images of another class.")
     held_out = np.unique(images.labels[images.labelled & ~learn])
     if unseen := [images.classes[label] for label in held_out if not counts[label]]:
-        found.append(f"Train never saw {_some(unseen)} of val or test; add training images, or remove them.")
+        found.append(
+            f"Train never saw {some(unseen, 5, quoted=True, counted=True)} of val or test; "
+            "add training images, or remove them."
+        )
     if few := [images.classes[label] for label in np.flatnonzero((counts > 0) & (counts < _FEW))]:
-        found.append(f"Fewer than {_FEW} training images of {_some(few)}; expect wide intervals, add images.")
+        found.append(
+            f"Fewer than {_FEW} training images of {some(few, 5, quoted=True, counted=True)}; "
+            "expect wide intervals, add images."
+        )
     present = counts[counts > 0]
     if len(present) > 1 and present.max() >= _SKEWED * present.min():
         found.append(
@@ -145,7 +152,3 @@ def _leak_problems(document: dict[str, Any]) -> list[str]:
     if n := document["groups"]["shared"]:
         found.append(f"{n} groups have images in two splits, so test numbers are too good; move each to one split.")
     return found
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

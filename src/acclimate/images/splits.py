@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.errors import DataError
+from acclimate.errors import DataError, some
 from acclimate.images.dataset import Images
 
 Indices = npt.NDArray[np.int64]
@@ -189,10 +189,6 @@ def require_classes(images: Images, split: Split) -> None:
         if len(new):
             raise DataError(
                 f"{images.name}: {name} has {len(new)} labels that train never saw: "
-                f"{_listed([images.classes[label] for label in new])}; add training images of them, or "
+                f"{some([images.classes[label] for label in new], 10, quoted=True)}; add training images of them, or "
                 f"remove them from {name}"
             )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:10]) + (", ..." if len(names) > 10 else "")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.errors import DataError, InputError, ModelError
+from acclimate.errors import DataError, InputError, ModelError, some
 from acclimate.experiments import explanation as shifts
 from acclimate.experiments.adaptation.run import ADAPTED
 from acclimate.images import Images, decoded, make_split
@@ -213,20 +213,16 @@ def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
         return images.labels
     if not images.labelled.any():
         raise DataError(
-            f"{images.name} has no labels; expected images of the run's classes: {_listed(classes)}. Give class "
-            "folders or a manifest with labels"
+            f"{images.name} has no labels; expected images of the run's classes: {some(classes, 10, quoted=True)}. "
+            "Give class folders or a manifest with labels"
         )
     new = sorted(set(images.classes) - set(classes))
     if new:
         raise DataError(
-            f"{images.name} has classes that the run does not know: {_listed(new)}; expected some of: "
-            f"{_listed(classes)}"
+            f"{images.name} has classes that the run does not know: {some(new, 10, quoted=True)}; expected some of: "
+            f"{some(classes, 10, quoted=True)}"
         )
     return images.labels
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _compared(before: Backbone, after: Backbone, asked: Asked, options: Options) -> dict[str, Any]:

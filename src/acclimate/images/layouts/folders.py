@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from acclimate.errors import DataError
+from acclimate.errors import DataError, some
 from acclimate.images.build import Listing
 
 _COMMON = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -65,8 +65,8 @@ def _has_splits(root: Path, parts: list[tuple[str, ...]]) -> bool:
     if not any(len(part) > 2 and part[0] in splits for part in parts):
         return False
     raise DataError(
-        f"{root} has the split folders {_names(splits)} and also {_names(others)}; "
-        "expected only train, val, test and unlabelled beside each other, or a manifest.csv"
+        f"{root} has the split folders {some(sorted(splits), 5, counted=True)} and also "
+        f"{some(sorted(others), 5, counted=True)}; expected only train, val, test and unlabelled beside each other, or a manifest.csv"
     )
 
 
@@ -93,8 +93,3 @@ def _refuse_loose(root: Path, parts: list[tuple[str, ...]]) -> None:
             f"{len(loose)} images lie beside the folders in {root} (first: {loose[0]}); move them into a "
             "class folder, or away"
         )
-
-
-def _names(names: set[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
