@@ -66,7 +66,8 @@ def _has_splits(root: Path, parts: list[tuple[str, ...]]) -> bool:
         return False
     raise DataError(
         f"{root} has the split folders {some(sorted(splits), 5, counted=True)} and also "
-        f"{some(sorted(others), 5, counted=True)}; expected only train, val, test and unlabelled beside each other, or a manifest.csv"
+        f"{some(sorted(others), 5, counted=True)}; "
+        "expected only train, val, test and unlabelled beside each other, or a manifest.csv"
     )
 
 
