@@ -477,7 +477,7 @@ def test_a_mistake_of_ours_is_not_hidden(digits_folder: Path, monkeypatch: pytes
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("acclimate.verbs.check", broken)
+    monkeypatch.setattr("acclimate.images.load_images", broken)
     with pytest.raises(ZeroDivisionError):
         call("check", digits_folder)
 
@@ -489,7 +489,7 @@ def test_ctrl_c_outside_of_training_says_how_to_go_on(monkeypatch: pytest.Monkey
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("acclimate.verbs.check", stopped)
+    monkeypatch.setattr("acclimate.images.load_images", stopped)
     code, out, err = call("check", "data")
     assert (code, out) == (130, "")
     assert err == "acclimate: stopped; what is finished is kept. Give the same command again to go on\n"

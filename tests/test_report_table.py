@@ -333,7 +333,7 @@ def test_other_files_are_no_tables(tmp_path: Path) -> None:
 
 
 def test_what_compare_left_is_shown(tmp_path: Path) -> None:
-    from acclimate.verbs import compare
+    from acclimate import compare
 
     path = write_table(tmp_path / "elsewhere" / "r.csv", lines())
     found = compare(path, proxy="knn,linear", target="finetune", ood=True, resamples=200, out=tmp_path / "out")

@@ -16,10 +16,10 @@ from zoo.leaves import dead_leaves
 from zoo.models import ARCHITECTURES, MODELS
 from zoo.train import PACKAGE, SOURCES
 
+from acclimate import list_models as models
 from acclimate import story
 from acclimate.catalogue import entries, zoo_names, zoo_weights
 from acclimate.models import load_backbone
-from acclimate.verbs import models
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 12_000_000  # of the whole zoo in the package

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from acclimate.catalogue import entries
+from acclimate.commands.report import report
 from acclimate.experiments import adaptation
 from acclimate.experiments import ranking as select
 from acclimate.experiments.curve import measure_curve, plan_curve
@@ -22,7 +23,6 @@ from acclimate.storage.results import Result, Results
 from acclimate.storage.store import write_atomic
 from acclimate.training.recipe import Recipe, Stage
 from acclimate.verbs.common import fresh_folder, setting_for
-from acclimate.verbs.light import report
 from acclimate.verbs.options import Options, document
 
 DATA = "builtin:digits"
@@ -82,7 +82,7 @@ def demo(*, out: str | Path = "acclimate-demo", options: Options | None = None) 
     _chapter("drawing feature maps", chapters, options, lambda: _maps(setting, backbone, adapted.adapted, folder))
     findings = _findings(ranking, adapted.document, rows, curve)
     write_atomic(folder / "findings.json", json.dumps({"sentences": findings}, indent=1))
-    page = report(folder, options=options)["out"]
+    page = report(folder, seed=options.seed)["out"]
     return {
         **document("demo", options, time.perf_counter() - started, ranking["device"]),
         "data": DATA,

@@ -8,36 +8,34 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from acclimate import __version__
-from acclimate.cli import explaining, features, judging, looking, many, protocols, runs, studying
+from acclimate.cli import explaining, features, many, runs, studying
+from acclimate.commands import COMMANDS
+from acclimate.commands.shell import as_typer_takes_it, find_command, help_of
 from acclimate.errors import AcclimateError
 
 _STOPPED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# In the order of --help.
-COMMANDS = (
-    many.demo,
-    looking.models,
-    protocols.protocols,
-    looking.check,
-    features.embed,
-    features.score,
-    runs.tune,
-    runs.adapt,
-    many.rank,
-    many.curve,
-    judging.compare,
-    studying.study,
-    runs.predict,
-    runs.export,
-    explaining.explain,
-    looking.report,
-)
+# The commands that have no file in `commands` yet.
+OLD: dict[str, Callable[..., None]] = {
+    "demo": many.demo,
+    "embed": features.embed,
+    "score": features.score,
+    "tune": runs.tune,
+    "adapt": runs.adapt,
+    "rank": many.rank,
+    "curve": many.curve,
+    "study": studying.study,
+    "predict": runs.predict,
+    "export": runs.export,
+    "explain": explaining.explain,
+}
 
 app = typer.Typer(
     help="Pick the right pretrained vision model for your images, adapt it without labels, finetune it, and know how "
@@ -62,8 +60,11 @@ def _root(
     """Choose, adapt and finetune pretrained vision models."""
 
 
-for command in COMMANDS:
-    app.command()(command)
+for name in COMMANDS:
+    if name in OLD:
+        app.command()(OLD[name])
+    else:
+        app.command(name, help=help_of(find_command(name)))(as_typer_takes_it(find_command(name)))
 
 
 def main(arguments: list[str] | None = None) -> int:

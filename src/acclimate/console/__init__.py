@@ -13,24 +13,19 @@ from typing import Any
 
 from rich.console import Console
 
-from acclimate.console import explaining, judging, looking, many, protocols, runs, studying
-from acclimate.console.tables import Document
+from acclimate.commands.shared import Document
+from acclimate.console import explaining, looking, many, runs, studying
 
 PAINTERS: dict[str, Callable[[Console, Document], None]] = {
-    "models": looking.models,
-    "protocols": protocols.protocols,
     "score": looking.score,
-    "check": looking.check,
     "embed": looking.embed,
     "explain": explaining.explain,
-    "report": looking.report,
     "tune": runs.tune,
     "adapt": runs.adapt,
     "predict": runs.predict,
     "export": runs.export,
     "rank": many.rank,
     "curve": many.curve,
-    "compare": judging.compare,
     "demo": many.demo,
     "study": studying.study,
 }

@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from acclimate.console.tables import Document, number, table
+from acclimate.commands.shared import Document
+from acclimate.commands.tables import number, table
 
 BETTER = {"larger": "more", "smaller": "less", "neither": "-"}
 

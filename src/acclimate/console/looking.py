@@ -5,23 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
+from acclimate.commands.shared import Document
+from acclimate.commands.tables import loud, number, stages, table
 from acclimate.console import protocols
 from acclimate.console.estimates import estimates
-from acclimate.console.tables import Document, loud, number, stages, table
-
-SHOWN = 10  # examples of one kind
-
-
-def models(console: Console, document: Document) -> None:
-    """Print the document of ``models``."""
-    columns = {
-        "name": "model",
-        "family": "family",
-        "parameters": "parameters",
-        "licence": "licence",
-        "source": "source",
-    }
-    table(console, document["models"], columns)
 
 
 def score(console: Console, document: Document) -> None:
@@ -56,34 +43,10 @@ def score(console: Console, document: Document) -> None:
         console.print(f"[yellow]note:[/] {escape(warning)}")
 
 
-def check(console: Console, document: Document) -> None:
-    """Print the document of ``check``."""
-    console.print(f"{document['images']:,} images, {len(document['classes'])} classes")
-    for problem in document["problems"]:
-        console.print(f"[yellow]-[/] {escape(str(problem))}")
-    if not document["problems"]:
-        console.print("No problem found.")
-    pairs = [
-        f"{pair['a']['name']} and {pair['b']['name']} {'are the same' if pair['exact'] else 'look the same'}"
-        for pair in document["leaks"]["pairs"]
-    ]
-    copies = [f"{' = '.join(group)}" for group in document["duplicates"]["groups"]]
-    for examples in (document["corrupt"], pairs, copies):
-        for example in examples[:SHOWN]:
-            console.print(f"    {escape(example)}", highlight=False)
-        if len(examples) > SHOWN:
-            console.print(f"    and {len(examples) - SHOWN} more, see --json")
-
-
 def embed(console: Console, document: Document) -> None:
     """Print the document of ``embed``."""
     model = f"[bold]{escape(document['model'])}[/]{loud(document)}"
     console.print(f"{document['n']:,} images, {document['d']} features each of {model}: {escape(document['out'])}")
-
-
-def report(console: Console, document: Document) -> None:
-    """Print the document of ``report``."""
-    console.print(f"Report: [bold]{escape(document['out'])}[/]")
 
 
 def dry(console: Console, document: Document) -> None:

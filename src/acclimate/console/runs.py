@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from acclimate.console.tables import Document, loud, stages, table
+from acclimate.commands.shared import Document
+from acclimate.commands.tables import loud, stages, table
 
 
 def tune(console: Console, document: Document) -> None:

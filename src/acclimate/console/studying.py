@@ -7,7 +7,8 @@ from collections import Counter
 from rich.console import Console
 from rich.markup import escape
 
-from acclimate.console.tables import Document, loud, table
+from acclimate.commands.shared import Document
+from acclimate.commands.tables import loud, table
 
 SHOWN = 20  # lines of one kind
 
