@@ -126,7 +126,7 @@ def test_rooms_of_plain_arrays_import_without_torch() -> None:
 def test_import_and_help_load_nothing_heavy() -> None:
     code = (
         "import sys, acclimate\n"
-        "from acclimate.cli import main\n"
+        "from acclimate.commands import main\n"
         "sys.argv = ['acclimate', '--help']\n"
         "try:\n    status = main()\n"
         "except SystemExit as end:\n    status = end.code\n"

@@ -401,7 +401,7 @@ def test_of_very_many_data_sets_the_first_are_compared(tmp_path: Path) -> None:
 
 
 def test_the_command_takes_a_table_and_a_target(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from acclimate.cli import main
+    from acclimate.commands import main
 
     assert main(["report", str(table), "--target", "linear", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -12,11 +12,22 @@ from typing import TYPE_CHECKING, Any, Final
 from acclimate.commands import COMMANDS
 
 if TYPE_CHECKING:  # what a type checker sees of the names below; a test compares both
+    from acclimate.commands.adapt import adapt as adapt
     from acclimate.commands.check import check as check
     from acclimate.commands.compare import compare as compare
+    from acclimate.commands.curve import curve as curve
+    from acclimate.commands.demo import demo as demo
+    from acclimate.commands.embed import embed as embed
+    from acclimate.commands.explain import explain as explain
+    from acclimate.commands.export import export as export
     from acclimate.commands.models import list_models as list_models
+    from acclimate.commands.predict import predict as predict
     from acclimate.commands.protocols import list_protocols as list_protocols
+    from acclimate.commands.rank import rank as rank
     from acclimate.commands.report import report as report
+    from acclimate.commands.score import score as score
+    from acclimate.commands.study import study as study
+    from acclimate.commands.tune import tune as tune
     from acclimate.images import Images as Images
     from acclimate.images import load_images as load_images
     from acclimate.models import Backbone as Backbone
@@ -41,11 +52,6 @@ _MODULES: Final = {
     "load_recipe": "training.recipe",
     **{function: f"commands.{name}" for name, function in COMMANDS.items()},
 }
-_OLD = {"Options": "verbs", "demo": "story"} | dict.fromkeys(
-    ("adapt", "curve", "embed", "explain", "export", "predict", "rank", "score", "study", "tune"), "verbs"
-)
-_MODULES.update(_OLD)
-
 __all__ = [*_MODULES]
 
 

@@ -17,6 +17,7 @@ import typer
 
 from acclimate import __version__
 from acclimate.errors import InputError
+from acclimate.storage.runtime import Runtime
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,6 +77,18 @@ def head(command: str, started: float, *, seed: int, device: str) -> Document:
 def path_of(place: str | Path | None) -> Path | None:
     """Return a place as a path, None where none was given."""
     return None if place is None else Path(place)
+
+
+def runtime_of(
+    *,
+    device: str,
+    precision: str = "auto",
+    cache: str | Path | None = None,
+    skip_bad: bool = False,
+    quiet: bool = False,
+) -> Runtime:
+    """Return where and how a command computes; an unknown device or precision is an error here."""
+    return Runtime(device=device, precision=precision, cache=path_of(cache), quiet=quiet, skip_bad=skip_bad)
 
 
 def listed(names: str | Sequence[str]) -> list[str]:

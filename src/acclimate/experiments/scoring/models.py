@@ -1,4 +1,4 @@
-"""What the verb ``score`` measures: one score or all, at one layer or at several from one forward pass."""
+"""Scores of a model on images: one or all, at one layer or at several from one forward pass."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from acclimate.errors import InputError, RecipeError, unknown
+from acclimate.experiments.scoring.estimates import described
 from acclimate.models import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
 from acclimate.protocols import (
     Preset,
@@ -22,11 +23,11 @@ from acclimate.protocols import (
     run_score,
 )
 from acclimate.scores import SCORES, Settings
+from acclimate.scores.estimates.prepared import prepare
 from acclimate.scores.estimates.table import ESTIMATES
 from acclimate.storage.results import Result
 from acclimate.storage.runtime import Runtime
 from acclimate.training.recipe import recipe_names
-from acclimate.verbs.scoring import estimates_of
 
 EVERY = "all"
 
@@ -91,7 +92,7 @@ def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
 def score_once(task: Task, backbone: Backbone, runtime: Runtime, named: Named) -> dict[str, Any]:
     """Return the part of the document for one layer: the value, or the values by name."""
     rows = named.run(task, backbone, runtime)
-    estimates = estimates_of(task, backbone, runtime, named.estimates)
+    estimates = _estimates_of(task, backbone, runtime, named.estimates)
     values: dict[str, Any] = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
     values |= {line["name"]: line["value"] for line in estimates}
     (d,) = tapped_widths(backbone.module, backbone.preprocess.size, [task.tap])
@@ -136,3 +137,12 @@ def score_layers(task: Task, backbone: Backbone, runtime: Runtime, named: Named,
         "d": best["d"],
         "warnings": [warning],
     }
+
+
+def _estimates_of(task: Task, backbone: Backbone, runtime: Runtime, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the estimates of a model's features of the training part, as documents."""
+    if not names:
+        return []
+    train = task.split.train
+    features = task.features(backbone, runtime, train)
+    return described(prepare(features.x[train], features.y[train], seed=task.seed), names)
