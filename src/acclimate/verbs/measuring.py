@@ -22,7 +22,7 @@ from acclimate.protocols import (
     run_score,
 )
 from acclimate.scores import SCORES, Settings
-from acclimate.scores.estimates.table import ESTIMATES
+from acclimate.scores.estimates import ESTIMATES
 from acclimate.storage.results import Result
 from acclimate.training.recipe import recipe_names
 from acclimate.verbs.scoring import estimates_of

@@ -13,9 +13,7 @@ from acclimate.errors import DataError, RecipeError, unknown
 from acclimate.models import Backbone
 from acclimate.protocols import Setting
 from acclimate.scores import SCORES
-from acclimate.scores.estimates.member import Row
-from acclimate.scores.estimates.prepared import Prepared, prepare
-from acclimate.scores.estimates.table import ESTIMATES, table
+from acclimate.scores.estimates import ESTIMATES, EstimateRow, Prepared, prepare, table
 from acclimate.stats.metrics import measure
 from acclimate.verbs.feature_file import FeatureFile, read_feature_file
 from acclimate.verbs.options import Options, document
@@ -60,7 +58,7 @@ def described(prepared: Prepared, names: tuple[str, ...]) -> list[Document]:
     return [_described(row) for row in rows]
 
 
-def _described(row: Row) -> Document:
+def _described(row: EstimateRow) -> Document:
     member = ESTIMATES[row.name]
     return {
         "name": row.name,

@@ -7,11 +7,14 @@ D_B = 1/8 (m_i - m_j)^T S^-1 (m_i - m_j) + 1/2 ln(|S| / sqrt(|S_i| |S_j|)), S = 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
 
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, pairs
 from acclimate.scores.estimates.prepared import Prepared
 
 FLOOR: Final = 1e-4  # of a variance, as in the authors' code: a class of one image has none
@@ -73,3 +76,23 @@ def with_columns(prepared: Prepared) -> Prepared:
     own = Prepared(prepared.x, prepared.y, None, None, prepared.seed)
     own.__dict__["rows"] = prepared.x
     return own
+
+
+GBC: Final = Estimate(
+    gbc,
+    LABELS,
+    "minus the overlap of all pairs of classes, as spherical Gaussians; 0 is none",
+    "-C (C - 1) to 0",
+    pairs,
+    ANY - {"rotation", "scale"},
+    caution=cautions.few_a_class,
+)
+GBC_DIAGONAL: Final = Estimate(
+    partial(gbc, covariance="diagonal"),
+    LABELS,
+    "minus the overlap of all pairs of classes, as Gaussians with a variance for each column",
+    "-C (C - 1) to 0",
+    pairs,
+    ANY - {"rotation", "scale"},
+    caution=cautions.few_a_class,
+)

@@ -24,6 +24,8 @@ import scipy.optimize  # type: ignore[import-untyped]  # scipy ships no types
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
 from acclimate.scores.estimates.prepared import Codes, Prepared
 from acclimate.scores.estimates.spectrum import gram_of
 
@@ -177,3 +179,15 @@ class _Fit:
             part = slice(start, min(start + step, len(rows)))
             block: Features = np.subtract(rows[part], self.mean, dtype=self.dtype)
             yield block, self.prepared.labels[part], (block @ small).astype(np.float64) + offset
+
+
+PACTRAN: Final = Estimate(
+    pactran,
+    LABELS,
+    "bound on the loss of a finetuned classifier, Gaussian prior, in nats",
+    "any number, mostly above 0",
+    unbounded,
+    ANY - {"scale"},
+    better="smaller",
+    caution=cautions.wide_noise,
+)

@@ -9,12 +9,14 @@ computed anew from A for each block of images, so nothing of size n z is kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates.leep import predictions
+from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, unbounded
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 
 ROUNDS = 10
@@ -98,3 +100,23 @@ def _posteriors(prepared: Prepared, preference: Float64) -> Iterator[tuple[Float
         log_q = log_p + preference[prepared.labels[part]]
         log_q -= scipy.special.logsumexp(log_q, axis=1, keepdims=True)
         yield p, np.exp(log_q) * (log_q - log_p)
+
+
+PACTRAN_DIRICHLET: Final = Estimate(
+    pactran_dirichlet,
+    BOTH,
+    "the same bound from source predictions, Dirichlet prior",
+    "any number, mostly above 0",
+    unbounded,
+    OF_PREDICTIONS,
+    better="smaller",
+)
+PACTRAN_GAMMA: Final = Estimate(
+    pactran_gamma,
+    BOTH,
+    "the same bound from source predictions, Gamma prior",
+    "any number, mostly above 0",
+    unbounded,
+    OF_PREDICTIONS,
+    better="smaller",
+)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import scipy.stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 
 EXACT: Final = 2000  # images of which all pairs are sorted
@@ -108,3 +109,13 @@ def _reduced(x: Features, dimensions: int) -> Any:
 
     k = min(dimensions, *x.shape)
     return PCA(k, svd_solver="randomized", random_state=1919, iterated_power=1).fit_transform(x)
+
+
+PARC: Final = Estimate(
+    parc,
+    LABELS,
+    "rank correlation, over pairs of images, of like features with like labels, times 100",
+    "-100 to 100",
+    between(-100, 100),
+    ANY - {"rotation"},
+)

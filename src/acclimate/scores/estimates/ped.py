@@ -18,8 +18,10 @@ from typing import Final, Literal
 import numpy as np
 
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.gbc import with_columns
 from acclimate.scores.estimates.logme import logme
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 from acclimate.scores.estimates.sfda import sfda
 
@@ -108,3 +110,14 @@ def _radii(own: Prepared, deviation: Float64) -> Float64:
         label = own.labels[part]
         squares += np.bincount(label, (((block - own.means[label]) / deviation) ** 2).sum(axis=1), len(squares))
     return np.sqrt(squares / own.counts)
+
+
+PED: Final = Estimate(
+    ped,
+    LABELS,
+    "SFDA after overlapping classes pushed one another apart",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"rotation", "scale"},
+    caution=cautions.own_units,
+)

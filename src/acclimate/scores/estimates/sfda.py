@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,8 @@ import scipy.sparse.linalg  # type: ignore[import-untyped]  # scipy ships no typ
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
 from acclimate.scores.estimates.spectrum import add_gram
 
@@ -209,3 +212,32 @@ def _still(prepared: Prepared, shift: Float64 | None) -> Moved:
     """Return the features as they are, but for the shift of the classes."""
     nothing = np.zeros_like(prepared.means)
     return Moved(prepared, nothing if shift is None else shift, None, nothing)
+
+
+SFDA: Final = Estimate(
+    sfda,
+    LABELS,
+    "posterior of the true class of a Fisher discriminant, easy images held back",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"rotation", "scale"},
+    caution=cautions.saturated,
+)
+SFDA_EXACT: Final = Estimate(
+    partial(sfda, exact=True),
+    LABELS,
+    "SFDA with the exact largest eigenvalue in its shrinkage",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"scale"},
+    caution=cautions.saturated,
+)
+LDA_FISHER: Final = Estimate(
+    lda_fisher,
+    LABELS,
+    "posterior of the true class of a regularised Fisher discriminant (ETran's LDA by its formula)",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"scale"},
+    caution=cautions.saturated,
+)
