@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import numpy as np
 import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no types
-import scipy.optimize  # type: ignore[import-untyped]  # scipy ships no types
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
@@ -105,13 +104,14 @@ class _Fit:
 
     def minimised(self, flat: Float64, steps: int, unit: float) -> tuple[Float64, float]:
         """Return the coordinates that so many steps lead to from these, and the loss there; tolerances are in units."""
+        from scipy.optimize import minimize  # type: ignore[import-untyped]  # a slow import, needed only here
 
         def scaled(flat: Float64) -> tuple[float, Float64]:
             value, slope = self.loss(flat)
             return value / unit, slope / unit
 
         options = {"maxiter": steps, "maxcor": 4, "ftol": self.tolerance, "gtol": 1e-11}
-        found = scipy.optimize.minimize(scaled, flat, jac=True, method="L-BFGS-B", options=options)
+        found = minimize(scaled, flat, jac=True, method="L-BFGS-B", options=options)
         return found.x, float(found.fun) * unit
 
     def rounded(self, flat: Float64) -> Float64:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
@@ -50,8 +49,10 @@ def parc(prepared: Prepared, *, dimensions: int | None = None) -> float:
     """
     z = _profiles(prepared.x if dimensions is None else _reduced(prepared.x, dimensions))
     if prepared.n <= EXACT:
+        from scipy.stats import rankdata  # type: ignore[import-untyped]  # a slow import, needed only here
+
         distance, same = (np.concatenate(part) for part in zip(*_pairs(z, prepared.labels), strict=True))
-        return _correlation(scipy.stats.rankdata(distance), same)
+        return _correlation(rankdata(distance), same)
     return _binned(z, prepared.labels)
 
 
