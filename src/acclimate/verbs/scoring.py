@@ -12,7 +12,7 @@ import numpy.typing as npt
 from acclimate.errors import DataError, RecipeError, unknown
 from acclimate.models import Backbone
 from acclimate.protocols import Setting
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.scores.estimates import ESTIMATES, EstimateRow, Prepared, prepare, table
 from acclimate.stats.metrics import measure
 from acclimate.verbs.feature_file import FeatureFile, read_feature_file
@@ -30,12 +30,12 @@ def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         For an unknown name; the nearest one is named.
     """
     if score == "all":
-        return tuple(SCORES), tuple(ESTIMATES)
-    if score in SCORES:
+        return tuple(PROBES), tuple(ESTIMATES)
+    if score in PROBES:
         return (score,), ()
     if score in ESTIMATES:
         return (), (score,)
-    raise RecipeError(unknown("score", score, (*SCORES, *ESTIMATES, "all")))
+    raise RecipeError(unknown("score", score, (*PROBES, *ESTIMATES, "all")))
 
 
 def estimates_of(setting: Setting, backbone: Backbone, names: tuple[str, ...]) -> list[Document]:
@@ -141,7 +141,7 @@ def _classified(
     classes = int(file.y.max()) + 1
     metrics, settings = {}, {}
     for name in names:
-        fitted = SCORES[name].fit(
+        fitted = PROBES[name].fit(
             file.x[train], file.y[train], file.x[file.val], file.y[file.val], n_classes=classes, seed=seed
         )
         probabilities = fitted.predict_proba(file.x[file.val])

@@ -32,7 +32,7 @@ from acclimate.experiments.adaptation.monitors import (
 )
 from acclimate.models import Backbone
 from acclimate.protocols import Setting
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.scores.estimates import prepare
 from acclimate.scores.estimates.rank import rankme
 from acclimate.scores.probes.ridge import RidgeSettings
@@ -185,7 +185,7 @@ def _linear(bank: Features, bank_labels: Labels, x: Features, labels: Labels) ->
         return np.zeros(len(x), np.float32)
     classes = int(max(bank_labels.max(), labels.max())) + 1
     settings = RidgeSettings(select="loo")
-    fitted = SCORES["ridge"].fit(bank, bank_labels, bank, bank_labels, n_classes=classes, seed=0, settings=settings)
+    fitted = PROBES["ridge"].fit(bank, bank_labels, bank, bank_labels, n_classes=classes, seed=0, settings=settings)
     p: Features = fitted.predict_proba(x)[np.arange(len(x)), labels].astype(np.float32)
     return p
 

@@ -22,7 +22,7 @@ from acclimate.images import clean_pool
 from acclimate.models import Backbone, digest, load_backbone, save_weights
 from acclimate.models.network import reset_classifier
 from acclimate.protocols import RUN, Setting, close_run, is_finished, job_of
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.scores.estimates import prepare
 from acclimate.scores.estimates.rank import rankme
 from acclimate.stats.metrics import measure
@@ -217,7 +217,7 @@ def _state(setting: Setting, guard: Guard, model: Backbone) -> State:
     if probe:
         y, n = setting.images.labels, len(setting.images.classes)
         train, val = (np.asarray(x[part]) for part in (split.train, split.val))
-        fitted = SCORES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=setting.seed)
+        fitted = PROBES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=setting.seed)
         scores = measure(fitted.predict_proba(val), y[split.val], n_classes=n)
     pool = np.asarray(x[guard.pool])
     return State(feature_std(pool), rankme(prepare(pool)), scores.get("accuracy"), scores.get("log_loss"))

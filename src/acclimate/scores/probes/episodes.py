@@ -6,7 +6,7 @@ episodes, with the interval 1.96 * standard deviation (over E) / sqrt(E) (Ericss
 queries, 600 episodes). It says how sure the mean over episodes of *these* images is, not how another sample of images
 would do.
 
-No classifier comes of it, so this is a function of its own and no member of `SCORES`. Classes with fewer than
+No classifier comes of it, so this is a function of its own and no member of `PROBES`. Classes with fewer than
 `shots + queries` images are never drawn. A normaliser is fitted on all features given, which know no label; `none` is
 the published protocol.
 
@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from acclimate.errors import DataError
-from acclimate.scores.base import Features, Float64, Index, Settings, blocks, check_features, check_labels
+from acclimate.scores.base import Features, Float64, Index, ProbeSettings, blocks, check_features, check_labels
 from acclimate.scores.probes.neighbours import Metric
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise, inverse_lengths
 from acclimate.stats.metrics import Labels
@@ -30,7 +30,7 @@ from acclimate.stats.metrics import Labels
 NORMAL: Final = 1.96
 
 
-class EpisodeSettings(Settings):
+class EpisodeSettings(ProbeSettings):
     """Settings of `episodes`: counts per episode, the number of episodes, and how images are compared.
 
     With ``cosine`` images are divided by their length before they are averaged.

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Settings, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, check_features, check_fit, judge
 from acclimate.scores.probes.neighbours import METRICS, Metric, Reference, neighbours, refer
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise
 from acclimate.stats.metrics import Labels
@@ -36,7 +36,7 @@ NEIGHBOURS: Final = (1, 5, 10, 20, 50, 100, 200)
 Weights = Literal["auto", "exp", "distance", "uniform"]
 
 
-class KnnSettings(Settings):
+class KnnSettings(ProbeSettings):
     """Settings of `knn`.
 
     Attributes
@@ -92,7 +92,7 @@ def fit(
     seed: int,
     settings: KnnSettings | None = None,
 ) -> Knn:
-    """Keep the training features and choose metric and k on validation; arguments as in `base.ScoreFit`.
+    """Keep the training features and choose metric and k on validation; arguments as in `base.ProbeFit`.
 
     `seed` is unused: nothing here is random.
 
@@ -181,3 +181,41 @@ def shares(
         effective = total**2 / (weights[:, :k] ** 2).sum(axis=1, keepdims=True)
         yield k, votes / total, effective
         start = k
+
+
+class KnnTwin:
+    """Parameters and fit of `estimators.KNNProbe`: fixed settings, so no validation images are needed."""
+
+    def __init__(
+        self,
+        k: int = 20,
+        *,
+        metric: Metric = "cosine",
+        weights: Weights = "auto",
+        temperature: float = 0.07,
+        normalise: Normalise = "none",
+    ) -> None:
+        self.k = k
+        self.metric = metric
+        self.weights = weights
+        self.temperature = temperature
+        self.normalise = normalise
+
+    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Knn:
+        """Keep the training features."""
+        settings = KnnSettings(
+            metric=(self.metric,),
+            k=(self.k,),
+            weights=self.weights,
+            temperature=self.temperature,
+            normalise=self.normalise,
+        )
+        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
+
+
+KNN: Final = Probe(
+    fit,
+    KnnSettings,
+    "Accuracy of the vote of the most similar training images: how well classes form neighbourhoods already.",
+    laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
+)

@@ -12,19 +12,19 @@ Cost: one pass over the features; memory is the class means.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Settings, blocks, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, blocks, check_features, check_fit, judge
 from acclimate.scores.probes.neighbours import METRICS, Metric
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise, Normaliser, inverse_lengths, mean_of
 from acclimate.scores.probes.temper import factor, positions, softmax
 from acclimate.stats.metrics import Labels
 
 
-class NcmSettings(Settings):
+class NcmSettings(ProbeSettings):
     """Settings of `ncm`.
 
     Attributes
@@ -111,7 +111,7 @@ def fit(
     seed: int,
     settings: NcmSettings | None = None,
 ) -> Ncm:
-    """Take the class means and choose the metric on validation; arguments as in `base.ScoreFit`.
+    """Take the class means and choose the metric on validation; arguments as in `base.ProbeFit`.
 
     `seed` is unused: nothing here is random.
 
@@ -175,3 +175,24 @@ def _leave_one_out(means: Means, x: Features, index: Labels) -> float | None:
         chosen = several[rows]
         values[rows] = means.values_without(x[chosen], index[chosen], own)
     return factor(values, index[several])
+
+
+class NcmTwin:
+    """Parameters and fit of `estimators.NearestMean`: the factor is learned by leave-one-out."""
+
+    def __init__(self, *, metric: Metric = "euclidean", normalise: Normalise = "none") -> None:
+        self.metric = metric
+        self.normalise = normalise
+
+    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Ncm:
+        """Take the class means."""
+        settings = NcmSettings(metric=(self.metric,), temper="loo", normalise=self.normalise)
+        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
+
+
+NCM: Final = Probe(
+    fit,
+    NcmSettings,
+    "Accuracy of the nearest class mean: how well each class forms one cluster, with hardly anything fitted.",
+    laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
+)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Index, Settings, judge
+from acclimate.scores.base import Features, Float64, Index, ProbeSettings, judge
 from acclimate.scores.probes.logistic.held import Held, Linear
 from acclimate.scores.probes.logistic.softmax import Problem, State, solve, start
 from acclimate.scores.probes.logistic.span import Span, span
@@ -28,7 +28,7 @@ MAX_ITERATIONS: Final = 200
 PATIENCE: Final = 2
 
 
-class LogisticSettings(Settings):
+class LogisticSettings(ProbeSettings):
     """Settings of `logistic`.
 
     Attributes

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from acclimate.scores.base import Features, Float64, blocks, check_features, check_fit
+from acclimate.scores.base import Features, Float64, Probe, blocks, check_features, check_fit
 from acclimate.scores.probes.logistic.held import Held
 from acclimate.scores.probes.logistic.paths import GRID, LogisticSettings, Stack, Trail, advance, polish, pose, walk
 from acclimate.scores.probes.logistic.softmax import State, start
@@ -75,7 +75,7 @@ def fit(
     seed: int,
     settings: LogisticSettings | None = None,
 ) -> Logistic:
-    """Fit the path and keep the C that does best on validation; arguments as in `base.ScoreFit`.
+    """Fit the path and keep the C that does best on validation; arguments as in `base.ProbeFit`.
 
     `seed` is unused: nothing here is random.
 
@@ -145,3 +145,11 @@ def _model(stack: Stack, member: int, state: State, n_classes: int, described: d
     weights, bias = np.zeros((len(own.mean), n_classes)), np.full(n_classes, -np.inf)
     weights[:, present], bias[present] = own.weights, own.bias
     return Logistic(own.normaliser, own.mean, weights, bias, described)
+
+
+LOGISTIC: Final = Probe(
+    fit,
+    LogisticSettings,
+    "Accuracy of a linear classifier with the best ridge: what a linear probe of the frozen model reaches.",
+    laws=frozenset({"order", "labels", "columns", "shift", "scale"}),
+)
