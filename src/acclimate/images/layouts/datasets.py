@@ -15,14 +15,20 @@ from acclimate.errors import DataError, unknown
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import from_array
-from acclimate.images.layouts.files import Absent, ClassFolders, Layout, SplitLists, Table
+from acclimate.images.layouts.chestx import ChestX
+from acclimate.images.layouts.cifar import Arrays, Cifar
+from acclimate.images.layouts.cub import Cub
+from acclimate.images.layouts.generic import ClassFolders, SplitLists, SplitTable
 from acclimate.images.layouts.hubs import download_torchvision, load_torchvision
-from acclimate.images.layouts.own import Arrays, Cars, ChestX, Cifar, Cub, Flowers, Isic, VocClasses, VocMasks
+from acclimate.images.layouts.isic import Isic
+from acclimate.images.layouts.lists import LayoutReader, MissingFile
+from acclimate.images.layouts.matlab import Cars, Flowers
+from acclimate.images.layouts.voc import VocClasses, VocMasks
 
-READERS: Final[dict[str, Callable[..., Layout | Cifar]]] = {
+READERS: Final[dict[str, Callable[..., LayoutReader | Cifar]]] = {
     "folders": ClassFolders,
     "lists": SplitLists,
-    "table": Table,
+    "table": SplitTable,
     "cub": Cub,
     "flowers": Flowers,
     "cars": Cars,
@@ -91,7 +97,7 @@ class Dataset:
     papers: str
     notes: str
     tree: tuple[str, ...]
-    layout: Layout | Cifar = field(repr=False)
+    layout: LayoutReader | Cifar = field(repr=False)
     marker: str
     roots: tuple[str, ...]
     cut: Mapping[str, float] | None = None
@@ -167,7 +173,7 @@ def _fetched(entry: Dataset, download: Download, *, skip_bad: bool, cache: Path 
 def _read(entry: Dataset, folder: Path, *, skip_bad: bool, cache: Path | None) -> Images:
     try:
         found = entry.layout.read(_root(entry, folder))
-    except Absent as error:
+    except MissingFile as error:
         raise DataError(f"data:{entry.name}: {error} is not in {folder}; {_expected(entry)}") from error
     if isinstance(found, Arrays):
         return from_array(entry.name, found.array, found.labels, found.classes, found.splits)
@@ -182,7 +188,7 @@ def _root(entry: Dataset, folder: Path) -> Path:
             return folder / root
     if not folder.is_dir():
         raise DataError(f"data:{entry.name}: no folder {folder}; {_expected(entry)}")
-    raise Absent(entry.marker)
+    raise MissingFile(entry.marker)
 
 
 def cut_splits(listing: Listing, cut: Mapping[str, float]) -> list[str]:
