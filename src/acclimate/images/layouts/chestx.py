@@ -24,26 +24,26 @@ class ChestX:
     def read(self, root: Path) -> Listing:
         """Join table, lists and folders by the name of the image."""
         table = "Data_Entry_2017.csv" if (root / "Data_Entry_2017.csv").exists() else "Data_Entry_2017_v2020.csv"
-        found = columns(root, table, ("Image Index", "Finding Labels", "Patient ID"))
+        findings = columns(root, table, ("Image Index", "Finding Labels", "Patient ID"))
         split = dict.fromkeys(lines(root, "train_val_list.txt"), "train") | dict.fromkeys(
             lines(root, "test_list.txt"), "test"
         )
-        places = self._places(root)
-        if lacking := [name for name, _, _ in found if name not in split]:
-            raise DataError(f"{root / table} lists '{lacking[0]}', which is in no list of a split; unpack it again")
+        folders = self._folders(root)
+        if unlisted := [name for name, _, _ in findings if name not in split]:
+            raise DataError(f"{root / table} lists '{unlisted[0]}', which is in no list of a split; unpack it again")
         rows = [
             ImageRow(
-                f"{places.get(name, 'images')}/{name}", label if label in self.classes else "", split[name], patient
+                f"{folders.get(name, 'images')}/{name}", label if label in self.classes else "", split[name], patient
             )
-            for name, label, patient in found
+            for name, label, patient in findings
         ]
         return listing(table, root, rows, grouped=True)
 
     @staticmethod
-    def _places(root: Path) -> dict[str, str]:
+    def _folders(root: Path) -> dict[str, str]:
         """Return the folder of every image: all are in ``images``, or in ``images_001/images`` and so on."""
-        folders = ["images", *(f"images_{k:03d}/images" for k in range(1, 13))]
-        there = [folder for folder in folders if (root / folder).is_dir()]
-        if not there:
+        names = ["images", *(f"images_{k:03d}/images" for k in range(1, 13))]
+        folders = [name for name in names if (root / name).is_dir()]
+        if not folders:
             need(root, "images", "images_001/images")
-        return {file.name: folder for folder in there for file in (root / folder).iterdir()}
+        return {file.name: folder for folder in folders for file in (root / folder).iterdir()}

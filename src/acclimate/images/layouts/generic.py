@@ -30,19 +30,19 @@ class ClassFolders:
 
     def read(self, root: Path) -> Listing:
         """List the images of every split."""
-        found = [(split, need(root, *names)) for split, names in self.folders.items()]
-        read = [("" if split == "all" else split, folder, list_folder(folder)) for split, folder in found]
-        rows = [row for split, folder, part in read for row in self._rows(root, split, folder, part)]
+        folders = [("" if split == "all" else split, need(root, *names)) for split, names in self.folders.items()]
+        parts = [(split, folder, list_folder(folder)) for split, folder in folders]
+        rows = [row for split, folder, part in parts for row in self._rows(root, split, folder, part)]
         if not rows:
             raise DataError(f"no images directly in the class folders of {root}; unpack the data set again, completely")
         rows.sort(key=lambda row: row.path)
-        # No check of the paths: nobody wrote them down, they were found by walking through the folder.
+        # The paths need no check: they come from walking through the folder, not from a list.
         return Listing(
             root,
             [row.path for row in rows],
             [row.label for row in rows],
             [row.split for row in rows],
-            ignored=sum(part.ignored + len(part.paths) for _, _, part in read) - len(rows),
+            ignored=sum(part.ignored + len(part.paths) for _, _, part in parts) - len(rows),
         )
 
     def _rows(self, root: Path, split: str, folder: Path, part: Listing) -> list[ImageRow]:
@@ -91,11 +91,11 @@ class SplitLists:
         return listing(", ".join(self.files.values()), root, rows)
 
     def _row(self, line: str, split: str, file: str) -> ImageRow:
-        name, _, rest = line.partition(" ")
+        name, _, remainder = line.partition(" ")
         path = self.path.replace("{}", name)
         label = {
             "folder": PurePosixPath(path).parent.name,
-            "rest": rest.strip(),
+            "rest": remainder.strip(),
             "stem": PurePosixPath(name).name.rpartition("_")[0],
         }[self.label]
         if not label:
@@ -128,4 +128,5 @@ class SplitTable:
         rows = columns(root, self.file, (self.image, self.label, self.split))
         if strange := next((split for _, _, split in rows if split not in ("train", "val", "test")), None):
             raise DataError(f"{root / self.file} has the {self.split} '{strange}'; expected train, val or test")
-        return listing(self.file, root, [ImageRow(self.path.replace("{}", image), *rest) for image, *rest in rows])
+        images = [ImageRow(self.path.replace("{}", image), label, split) for image, label, split in rows]
+        return listing(self.file, root, images)

@@ -24,8 +24,8 @@ class Isic:
 
     def read(self, root: Path) -> Listing:
         """Read the splits that are there."""
-        known = [("train", "Training"), ("val", "Validation"), ("test", "Test")]
-        rows = [row for split, title in known for row in self._rows(root, split, title)]
+        titles = [("train", "Training"), ("val", "Validation"), ("test", "Test")]
+        rows = [row for split, title in titles for row in self._rows(root, split, title)]
         if not (root / self.groups).is_file():
             return listing("the ground truth", root, rows)
         lesion = {row[0]: row[1] for row in columns(root, self.groups, ("image", "lesion_id"))}

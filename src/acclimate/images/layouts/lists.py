@@ -64,10 +64,10 @@ def listing(source: str, root: Path, rows: Sequence[ImageRow], *, grouped: bool 
 
 def need(root: Path, *names: str) -> Path:
     """Return the first of `names` that exists below `root`, a file or a folder."""
-    found = next((root / name for name in names if (root / name).exists()), None)
-    if found is None:
+    path = next((root / name for name in names if (root / name).exists()), None)
+    if path is None:
         raise MissingFile(" or ".join(names))
-    return found
+    return path
 
 
 def lines(root: Path, *names: str) -> list[str]:
@@ -89,8 +89,8 @@ def pairs(root: Path, name: str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in split}
 
 
-def columns(root: Path, name: str, wanted: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the `wanted` columns of a CSV file, one tuple a row; other columns are not looked at."""
+def columns(root: Path, name: str, titles: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the columns with these titles of a CSV file, one tuple a row; other columns are left out."""
     file = need(root, name)
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -98,10 +98,10 @@ def columns(root: Path, name: str, wanted: Sequence[str]) -> list[tuple[str, ...
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {file}: {error}; expected CSV text in UTF-8") from error
     header = [title.strip() for title in table[0]] if table else []
-    if lacking := [title for title in wanted if title not in header]:
-        raise DataError(f"{file} has no column '{lacking[0]}'; expected {', '.join(wanted)}")
-    at = [header.index(title) for title in wanted]
+    if missing := [title for title in titles if title not in header]:
+        raise DataError(f"{file} has no column '{missing[0]}'; expected {', '.join(titles)}")
+    places = [header.index(title) for title in titles]
     for number, row in enumerate(table[1:], start=2):
-        if len(row) <= max(at):
-            raise DataError(f"{file}, row {number}: expected at least {max(at) + 1} values, got {len(row)}")
-    return [tuple(row[k].strip() for k in at) for row in table[1:]]
+        if len(row) <= max(places):
+            raise DataError(f"{file}, row {number}: expected at least {max(places) + 1} values, got {len(row)}")
+    return [tuple(row[k].strip() for k in places) for row in table[1:]]

@@ -67,8 +67,8 @@ def _read_parquet(path: Path) -> dict[str, list[str]]:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save it as .csv") from error
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the manifest {path}: {error}") from error
-    found = {str(name).strip().lower(): name for name in table.columns}
-    return {name: [_text(value) for value in table[found[name]].tolist()] for name in _COLUMNS if name in found}
+    names = {str(name).strip().lower(): name for name in table.columns}
+    return {name: [_text(value) for value in table[names[name]].tolist()] for name in _COLUMNS if name in names}
 
 
 def _text(value: object) -> str:

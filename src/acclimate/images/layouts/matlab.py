@@ -69,16 +69,17 @@ class Cars:
 
 def _cars(root: Path, split: str, places: Sequence[str], names: Sequence[str]) -> list[ImageRow]:
     rows = []
-    for found in np.atleast_1d(_mat(root, *places, key="annotations")).tolist():
-        if not (isinstance(found, dict) and {"fname", "class"} <= set(found)):
+    for annotation in np.atleast_1d(_mat(root, *places, key="annotations")).tolist():
+        if not (isinstance(annotation, dict) and {"fname", "class"} <= set(annotation)):
             raise DataError(f"{places[0]} has an annotation without fname or class; expected the devkit as published")
+        label = annotation["class"]
         try:
-            number = int(found["class"])
+            number = int(label)
         except (TypeError, ValueError):
             number = 0
         if not 1 <= number <= len(names):
-            raise DataError(f"{places[0]}: class {found['class']!r}; expected 1 to {len(names)}, as in cars_meta.mat")
-        rows.append(ImageRow(f"cars_{split}/{found['fname']}", names[number - 1], split))
+            raise DataError(f"{places[0]}: class {label!r}; expected 1 to {len(names)}, as in cars_meta.mat")
+        rows.append(ImageRow(f"cars_{split}/{annotation['fname']}", names[number - 1], split))
     return rows
 
 

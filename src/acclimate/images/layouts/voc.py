@@ -31,13 +31,13 @@ class VocClasses:
         """Join the lists of all classes by the name of the image."""
         rows = []
         for split, suffix in self.lists.items():
-            shown: dict[str, list[str]] = {}
+            objects: dict[str, list[str]] = {}
             for label in self.classes:
                 for name, flag in pairs(root, f"ImageSets/Main/{label}_{suffix}.txt").items():
-                    shown.setdefault(name, []).extend({"1": [label], "-1": []}.get(flag, [label, ""]))
+                    objects.setdefault(name, []).extend({"1": [label], "-1": []}.get(flag, [label, ""]))
             rows += [
-                ImageRow(f"JPEGImages/{name}.jpg", found[0] if len(found) == 1 else "", split)
-                for name, found in shown.items()
+                ImageRow(f"JPEGImages/{name}.jpg", labels[0] if len(labels) == 1 else "", split)
+                for name, labels in objects.items()
             ]
         return listing("ImageSets/Main", root, rows)
 
