@@ -192,7 +192,7 @@ def _root(entry: Dataset, folder: Path) -> Path:
 
 
 def cut_splits(listing: Listing, cut: Mapping[str, float]) -> list[str]:
-    """Cut a data set without an official split into train and test: the same share of every class, always the same images.
+    """Cut a data set without an official split into train and test: the same share of every class, without chance.
 
     The images of a class are ordered by the SHA-256 of their path: another copy of the data set, another machine, or a
     few images more or less change nothing for the rest.
