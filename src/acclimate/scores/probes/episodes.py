@@ -46,7 +46,7 @@ class EpisodeSettings(ProbeSettings):
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """What came of them: mean accuracy, half the width of its 95% interval, and each episode's accuracy (E,)."""
+    """The result: mean accuracy, half the width of its 95% interval, and each episode's accuracy (E,)."""
 
     mean: float
     interval: float
@@ -74,23 +74,23 @@ def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | N
     Examples
     --------
     >>> x, y = np.arange(40.0)[:, None] // 20 * 10 + np.arange(40)[:, None] % 5, np.arange(40) // 20
-    >>> found = episodes(x, y, seed=0, settings=EpisodeSettings(ways=2, episodes=10))
-    >>> found.mean, found.interval, found.accuracies.shape
+    >>> result = episodes(x, y, seed=0, settings=EpisodeSettings(ways=2, episodes=10))
+    >>> result.mean, result.interval, result.accuracies.shape
     (1.0, 0.0, (10,))
     """
     settings = settings or EpisodeSettings()
     check_features(x, "features")
     check_labels(y, len(x), int(y.max(initial=0)) + 1, "feature")
-    drawn = draw(y, seed=seed, settings=settings)  # (E, ways, shots + queries)
-    own = NORMALISERS[settings.normalise].fit(x).of(x)
-    used, place = np.unique(drawn, return_inverse=True)
-    z, place = own.transform(x[used]), place.reshape(drawn.shape)
+    images = draw(y, seed=seed, settings=settings)  # (E, ways, shots + queries)
+    scaler = NORMALISERS[settings.normalise].fit(x).of(x)
+    rows, place = np.unique(images, return_inverse=True)
+    z, place = scaler.transform(x[rows]), place.reshape(images.shape)
     accuracies, centre = np.empty(settings.episodes), z.mean(axis=0, dtype=np.float64)
-    for part in blocks(settings.episodes, 24 * x.shape[1] * drawn[0].size):
-        chosen = z[place[part]].astype(np.float64)
+    for part in blocks(settings.episodes, 24 * x.shape[1] * images[0].size):
+        features = z[place[part]].astype(np.float64)
         if settings.metric == "euclidean":
-            chosen -= centre  # close to zero, where differences of squares keep their digits
-        accuracies[part] = _accuracy(chosen, settings)
+            features -= centre  # close to zero, where differences of squares keep their digits
+        accuracies[part] = _accuracy(features, settings)
     interval = NORMAL * accuracies.std() / np.sqrt(settings.episodes)
     return Episodes(float(accuracies.mean()), float(interval), accuracies, settings)
 

@@ -69,7 +69,7 @@ class Knn:
     """k nearest neighbours with the metric and the k that validation chose."""
 
     reference: Reference
-    chosen: KnnSettings  # one metric, one k
+    best: KnnSettings  # one metric, one k
     settings: dict[str, Any]
     name: str = "knn"
 
@@ -77,7 +77,7 @@ class Knn:
         """Return class probabilities (m, C) of features (m, d)."""
         check_features(x, "features", width=self.reference.x.shape[1])
         result = np.empty((len(x), self.reference.n_classes))
-        for rows, _, _, p in probabilities(self.reference, x, self.chosen):
+        for rows, _, _, p in probabilities(self.reference, x, self.best):
             result[rows] = p
         return result
 
@@ -111,25 +111,25 @@ def fit(
     reference = refer(x, y, n_classes, NORMALISERS[settings.normalise].fit(x))
     ks = tuple(sorted({k for k in settings.k if k <= len(x)})) or (len(x),)
     settings = settings.model_copy(update={"k": ks})
-    found = {key: [0.0, 0.0] for key in itertools.product(settings.metric, ks)}
+    results = {key: [0.0, 0.0] for key in itertools.product(settings.metric, ks)}
     for rows, metric, k, p in probabilities(reference, x_val, settings):
         for i, value in enumerate(judge(p, y_val[rows])):
-            found[metric, k][i] += value * len(p) / len(x_val)
+            results[metric, k][i] += value * len(p) / len(x_val)
     # Highest accuracy, lowest log loss; of equals the first metric and the smallest k. Rounded, since sums
     # over blocks of images differ in the last digit.
-    metric, k = min(found, key=lambda key: (-round(found[key][0], 12), found[key][1]))
-    chosen = settings.model_copy(update={"metric": (metric,), "k": (k,)})
-    described = {
+    metric, k = min(results, key=lambda key: (-round(results[key][0], 12), results[key][1]))
+    best = settings.model_copy(update={"metric": (metric,), "k": (k,)})
+    description = {
         "metric": metric,
         "k": k,
         "weights": _kind(settings, metric),
         "temperature": settings.temperature if _kind(settings, metric) == "exp" else None,
         "pseudo_votes": settings.pseudo_votes,
         "normalise": settings.normalise,
-        "val_accuracy": found[metric, k][0],
-        "val_log_loss": found[metric, k][1],
+        "val_accuracy": results[metric, k][0],
+        "val_log_loss": results[metric, k][1],
     }
-    return Knn(reference, chosen, described)
+    return Knn(reference, best, description)
 
 
 def probabilities(
