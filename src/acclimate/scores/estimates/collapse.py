@@ -35,14 +35,14 @@ def nc1(prepared: Prepared) -> float:
     """
     centred = _centred_means(prepared)
     _, s, right = np.linalg.svd(centred, full_matrices=False)
-    kept = s > max(centred.shape) * np.finfo(float).eps * s[0]
-    if not kept.any():
+    real = s > max(centred.shape) * np.finfo(float).eps * s[0]
+    if not real.any():
         return float("inf")
-    classes, along = len(centred), right[kept].T  # (r, rank)
+    classes, along = len(centred), right[real].T  # (r, rank)
     squares = np.zeros(along.shape[1])
     for part, block in prepared.blocks():
         squares += (((block - prepared.means[prepared.labels[part]]) @ along) ** 2).sum(axis=0)
-    return float((squares / prepared.n * classes / s[kept] ** 2).sum() / classes)
+    return float((squares / prepared.n * classes / s[real] ** 2).sum() / classes)
 
 
 def nc2_lengths(prepared: Prepared) -> float:
@@ -98,8 +98,8 @@ def nc4(prepared: Prepared) -> float:
     squares = (means**2).sum(axis=1)
     for part, block in prepared.blocks():
         distance = squares - 2 * (block - prepared.mean) @ means.T
-        own = distance[np.arange(len(block)), prepared.labels[part]]
-        wrong += int((distance.min(axis=1) < own - 1e-12 * (np.abs(own) + squares.max())).sum())
+        from_own = distance[np.arange(len(block)), prepared.labels[part]]
+        wrong += int((distance.min(axis=1) < from_own - 1e-12 * (np.abs(from_own) + squares.max())).sum())
     return wrong / prepared.n
 
 

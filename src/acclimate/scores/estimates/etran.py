@@ -69,9 +69,9 @@ def energy(prepared: Prepared, *, share: float = LOWEST) -> float:
     >>> round(energy(prepare(x)) / float(np.log(8)), 12)
     1.0
     """
-    each = np.concatenate([scipy.special.logsumexp(block, axis=1) for _, block in float_blocks(prepared.x)])
+    energies = np.concatenate([scipy.special.logsumexp(block, axis=1) for _, block in float_blocks(prepared.x)])
     count = max(1, int(round(1000 * share) * prepared.n // 1000))
-    return float(np.sort(each)[:count].mean())
+    return float(np.sort(energies)[:count].mean())
 
 
 def etran_pool(lda_scores: Sequence[float], energies: Sequence[float]) -> Float64:

@@ -63,8 +63,8 @@ def hscore_reg(prepared: Prepared) -> float:
     if mean == 0:
         return 0.0
     shrinkage = ledoit_wolf(prepared)
-    kept = (1 - shrinkage) * variance[: len(between)]
-    return float((between * kept / (kept + shrinkage * mean)).sum() * n / (n - 1))
+    shrunk = (1 - shrinkage) * variance[: len(between)]
+    return float((between * shrunk / (shrunk + shrinkage * mean)).sum() * n / (n - 1))
 
 
 def ledoit_wolf(prepared: Prepared) -> float:

@@ -59,8 +59,8 @@ def nce(prepared: Prepared) -> float:
     joint = np.zeros((len(prepared.counts), p.shape[1]))
     np.add.at(joint, (prepared.labels, p.argmax(axis=1)), 1 / prepared.n)
     conditional = joint / np.maximum(joint.sum(axis=0), np.finfo(float).tiny)
-    seen = joint > 0
-    return min(float((joint[seen] * np.log(conditional[seen])).sum()), 0.0)
+    occurs = joint > 0
+    return min(float((joint[occurs] * np.log(conditional[occurs])).sum()), 0.0)
 
 
 def predictions(prepared: Prepared) -> Features:

@@ -60,9 +60,9 @@ def ncti(prepared: Prepared) -> tuple[float, float, float]:
     fitted = _discriminant(max(float(np.exp(-variance[:LEADING].sum())), LEAST)).fit(scores, prepared.labels)
     projected: Float64 = fitted.transform(scores)
     posteriors: Float64 = fitted.predict_proba(scores)
-    own = float(posteriors[np.arange(n), prepared.labels].mean())
+    posterior = float(posteriors[np.arange(n), prepared.labels].mean())
     spread = sum(_nuclear(posteriors[prepared.labels == label]) for label in range(classes))
-    return _nuclear(projected - projected.mean(axis=0)), own, float(np.log(spread))
+    return _nuclear(projected - projected.mean(axis=0)), posterior, float(np.log(spread))
 
 
 def ncti_pool(parts: Sequence[tuple[float, float, float]]) -> Float64:

@@ -111,8 +111,8 @@ class _Fit:
             return value / unit, slope / unit
 
         options = {"maxiter": steps, "maxcor": 4, "ftol": self.tolerance, "gtol": 1e-11}
-        found = minimize(scaled, flat, jac=True, method="L-BFGS-B", options=options)
-        return found.x, float(found.fun) * unit
+        result = minimize(scaled, flat, jac=True, method="L-BFGS-B", options=options)
+        return result.x, float(result.fun) * unit
 
     def rounded(self, flat: Float64) -> Float64:
         """Change to coordinates in which the curvature at this point is round; return it in them."""
@@ -132,14 +132,14 @@ class _Fit:
         slope_offset = np.zeros(self.classes)
         for block, labels, logits in self._logits(weights, offset):
             logits -= logits.max(axis=1, keepdims=True)
-            own = np.arange(len(block)), labels
-            value -= float(logits[own].sum())
+            true = np.arange(len(block)), labels
+            value -= float(logits[true].sum())
             residual = np.exp(logits, out=logits)
             total = residual.sum(axis=1, keepdims=True)
             value += float(np.log(total).sum())
             residual /= total
             residual[residual < NEGLIGIBLE] = 0
-            residual[own] -= 1
+            residual[true] -= 1
             slope += block.T @ residual.astype(self.dtype)
             slope_offset += residual.sum(axis=0)
         n = self.prepared.n

@@ -69,14 +69,14 @@ def _binned(z: Features, labels: npt.NDArray[np.int64]) -> float:
         slot = np.clip(distance * (BINS / 2), 0, BINS - 1).astype(np.int32)
         counts[1] += np.bincount(slot[same], minlength=BINS)
         counts[0] += np.bincount(slot[~same], minlength=BINS)
-    every = counts.sum(axis=0)
-    rank = np.cumsum(every) - (every - 1) / 2
-    total, one = int(every.sum()), int(counts[1].sum())
-    variance = float(every @ (rank - (total + 1) / 2) ** 2) / total
-    if one in (0, total) or variance == 0:
+    pairs = counts.sum(axis=0)
+    rank = np.cumsum(pairs) - (pairs - 1) / 2
+    total, same_label = int(pairs.sum()), int(counts[1].sum())
+    variance = float(pairs @ (rank - (total + 1) / 2) ** 2) / total
+    if same_label in (0, total) or variance == 0:
         return 0.0
-    gap = float(counts[0] @ rank) / (total - one) - float(counts[1] @ rank) / one
-    share = one / total
+    gap = float(counts[0] @ rank) / (total - same_label) - float(counts[1] @ rank) / same_label
+    share = same_label / total
     return 100 * gap * float(np.sqrt(share * (1 - share) / variance))
 
 

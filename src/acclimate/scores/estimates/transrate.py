@@ -42,8 +42,8 @@ def transrate(prepared: Prepared, *, weighted: bool = True, eps: float = DISTORT
     --------
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> x = np.repeat(np.eye(3), 2, axis=0)
-    >>> told, untold = (transrate(prepare(x, np.array(y))) for y in ([0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2]))
-    >>> told > untold
+    >>> apart, mixed = (transrate(prepare(x, np.array(y))) for y in ([0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2]))
+    >>> apart > mixed
     True
     """
     values = prepared.centred.values
