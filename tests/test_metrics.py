@@ -30,7 +30,7 @@ def test_agrees_with_scikit_learn(classes: int, ties: bool) -> None:
     p, y = predictions(500, classes, seed=classes, ties=ties)
     got = measure(p, y, n_classes=classes)
     predicted = p.argmax(axis=1)
-    assert tuple(got) == METRICS
+    assert list(got) == [name for name, metric in METRICS.items() if metric.of is not None]
     assert got["accuracy"] == pytest.approx(oracle.accuracy_score(y, predicted), abs=1e-12)
     assert got["balanced_accuracy"] == pytest.approx(oracle.balanced_accuracy_score(y, predicted), abs=1e-12)
     assert got["log_loss"] == pytest.approx(oracle.log_loss(y, p), abs=1e-9)

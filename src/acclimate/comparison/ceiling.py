@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from acclimate.comparison.sides import Column
-from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, measure, ones
+from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, correlate, ones
 
 RERUNS: Final = 200
 
@@ -39,7 +39,7 @@ def ceiling(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: in
     truth = _shrunk(means, errors)
     rng = np.random.default_rng([seed, 3])
     reruns = truth[:, None] + errors[:, None] * rng.standard_normal((len(rows), RERUNS))
-    found = measure(truth[:, None], reruns, ones(len(rows)), top=top)
+    found = correlate(truth[:, None], reruns, ones(len(rows)), top=top)
     scores = {name: _mean(found[name]) for name in STATISTICS}
     return {**scores, "noise": math.sqrt(variance), "seeds": int(several.max()), "reason": None}
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.draws import Draws, interval
+from acclimate.comparison.draws import Draws
 from acclimate.comparison.question import Question
 from acclimate.comparison.sides import Column
 from acclimate.stats.chance import permutation_p
-from acclimate.stats.correlations import STATISTICS, Float64, logit, measure, ones, pearson
+from acclimate.stats.correlations import STATISTICS, Float64, correlate, logit, ones, pearson
+from acclimate.stats.intervals import percentile_interval
 
 NUMBERS: Final = ("pearson", "pearson_logit", *(name for name in STATISTICS if name != "pearson"))
 
@@ -95,7 +96,7 @@ def evaluate(task: Task, draws: Draws, question: Question) -> list[Cell]:
     point, x, y = _measured(task, draws, -1, ones(n), question)
     blocks = [_measured(task, draws, k, counts, question)[0] for k, counts in draws.blocks()]
     drawn = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
-    alone = measure(x, y, 1 - np.eye(n), pairs=False)
+    alone = correlate(x, y, 1 - np.eye(n), pairs=False)
     return [
         Cell(
             candidate,
@@ -120,7 +121,7 @@ def _measured(
 ) -> tuple[dict[str, Float64], Float64, Float64]:
     x = np.stack([candidate.values(draws, k) for candidate in task.candidates], axis=1)
     y = (draws.values(task.target, k) * task.target.sign)[:, None]
-    found = {name: values[:, :, 0] for name, values in measure(x, y, counts, top=question.top).items()}
+    found = {name: values[:, :, 0] for name, values in correlate(x, y, counts, top=question.top).items()}
     found["pearson_logit"] = _logits(task, draws, k, counts, question)
     return found, x, y
 
@@ -179,10 +180,10 @@ def summary(cells: Sequence[Cell], question: Question) -> dict[str, Any]:
     }
 
 
-def bounds(drawn: Float64, n: int, level: float) -> dict[str, float] | None:
+def bounds(values: Float64, n: int, level: float) -> dict[str, float] | None:
     """Return an interval as a document has it; ``mean`` is that of the resamples."""
-    found = interval(drawn, n, level)
-    return None if found is None else {"low": found[0], "high": found[1], "mean": float(np.nanmean(drawn))}
+    ends = percentile_interval(values, n=n, level=level)
+    return None if ends is None else {"low": ends[0], "high": ends[1], "mean": float(np.nanmean(values))}
 
 
 def _mean(values: Sequence[float]) -> float | None:

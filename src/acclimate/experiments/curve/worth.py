@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.stats.intervals import RESAMPLES, paired_over
+from acclimate.stats import RESAMPLES, paired_over
 
 Float64 = npt.NDArray[np.float64]
 Curves = tuple[Float64, Float64]  # of the base and of the other model, (r, budgets) each

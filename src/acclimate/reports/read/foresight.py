@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison import Question, analyse, measure
+from acclimate.comparison import Question, analyse, correlate
 from acclimate.comparison.domains import shifts_of
-from acclimate.comparison.draws import interval, make_draws
+from acclimate.comparison.draws import make_draws
 from acclimate.comparison.sides import Column as Side
 from acclimate.comparison.sides import nearest, side
 from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
 from acclimate.reports.read.grid import ALL, Float64, Grid
 from acclimate.reports.text import visible
-from acclimate.stats.correlations import LEAST_MODELS, ones
+from acclimate.stats import LEAST_MODELS, LEVEL, percentile_interval
+from acclimate.stats.correlations import ones
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,6 @@ DATASETS: Final = 30
 SMALL: Final = 20_000  # rows; in a larger table seeds are averaged before anything is drawn
 RESAMPLES: Final = (100, 500)  # at least and at most
 WORK: Final = 2e8  # resamples x models x proxies x pairs of data sets: some seconds
-LEVEL: Final = 0.9
 CLEARLY: Final = 1.5  # times the cost of the next, to be called the dearest
 _DEAR: Final = re.compile(r"fine-?_?tun|full", re.IGNORECASE)
 
@@ -220,11 +220,11 @@ def _matrices(
     for proxy in proxies:
         x = _values(sides[proxy], datasets, n)
         models = (np.isfinite(x).astype(float).T @ np.isfinite(y)).round()
-        point, drawn = (measure(x, y, c, pairs=False) for c in (ones(n), counts))
+        point, drawn = (correlate(x, y, c, pairs=False) for c in (ones(n), counts))
         enough = models >= LEAST_MODELS
         rho = np.where(enough, point["spearman"][0], np.nan)
         spread = np.where(enough, drawn["spearman"], np.nan)
-        ends = [[interval(spread[:, i, j], int(models[i, j]), LEVEL) for j in range(d)] for i in range(d)]
+        ends = [[percentile_interval(spread[:, i, j], n=int(models[i, j])) for j in range(d)] for i in range(d)]
         low, high = (
             np.array([[np.nan if e is None else e[k] for e in line] for line in ends]).reshape(d, d) for k in (0, 1)
         )
@@ -264,5 +264,5 @@ def _average(rho: Float64, drawn: Float64, mask: Any, models: Float64) -> dict[s
     some = drawn[:, known]
     there = np.isfinite(some)
     mean = np.where(there, some, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    ends = interval(np.where(there.any(axis=1), mean, np.nan), int(models[known].min()), LEVEL) or (None, None)
+    ends = percentile_interval(np.where(there.any(axis=1), mean, np.nan), n=int(models[known].min())) or (None, None)
     return {"spearman": float(rho[known].mean()), "low": ends[0], "high": ends[1], "cells": int(known.sum())}

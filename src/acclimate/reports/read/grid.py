@@ -18,7 +18,7 @@ from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
 from acclimate.reports.read.families import groups_of, sizes_of
 from acclimate.reports.read.variants import COSTS, told_apart
-from acclimate.stats.metrics import LARGER_IS_BETTER
+from acclimate.stats import larger_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ def build(frame: pd.DataFrame) -> Grid | None:
     of = {name: i for i, name in enumerate(models)}
     at = {name: i for i, name in enumerate(datasets)}
     keys = frame[["protocol", "metric", "split"]].drop_duplicates()
-    measures = [Measure(p, m, s, LARGER_IS_BETTER.get(m, True)) for p, m, s in keys.itertuples(index=False, name=None)]
+    measures = [Measure(p, m, s, larger_is_better(m)) for p, m, s in keys.itertuples(index=False, name=None)]
     which = {(m.protocol, m.metric, m.split): i for i, m in enumerate(measures)}
     place = (
         np.array([which[k] for k in zip(frame["protocol"], frame["metric"], frame["split"], strict=True)]),
