@@ -222,7 +222,7 @@ def label_efficiency(found: Found, told: bool) -> list[Section]:
         return []
     legend = plot.swatches(efficiency.models(curve))
     said = [verdict] if told and (verdict := words(curve, "verdict")) and verdict not in found.findings else []
-    said += summary.gains(found) if told else []
+    said += efficiency.verdicts(curve) if told else []
     said.append("Seeds draw other labels; differences are paired by seed, on the same images.")
     said += [f"Note: {note}." for note in names(curve, "notes")]
     drawn = [*_by_labels(curve, metrics), *_finetuned(found)]
@@ -247,12 +247,11 @@ def _finetuned(found: Found) -> list[Chart]:
 
 
 def _curve_tables(curve: Doc) -> list[Table]:
-    """Return the curve's own comparisons and points; of a curve that has none, differences over its seeds."""
-    if words(curve, "base"):
-        compared = [proofs.comparisons(curve)] if parts(curve, "comparisons") else []
-        return [*compared, proofs.side_by_side(curve), proofs.points(curve)]
-    gained = any(efficiency.gains(curve, metric) for metric in efficiency.metrics_of(curve))
-    return [tables.gains(curve)] if gained else []
+    """Return the curve's comparisons and its points."""
+    if not words(curve, "base"):
+        return []
+    compared = [proofs.comparisons(curve)] if parts(curve, "comparisons") else []
+    return [*compared, proofs.side_by_side(curve), proofs.points(curve)]
 
 
 def _by_labels(curve: Doc, metrics: list[str]) -> list[Chart]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from acclimate.reports.draw.blocks import Badge, Cell, Column, Table, Value
-from acclimate.reports.read import efficiency, runs
+from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
 from acclimate.reports.read.leaderboard import METRICS, Board, Entry, group, mean_of, metric_estimate, random_start
 from acclimate.reports.text import count, duration, figure, fixed, number, percent, span
@@ -147,51 +147,6 @@ def _recipe_record(run: Run, label: str, shown: list[tuple[str, str]]) -> dict[s
         "total": share[1] if share else None,
         "seconds": runs.seconds(run),
         "random_start": "yes" if random_start(run.document) else "no",
-    }
-
-
-def gains(curve: Doc) -> Table:
-    """Return every paired difference between the base model and another one, for all metrics."""
-    found = [gain for metric in efficiency.metrics_of(curve) for gain in efficiency.gains(curve, metric)]
-    said = {"better": "better", "worse": "worse", "same": "cannot tell"}
-    rows = [
-        [
-            Cell(gain.model, gain.model, efficiency.training_words(gain.training)),
-            Cell(gain.labels, gain.labels),
-            Cell(METRICS[gain.metric][0], gain.metric),
-            figure_cell(gain.estimate.mean),
-            Cell(span(gain.estimate.low, gain.estimate.high) or "–", gain.estimate.low),
-            Cell(str(gain.estimate.n), gain.estimate.n),
-            Cell(said[gain.verdict], gain.verdict, badges=()),
-        ]
-        for gain in found
-    ]
-    columns = [
-        Column("Model"),
-        Column("Labels", True),
-        Column("Metric"),
-        Column("Gain", True, "paired by seed; the sign is turned so that more is always better"),
-        Column("95% interval", True),
-        Column("Seeds", True),
-        Column("Verdict"),
-    ]
-    base = efficiency.models(curve)[0]
-    return Table("gains-table", f"Gain over {base}", columns, rows, [_gain_record(gain) for gain in found], folded=True)
-
-
-def _gain_record(gain: efficiency.Gain) -> dict[str, Value]:
-    got = gain.estimate
-    return {
-        "model": gain.model,
-        "base": gain.base,
-        "training": gain.training,
-        "labels": gain.labels,
-        "metric": gain.metric,
-        "gain": got.mean,
-        "low": got.low,
-        "high": got.high,
-        "seeds": got.n,
-        "verdict": gain.verdict,
     }
 
 

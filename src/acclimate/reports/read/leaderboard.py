@@ -76,7 +76,7 @@ def ranked(document: Doc) -> Board:
     entries.sort(key=lambda entry: (entry.rank is None, not entry.tied, entry.name != best and entry.tied))
     recipe = words(document, "final")
     metric = f"validation accuracy after {recipe}" if recipe else "final score"
-    return Board(metric, _falls(entries), _share(entries), words(document, "data"), "rank", level="90%")
+    return Board(metric, True, _share(entries), words(document, "data"), "rank", level="90%")
 
 
 def _ranked_entry(model: Doc, top: set[str]) -> Entry:
@@ -91,21 +91,8 @@ def _ranked_entry(model: Doc, top: set[str]) -> Entry:
         tied=model.get("in_set") is True or name in top,
         random=random_start(model),
         seconds=number(model.get("seconds")),
-        proxies={key: _score(value) for key, value in part(model, "proxies").items()},
+        proxies={key: number(value) for key, value in part(model, "proxies").items()},
     )
-
-
-def _score(value: object) -> float | None:
-    """Return a proxy's value; a proxy may also be given as an object whose first number is the score."""
-    if isinstance(value, dict):
-        return next((got for item in value.values() if (got := number(item)) is not None), None)
-    return number(value)
-
-
-def _falls(entries: list[Entry]) -> bool:
-    """Say whether the final number falls from the first rank to the last, that is, whether more is better."""
-    values = [entry.final for entry in entries if entry.final is not None]
-    return len(values) < 2 or values[0] >= values[-1]
 
 
 def _share(entries: list[Entry]) -> list[Entry]:
