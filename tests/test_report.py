@@ -230,7 +230,7 @@ def write_inside(folder: Path, bad: str = "") -> None:
         "data": f"eurosat{bad}",
         "part": "val",
         "images": 512,
-        "level": 0.95,
+        "level": 0.9,
         "layers": [*layers, inside_layer(f"features{bad}", f"features{bad}", "features", 0.7)],
         "affine": affine,
         "summary": [f"Class separation 0.40 -> 0.54.{bad}"],
@@ -667,24 +667,47 @@ def test_paths_below_the_folder_are_shortened(tmp_path: Path) -> None:
     assert built(tmp_path).summary[0].startswith("adapted ranks first")
 
 
-# ---- arithmetic against scipy
+# ---- one level
 
 
-def test_estimates_agree_with_scipy() -> None:
-    from scipy import stats
+def words_of(page: str) -> str:
+    """Return all of a page that is not Plotly's own script."""
+    parsed = Page(page)
+    return "\n".join([*parsed.text, *(text for _, text in parsed.scripts if "plotly.js v" not in text[:300])])
 
-    from acclimate.reports.read.estimate import mean_interval, spearman, wilson
 
-    rng = random.Random(3)
-    x = [rng.choice([0.1, 0.2, 0.3, 0.4]) for _ in range(12)]
-    y = [rng.random() for _ in range(12)]
-    assert spearman(x, y) == pytest.approx(float(stats.spearmanr(x, y).statistic))
-    assert spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) is None
-    got = mean_interval(y)
-    low, high = stats.t.interval(0.95, len(y) - 1, loc=sum(y) / len(y), scale=stats.sem(y))
-    assert (got.low, got.high) == (pytest.approx(float(low)), pytest.approx(float(high)))
-    exact = stats.binomtest(37, 50).proportion_ci(0.95, method="wilson")
-    assert wilson(37 / 50, 50) == (pytest.approx(exact.low), pytest.approx(exact.high))
+def episodes(model: str, accuracy: float) -> dict[str, Any]:
+    numbers = {"accuracy": accuracy, "accuracy_low": accuracy - 0.0098, "accuracy_high": accuracy + 0.0098}
+    return row(model, "fewshot", 0, accuracy) | {"metrics": {"val": numbers, "test": numbers}}
+
+
+def test_every_interval_of_a_page_has_one_level(tmp_path: Path) -> None:
+    folder = write_all(tmp_path / "demo")
+    points = [point | {"training": "head", "per_class": 1} for point in curve_points(0.03)]
+    compared = {"model": "adapted", "base": "zoo:leaf-byol", "training": "head", "labels": "1", "said": "better"}
+    curve = {"base": "zoo:leaf-byol", "points": points, "comparisons": [compared], "verdicts": []}
+    write(folder / "curve.json", curve)
+    for i, model in enumerate(("a", "b")):
+        write(folder / "rows" / f"episodes{i}.json", episodes(model, 0.5 + i / 10))
+        for seed in (0, 1):
+            write(folder / "rows" / f"{model}{seed}.json", row(model, "bn", seed, 0.7 + i / 10 + seed / 100))
+    text = words_of(page_of(folder))
+    shown = re.findall(r"[\d.]+% interval", text)
+    assert len(shown) > 5
+    assert set(shown) == {"90% interval"}
+    assert "95%" not in text
+    assert "95%" not in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_interval_of_episodes_is_brought_to_the_level_of_the_page(tmp_path: Path) -> None:
+    for i, model in enumerate(("a", "b")):
+        write(tmp_path / "rows" / f"{i}.json", episodes(model, 0.5 + i / 10))
+    made = built(tmp_path)
+    half = 0.0098 * 1.644854 / 1.959964
+    cells = table_of(made, "rows-table").rows[0]
+    assert cells[5].note == f"{0.5 - half:.3f} to {0.5 + half:.3f}"
+    assert made.grid is not None
+    assert {measure["metric"] for measure in made.grid["measures"]} == {"accuracy"}
 
 
 # ---- hostile names

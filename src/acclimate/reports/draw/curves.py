@@ -6,9 +6,9 @@ from acclimate.reports.draw.blocks import Cell, Column, Table, Value
 from acclimate.reports.draw.tables import RANDOM
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, part, parts, words
-from acclimate.reports.read.estimate import mean_interval
 from acclimate.reports.read.leaderboard import METRICS, group, random_start
-from acclimate.reports.text import fixed, number, signed, span
+from acclimate.reports.text import LEVEL_TEXT, fixed, number, signed, span
+from acclimate.stats import mean_interval
 
 COMPARED = ("log_loss", "macro_f1", "auc", "auc_positive", "accuracy")
 TITLES = {"macro_f1": "Macro F1", "auc": "AUC", "auc_positive": "AUC pos/neg"}
@@ -22,7 +22,7 @@ def comparisons(curve: Doc) -> Table:
         Column("Model"),
         Column("Labels", True),
         Column("Change in log loss", True, "other minus base, paired over seeds and test images; less is better"),
-        Column("90% interval", True),
+        Column(f"{LEVEL_TEXT} interval", True),
         Column("Change in accuracy", True),
         Column("Worth", True, "how many times the labels the base needs to be as good"),
         Column("Verdict"),
@@ -74,7 +74,7 @@ def side_by_side(curve: Doc) -> Table:
     groups = group(here, ("training", "model"))
     order = sorted(groups, key=lambda key: (key[0] != "head", known.index(key[1])))
     mirrored = any(part(point, "plain") for point in here)
-    hint = "mean over seeds, below it half the width of its 95% interval"
+    hint = f"mean over seeds, below it half the width of its {LEVEL_TEXT} interval"
     columns = [Column("Model")]
     for metric in metrics:
         title = TITLES.get(metric, METRICS[metric][0].capitalize())

@@ -7,7 +7,7 @@ from acclimate.reports.read import efficiency, runs
 from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
 from acclimate.reports.read.grid import Grid
 from acclimate.reports.read.leaderboard import Board, random_start
-from acclimate.reports.text import count, duration, figure, fixed, joined, number, signed, span
+from acclimate.reports.text import LEVEL_TEXT, count, duration, figure, fixed, joined, number, signed, span
 
 
 def sentences(found: Found, boards: list[Board], trust: Doc) -> list[str]:
@@ -34,7 +34,7 @@ def leader(board: Board) -> list[str]:
     interval = f"{figure(top.low)} to {figure(top.high)}" if top.low is not None and top.high is not None else ""
     of = f" of {len(board.entries)}" if len(board.entries) > 1 else ""
     where = f" on {board.dataset}" if board.dataset else ""
-    sure = f" ({board.level} interval {interval})" if interval else " (no interval: it was measured once)"
+    sure = f" ({LEVEL_TEXT} interval {interval})" if interval else " (no interval: it was measured once)"
     # Over all data sets the interval is that of the difference to the best, which this one is itself.
     if top.low is not None and top.low == top.high and top.reach:
         sure = ""
@@ -94,7 +94,7 @@ def _tested(run: Run) -> str:
 
 def _single(run: Run) -> str:
     got, ends = fixed(accuracy(run)), runs.interval(run, "val")
-    sure = f" (95% interval {span(*ends)})" if ends else ""
+    sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
     return f"The recipe {runs.recipe(run)} reached a validation accuracy of {got}{sure}{_tested(run)}."
 
 
@@ -102,7 +102,7 @@ def _first(labels: str, group: list[Run]) -> str:
     names = runs.labels_of(group)
     best = max(group, key=lambda run: accuracy(run) or 0.0)
     ends = runs.interval(best, "val")
-    sure = f" (95% interval {span(*ends)})" if ends else ""
+    sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
     budget = f" with {efficiency.amount(labels)}" if labels else ""
     return (
         f"Of {len(group)} finetuning runs{budget}, {names[best.name]} has the highest validation accuracy: "

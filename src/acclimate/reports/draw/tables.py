@@ -9,7 +9,7 @@ from acclimate.reports.draw.blocks import Badge, Cell, Column, Table, Value
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
 from acclimate.reports.read.leaderboard import METRICS, Board, Entry, group, mean_of, metric_estimate, random_start
-from acclimate.reports.text import count, duration, figure, fixed, number, percent, span
+from acclimate.reports.text import LEVEL_TEXT, count, duration, figure, fixed, number, percent, span
 
 RANDOM = Badge("random", "randomly initialised")
 TIE = Badge("tie", "cannot be told apart from the best")
@@ -34,7 +34,7 @@ def leaderboard(board: Board, key: str) -> Table:
             *([Column("Could be", True, "the ranks that the intervals leave open")] if reach else []),
             Column("Model"),
             Column(board.metric[:1].upper() + board.metric[1:], True),
-            Column(f"{board.level} interval", True),
+            Column(f"{LEVEL_TEXT} interval", True),
             *(Column(name, True, "a cheap proxy, from cached features") for name in proxies),
             Column("Time", True),
         ],

@@ -8,9 +8,9 @@ numbers of the same models, so every function here but `trainings` and `verdicts
 from __future__ import annotations
 
 from acclimate.reports.read.collect import Doc, parts, words
-from acclimate.reports.read.estimate import Estimate, mean_interval
 from acclimate.reports.read.leaderboard import METRICS
 from acclimate.reports.text import number
+from acclimate.stats import MeanInterval, mean_interval
 
 
 def trainings(curve: Doc) -> list[str]:
@@ -70,7 +70,7 @@ def at(curve: Doc, model: str, labels: str, metric: str) -> dict[str, float]:
     return {words(p, "seed"): value for p in points if (value := number(p.get(metric))) is not None}
 
 
-def estimate(curve: Doc, model: str, labels: str, metric: str) -> Estimate | None:
+def estimate(curve: Doc, model: str, labels: str, metric: str) -> MeanInterval | None:
     """Return a metric's mean and interval over seeds, or None where it was not measured."""
     values = list(at(curve, model, labels, metric).values())
     return mean_interval(values) if values else None

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acclimate.reports.read.grid import ALL, Column, Float64, Grid, Index, quantile
+from acclimate.reports.read.grid import ALL, Column, Float64, Grid, Index
 from acclimate.reports.read.leaderboard import Board, Entry
+from acclimate.stats import student
 
 
 class Standing(NamedTuple):
@@ -56,7 +57,7 @@ def _paired(values: Float64) -> tuple[Index, Index]:
     variance = own[:, None] + own[None] - 2 * covariance  # (n, n) of the differences
     variance[variance < 1e-12 * (own[:, None] + own[None])] = 0  # what cancellation leaves is no spread
     ahead = mean[None] - mean[:, None]  # (n, n): how far column j is ahead of row i
-    sure = np.abs(ahead) > np.maximum(quantile(np.array([d - 1])) * np.sqrt(variance / d), 1e-12)
+    sure = np.abs(ahead) > np.maximum(student(d - 1) * np.sqrt(variance / d), 1e-12)
     better = (sure & (ahead > 0)).sum(axis=1)
     return better + 1, n - (sure & (ahead < 0)).sum(axis=1)
 
