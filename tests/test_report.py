@@ -19,6 +19,7 @@ from acclimate.reports import report
 from acclimate.reports.draw.blocks import Report
 from acclimate.reports.read.collect import collect
 from acclimate.reports.sections import build
+from acclimate.stats import METRICS, Metric
 
 SCRIPT = "</script><img src=x onerror=alert(1)>"
 LINK = '<a href="javascript:alert(2)">press</a>'
@@ -633,6 +634,23 @@ def test_the_trained_share_stands_beside_the_recipe(demo: tuple[Path, str]) -> N
     rows = table_of(built(demo[0]), "recipes-table").rows
     assert rows[0][0].text == "staged"
     assert rows[0][0].note == "head 0.35%, then all 100%"
+
+
+def test_a_new_metric_is_shown_because_it_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Metric("share of cats", lambda predicted: 0.25, digits=1)
+    monkeypatch.setitem(METRICS, "cats", line)
+    write_run(tmp_path, "bn", 0.8, [("supervised", "norm", 0.01)])
+    document = json.loads((tmp_path / "run.json").read_text())
+    document["test"]["cats"] = 0.25
+    write(tmp_path / "run.json", document)
+    points = [point | {"cats": 0.5} for point in curve_points(0.03)]
+    write(tmp_path / "curve.json", {"base": "zoo:leaf-byol", "points": points})
+    made = built(tmp_path)
+    recipes, models = table_of(made, "recipes-table"), table_of(made, "models-table")
+    at = [column.title for column in recipes.columns].index("Test share of cats")
+    assert recipes.rows[0][at].text == "0.2"
+    assert recipes.records[0]["test cats"] == 0.25
+    assert "Share of cats" in [column.title for column in models.columns]
 
 
 def test_learning_curves_join_stages_and_mark_them(demo: tuple[Path, str]) -> None:

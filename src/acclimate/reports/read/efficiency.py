@@ -8,9 +8,8 @@ numbers of the same models, so every function here but `trainings` and `verdicts
 from __future__ import annotations
 
 from acclimate.reports.read.collect import Doc, parts, words
-from acclimate.reports.read.leaderboard import METRICS
 from acclimate.reports.text import number
-from acclimate.stats import MeanInterval, mean_interval
+from acclimate.stats import METRICS, MeanInterval, mean_interval
 
 
 def trainings(curve: Doc) -> list[str]:

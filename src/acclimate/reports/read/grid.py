@@ -38,11 +38,6 @@ class Measure:
     split: str
     higher: bool
 
-    @property
-    def kind(self) -> str:
-        """The metric with its split, without the protocol: ``accuracy``, ``val accuracy``."""
-        return f"{self.split} {self.metric}".strip()
-
 
 @dataclass(frozen=True, eq=False)
 class Column:

@@ -10,17 +10,6 @@ from acclimate.reports.read.collect import Doc, Found, names, part, parts, words
 from acclimate.reports.text import number
 from acclimate.stats import Interval, MeanInterval, at_level, mean_interval, share_interval
 
-METRICS = {
-    "accuracy": ("accuracy", True),
-    "balanced_accuracy": ("balanced accuracy", True),
-    "log_loss": ("log loss", False),
-    "macro_f1": ("macro F1", True),
-    "auc": ("AUC", True),
-    "auc_positive": ("AUC of positive against negative", True),
-    "ece": ("calibration error", False),
-}
-
-
 # Rows of episodes hold the interval that the papers report.
 EPISODES_ENDS: Final = ("accuracy_low", "accuracy_high")
 EPISODES_LEVEL: Final = 0.95

@@ -9,6 +9,7 @@ import numpy as np
 from acclimate.reports.read.grid import ALL, Column, Float64, Grid, Index
 from acclimate.reports.read.leaderboard import Board, Entry
 from acclimate.stats import student
+from acclimate.stats.metrics import title
 
 
 class Standing(NamedTuple):
@@ -105,9 +106,10 @@ def board(grid: Grid, column: Column) -> Board:
 def _named(grid: Grid, column: Column) -> str:
     """Return the metric with its split, behind its protocol where there are several."""
     measure = grid.measures[column.measure]
-    kind = measure.kind.replace("val ", "validation ").replace("_", " ")
+    split = {"val": "validation"}.get(measure.split, measure.split)
     several = len({other.protocol for other in grid.measures}) > 1
-    return f"{measure.protocol} {kind}" if several else kind
+    words = (measure.protocol if several else "", split, title(measure.metric).replace("_", " "))
+    return " ".join(filter(None, words))
 
 
 def _where(grid: Grid, column: Column) -> str:
