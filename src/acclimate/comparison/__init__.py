@@ -3,6 +3,7 @@
 from acclimate.comparison.analysis import analyse
 from acclimate.comparison.domain_shifts import read_shifts
 from acclimate.comparison.images import ImageDraw, StoredImages
+from acclimate.comparison.matrix import Matrix, matrices
 from acclimate.comparison.question import Question
 from acclimate.comparison.table import keep, read_table
 from acclimate.stats import STATISTICS, correlate
@@ -10,11 +11,13 @@ from acclimate.stats import STATISTICS, correlate
 __all__ = [
     "STATISTICS",
     "ImageDraw",
+    "Matrix",
     "Question",
     "StoredImages",
     "analyse",
     "correlate",
     "keep",
+    "matrices",
     "read_shifts",
     "read_table",
 ]

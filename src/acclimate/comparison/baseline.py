@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from acclimate.comparison.sides import Column, mean_over
+from acclimate.comparison.means import mean_over
+from acclimate.comparison.sides import Column
 from acclimate.stats.correlations import Float64, midranks
 
 if TYPE_CHECKING:

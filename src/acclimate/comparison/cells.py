@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from acclimate.comparison.draws import Draws
+from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.sides import Column
 from acclimate.stats.chance import permutation_p
@@ -155,15 +156,12 @@ def _chance(candidate: Candidate, x: Float64, y: Float64, question: Question) ->
 
 def mean_point(cells: Sequence[Cell], name: str) -> float | None:
     """Return the mean of a number over cells, None where it is nowhere defined."""
-    return _mean([cell.point[name] for cell in cells])
+    return mean_or_none([cell.point[name] for cell in cells])
 
 
 def mean_drawn(cells: Sequence[Cell], name: str) -> Float64:
     """Return the mean over cells in each resample (r,), over those where it is defined."""
-    values = np.stack([cell.drawn[name] for cell in cells])
-    there = np.isfinite(values)
-    n = there.sum(axis=0)
-    return np.where(n > 0, np.where(there, values, 0).sum(axis=0) / np.maximum(n, 1), np.nan)
+    return mean_over(np.stack([cell.drawn[name] for cell in cells]), axis=0)
 
 
 def summary(cells: Sequence[Cell], question: Question) -> dict[str, Any]:
@@ -184,8 +182,3 @@ def bounds(values: Float64, n: int, level: float) -> dict[str, float] | None:
     """Return an interval as a document has it; ``mean`` is that of the resamples."""
     ends = percentile_interval(values, n=n, level=level)
     return None if ends is None else {"low": ends[0], "high": ends[1], "mean": float(np.nanmean(values))}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else None

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 
 from acclimate.comparison.images import ImageDraw
-from acclimate.comparison.sides import Column, mean_over
+from acclimate.comparison.means import mean_over
+from acclimate.comparison.sides import Column
 from acclimate.stats.quantiles import Float64
 from acclimate.stats.resampling import bootstrap_counts
 

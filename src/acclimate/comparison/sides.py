@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from acclimate.comparison.means import mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.table import KEY, ROW
 from acclimate.errors import DataError, unknown
@@ -67,14 +68,6 @@ class Column:
 def is_proportion(metric: str) -> bool:
     """Say whether a metric may be a share; one that is not in `METRICS` may."""
     return metric not in METRICS or METRICS[metric].proportion
-
-
-def mean_over(runs: Float64) -> Float64:
-    """Return the mean over the last axis of what is not NaN; NaN where nothing is left."""
-    there = np.isfinite(runs)
-    n = there.sum(axis=-1)
-    total = np.where(there, runs, 0).sum(axis=-1)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
 def nearest(kind: str, got: str, choices: Iterable[str]) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.reports.read.foresight import Matrix, Trust
+from acclimate.comparison import Matrix
+from acclimate.reports.read.foresight import Trust
 from acclimate.reports.read.grid import Column, Float64, Grid
 from acclimate.reports.read.ranks import headline, standing
 from acclimate.stats import LEVEL
