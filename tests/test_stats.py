@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import stats as oracle
 
 from acclimate.errors import DataError
@@ -231,3 +234,26 @@ def test_the_examples_in_the_documentation() -> None:
     results = [doctest.testmod(module, extraglobs={"np": np}) for module in (quantiles, intervals, ties)]
     assert min(result.attempted for result in results) > 0
     assert sum(result.failed for result in results) == 0
+
+
+RESAMPLE = {"multinomial", "stdtrit", "ndtr", "ndtri", "ppf", "percentile", "nanpercentile", "quantile", "nanquantile"}
+SOURCE = ROOT / "src" / "acclimate"
+
+
+def resampled_in(path: Path) -> set[str]:
+    """Return the names of `RESAMPLE` that a file uses as a name, an attribute or an import."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return names & RESAMPLE
+
+
+def test_no_other_room_resamples_or_takes_a_quantile_of_its_own() -> None:
+    uses = {path.relative_to(SOURCE).as_posix(): resampled_in(path) for path in SOURCE.rglob("*.py")}
+    assert len(uses) > 200
+    here = set().union(*(names for path, names in uses.items() if path.startswith("stats/")))
+    assert here >= {"multinomial", "stdtrit", "quantile"}, "the test looks for names that nobody uses"
+    elsewhere = {path: names for path, names in uses.items() if names and not path.startswith("stats/")}
+    # Quartiles over the channels of a layer describe it; they are no interval.
+    assert elsewhere == {"experiments/explanation/measures.py": {"quantile"}}
