@@ -13,7 +13,7 @@ from test_cli import call, complaint
 import acclimate
 from acclimate.errors import AcclimateError, InputError, ModelError, RecipeError
 from acclimate.protocols import load_preset, preset_names, protocol_names
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 
 QUIET: dict[str, Any] = {"quiet": True, "device": "cpu"}
 CHOOSING = """
@@ -149,4 +149,4 @@ def test_protocols_page_is_not_stale() -> None:
     maker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(maker)
     assert maker.PAGE.read_text("utf-8") == maker.page(), "run: python docs/make_protocols.py"
-    assert maker.page().count("\n## `") == len(preset_names()) > len(SCORES)
+    assert maker.page().count("\n## `") == len(preset_names()) > len(PROBES)

@@ -381,7 +381,7 @@ def test_the_same_curve_again_measures_nothing(
 
     for name in ("head", "full"):
         monkeypatch.setattr(f"acclimate.experiments.curve.points.{name}", never)
-    asked = {**ASKED, "recipe": str(folder / "short.toml"), "out": place, "options": QUIET}
+    asked = {**ASKED, "recipe": str(folder / "short.toml"), "out": place, **QUIET}
     again = acclimate.curve(digits_folder, models=[model, "zoo:resnet-supervised"], **asked)
     assert _timeless(again) == _timeless(document)
     fewer = acclimate.curve(digits_folder, models="zoo:resnet-supervised", **{**asked, "labels": ["2"], "tta": "none"})
@@ -458,7 +458,7 @@ def test_one_seed_has_no_interval_and_equal_weights_are_said(
 def test_the_draws_of_a_budget_are_fitted_at_once_and_in_any_company(
     digits_folder: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {"models": model, "labels": "2,4", "tta": "none", "options": QUIET}
+    asked = {"models": model, "labels": "2,4", "tta": "none", **QUIET}
     calls = []
 
     def spied(x: Any, y: Any, draws: Any, **rest: Any) -> Any:

@@ -10,8 +10,7 @@ import pytest
 
 from acclimate.commands import main
 from acclimate.experiments.scoring.feature_file import is_feature_file, read_feature_file
-from acclimate.scores.estimates.prepared import prepare
-from acclimate.scores.estimates.table import ESTIMATES, estimate
+from acclimate.scores.estimates import ESTIMATES, estimate, prepare
 
 
 def arrays(n: int = 60, d: int = 12) -> dict[str, np.ndarray]:

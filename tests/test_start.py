@@ -1,4 +1,4 @@
-"""What a command answers before torch is imported: help, and names that lead nowhere. And commands that need no torch."""
+"""What a command answers before torch is imported: help, and names that lead nowhere; commands that need no torch."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def list_protocols(
 
 def _card(name: str) -> Document:
     from acclimate.protocols import is_preset, load_preset
-    from acclimate.scores import SCORES
+    from acclimate.scores import PROBES
     from acclimate.training.recipe import load_recipe
 
     if is_preset(name):
@@ -62,21 +62,21 @@ def _card(name: str) -> Document:
             "source": preset.source,
             "deviations": list(preset.deviations),
         }
-    score = name in SCORES
-    source = SCORES[name].meaning if score else load_recipe(name).source
+    score = name in PROBES
+    source = PROBES[name].meaning if score else load_recipe(name).source
     return {"name": name, "preset": False, "kind": "score" if score else "recipe", "source": source, "deviations": []}
 
 
 def _whole(name: str) -> Mapping[str, Any]:
     """Return the settings in full, those left at their defaults too."""
     from acclimate.protocols import is_preset, load_preset
-    from acclimate.scores import SCORES
+    from acclimate.scores import PROBES
     from acclimate.training.recipe import load_recipe
 
     if is_preset(name):
         return load_preset(name).stated()
-    if name in SCORES:
-        return {"name": name, "settings": SCORES[name].settings().model_dump(mode="json")}
+    if name in PROBES:
+        return {"name": name, "settings": PROBES[name].settings().model_dump(mode="json")}
     return {"stages": load_recipe(name).model_dump(mode="json")["stages"]}
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from acclimate.errors import InputError
 from acclimate.models import Backbone
 from acclimate.protocols import Preset, Task, is_preset, load_preset, run_preset, run_recipe, run_score
-from acclimate.stats.intervals import model_set
+from acclimate.stats import model_set
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import safe_name

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acclimate.errors import DataError
-from acclimate.scores.estimates.member import Row
-from acclimate.scores.estimates.prepared import Prepared
-from acclimate.scores.estimates.table import ESTIMATES, table
+from acclimate.scores.estimates import ESTIMATES, EstimateRow, Prepared, table
 
 Document = dict[str, Any]
 
@@ -23,7 +21,7 @@ def described(prepared: Prepared, names: tuple[str, ...]) -> list[Document]:
     return [_described(row) for row in rows]
 
 
-def _described(row: Row) -> Document:
+def _described(row: EstimateRow) -> Document:
     member = ESTIMATES[row.name]
     return {
         "name": row.name,

@@ -11,9 +11,8 @@ import numpy.typing as npt
 from acclimate.errors import DataError, RecipeError, unknown
 from acclimate.experiments.scoring.estimates import described, notes_of
 from acclimate.experiments.scoring.feature_file import FeatureFile, read_feature_file
-from acclimate.scores import SCORES
-from acclimate.scores.estimates.prepared import prepare
-from acclimate.scores.estimates.table import ESTIMATES
+from acclimate.scores import PROBES
+from acclimate.scores.estimates import ESTIMATES, prepare
 from acclimate.stats.metrics import measure
 
 Document = dict[str, Any]
@@ -28,12 +27,12 @@ def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         For an unknown name; the nearest one is named.
     """
     if score == "all":
-        return tuple(SCORES), tuple(ESTIMATES)
-    if score in SCORES:
+        return tuple(PROBES), tuple(ESTIMATES)
+    if score in PROBES:
         return (score,), ()
     if score in ESTIMATES:
         return (), (score,)
-    raise RecipeError(unknown("score", score, (*SCORES, *ESTIMATES, "all")))
+    raise RecipeError(unknown("score", score, (*PROBES, *ESTIMATES, "all")))
 
 
 def score_file(path: Path, *, score: str, seed: int) -> Document:
@@ -92,7 +91,7 @@ def _classified(
     classes = int(file.y.max()) + 1
     metrics, settings = {}, {}
     for name in names:
-        fitted = SCORES[name].fit(
+        fitted = PROBES[name].fit(
             file.x[train], file.y[train], file.x[file.val], file.y[file.val], n_classes=classes, seed=seed
         )
         probabilities = fitted.predict_proba(file.x[file.val])
