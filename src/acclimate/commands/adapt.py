@@ -26,10 +26,12 @@ from acclimate.commands.shared import (
     SkipBad,
     Value,
     head,
+    one_of,
     read_settings,
     runtime_of,
 )
 from acclimate.commands.tables import escape, expected, named, plan, stages
+from acclimate.objectives import METHODS, require_method
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +45,7 @@ def adapt(
     model: Model,
     method: Annotated[
         str,
-        typer.Option(
-            help="byol, simsiam, simclr, moco-v2, moco-v3, barlow, vicreg, swav, dino, mae, rotation or norm-stats."
-        ),
+        typer.Option(help=f"{one_of(METHODS)}."),
     ] = "byol",
     scope: Annotated[
         str | None,
@@ -107,6 +107,7 @@ def adapt(
     given = {name: value for name, value in rules.items() if value is not None} | read_settings(settings)
     check_data(data)
     require_model(model)
+    require_method(method)
     images = open_data(data, runtime, dry_run=dry_run)
 
     from acclimate.experiments import adaptation

@@ -28,7 +28,7 @@ from acclimate.commands.shared import (
     listed,
     runtime_of,
 )
-from acclimate.commands.tables import METRICS, escape, expected, loud, notes, plan, table
+from acclimate.commands.tables import escape, expected, loud, metric_table, notes, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from acclimate.models import Backbone
 
 FILE = "curve.json"
+METRICS = ("log_loss", "macro_f1", "auc", "auc_positive", "accuracy")  # as many as a terminal is wide
 
 
 def curve(
@@ -210,22 +211,18 @@ def _show_points(document: Document, console: Console) -> None:
     groups: dict[tuple[str, str, str], list[Document]] = {}
     for point in document["points"]:
         groups.setdefault((point["model"], point["training"], point["labels"]), []).append(point)
-    numbers = {name: METRICS[name] for name in ("log_loss", "macro_f1", "auc")}
-    numbers |= {"auc_positive": "AUC pos/neg", "accuracy": METRICS["accuracy"]}
     rows: list[Document] = [
         {
             "model": names[model],
             "training": training,
             "labels": labels,
-            **{name: _mean(points, name) for name in numbers},
+            **{name: _mean(points, name) for name in METRICS},
             **_against_base(comparisons.get((model, training, labels))),
         }
         for (model, training, labels), points in groups.items()
     ]
-    if all(row["auc_positive"] is None for row in rows):
-        del numbers["auc_positive"]
-    titles = {"model": "model", "training": "training", "labels": "labels", **numbers}
-    table(console, rows, {**titles, "change": "log loss against the base", "worth": "labels"})
+    titles = {"model": "model", "training": "training", "labels": "labels"}
+    metric_table(console, rows, titles, {"change": "log loss against the base", "worth": "labels"}, names=METRICS)
 
 
 def _against_base(comparison: Document | None) -> Document:

@@ -25,7 +25,7 @@ from acclimate.commands.shared import (
     read_settings,
     runtime_of,
 )
-from acclimate.commands.tables import METRICS, escape, named, notes, number, table
+from acclimate.commands.tables import escape, metric_table, named, notes, number, table
 from acclimate.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -172,14 +172,14 @@ def _show_scores(document: Document, console: Console) -> None:
     interval = {"interval": "95% interval"} if any("interval" in row for row in rows) else {}
     console.print(f"{named(document)}: {document['n']:,} training images, {document['d']} dimensions")
     if rows:
-        table(console, rows, {"score": "score", "accuracy": METRICS["accuracy"], **interval, **METRICS})
+        metric_table(console, rows, {"score": "score"}, interval)
     _show_estimates(document["estimates"], console)
 
 
 def _show_layers(document: Document, console: Console) -> None:
     console.print(f"{named(document)}, {escape(document['score'])}: {document['n']:,} training images")
-    numbers = {name: METRICS[name] for name in ("accuracy", "log_loss")}
-    table(console, document["layers"], {"layer": "layer", "pooling": "pooling", "d": "dimensions", **numbers})
+    titles = {"layer": "layer", "pooling": "pooling", "d": "dimensions"}
+    metric_table(console, document["layers"], titles, names=("accuracy", "log_loss"))
     console.print(f"Best on validation: [bold]{escape(document['best'])}[/] with {document['value']:.3f}")
 
 

@@ -28,7 +28,7 @@ from acclimate.commands.shared import (
     head,
     runtime_of,
 )
-from acclimate.commands.tables import METRICS, escape, expected, named, plan, stages, table
+from acclimate.commands.tables import escape, expected, metric_table, named, plan, stages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,7 +128,7 @@ def show(document: Document, console: Console) -> None:
     console.print(f"{named(document)} with recipe [bold]{escape(document['recipe'])}[/]")
     stages(console, document)
     parts = [{"part": part, **document[part]} for part in ("val", "test") if document[part]]
-    table(console, parts, {"part": "", **METRICS})
+    metric_table(console, parts, {"part": ""})
     run = escape(document["run"])
     console.print(f"Run: {run}. Next: acclimate predict {run} IMAGES")
 
