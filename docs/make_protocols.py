@@ -12,7 +12,7 @@ from acclimate.training.recipe import load_recipe, recipe_names
 PAGE = Path(__file__).with_name("protocols.md")
 HEAD = """# Evaluation protocols
 
-Made by `python docs/make_protocols.py` from `src/acclimate/presets/`, `recipes/` and `SCORES`; do not edit by hand.
+Made by `python docs/make_protocols.py` from `src/acclimate/catalogue/protocols/` and `SCORES`; do not edit by hand.
 
 A protocol is a **preset**, a plain **score** or a **recipe**; `acclimate protocols` lists them, `acclimate
 protocols NAME` shows one whole. In Python `acclimate.protocols.run_protocol(setting, backbone, name, folder)` runs
@@ -71,7 +71,7 @@ def _anchor(name: str) -> str:
 
 
 def _section(preset: Preset) -> list[str]:
-    file = resources.files("acclimate").joinpath("presets", *f"{preset.name}.toml".split("/"))
+    file = resources.files("acclimate").joinpath("catalogue", "protocols", *f"{preset.name}.toml".split("/"))
     text = file.read_text(encoding="utf-8")
     settings = text[text.index("\n[") + 1 :].rstrip()
     deviations = [f"- {text}" for text in preset.deviations] or ["- none"]

@@ -35,7 +35,7 @@ def card_of(name: str) -> dict[str, Any]:
 
 @functools.cache
 def starts() -> dict[str, Any]:
-    return tomllib.loads((SOURCES / "catalogue" / "random.toml").read_text("utf-8"))
+    return tomllib.loads((SOURCES / "catalogue" / "models" / "random.toml").read_text("utf-8"))
 
 
 def test_every_model_that_can_be_made_is_embedded() -> None:

@@ -1,4 +1,4 @@
-"""Write ``catalogue/timm.toml`` from timm's own registry, no number by hand: ``python -m zoo.list_timm``."""
+"""Write ``catalogue/models/timm.toml`` from timm's own registry, no number by hand: ``python -m zoo.list_timm``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import timm
 import torch
 
-TARGET = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "catalogue" / "timm.toml"
+TARGET = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "catalogue" / "models" / "timm.toml"
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "supervised": (
         "supervised on ImageNet-1k",

@@ -100,7 +100,7 @@ def describe(name: str) -> Model:
 def _family(name: str) -> str:
     if not name.startswith("zoo:"):
         return "random"
-    card = resources.files("acclimate").joinpath("zoo", f"{name.removeprefix('zoo:')}.toml")
+    card = resources.files("acclimate").joinpath("catalogue", "zoo", f"{name.removeprefix('zoo:')}.toml")
     values = tomllib.loads(card.read_text(encoding="utf-8"))
     objective = str(values["made"]["objective"])
     return objective if "Tiny ImageNet" in values["model"]["source"] else f"{objective}, procedural"

@@ -15,7 +15,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from acclimate.catalogue.papers import Layout, PaperModel, paper_model, paper_models
+from acclimate.catalogue.paper import Layout, PaperModel, paper_model, paper_models
 from acclimate.errors import ModelError, unknown
 
 __all__ = [
@@ -94,7 +94,7 @@ def _paper_entry(model: PaperModel) -> Entry:
 def entries() -> tuple[Entry, ...]:
     """Return every entry: the embedded models first, then random starts, timm's and the papers', each by name."""
     package = resources.files("acclimate")
-    cards = sorted((f for f in package.joinpath("zoo").iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    cards = sorted((f for f in package.joinpath("catalogue", "zoo").iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
     zoo = [
         _entry(f"zoo:{card.name.removesuffix('.toml')}", dict(_read(card)["model"]), "zoo", "embedded")
         for card in cards
@@ -104,7 +104,7 @@ def entries() -> tuple[Entry, ...]:
 
 def _listed(kind: str, weights: str) -> list[Entry]:
     """Return the entries of one of the catalogue's own tables."""
-    tables = _read(resources.files("acclimate").joinpath("catalogue", f"{kind}.toml"))
+    tables = _read(resources.files("acclimate").joinpath("catalogue", "models", f"{kind}.toml"))
     return [_entry(f"{kind}:{name}", table, kind, weights) for name, table in sorted(tables.items())]
 
 
@@ -123,4 +123,4 @@ def zoo_weights(name: str) -> Traversable:
     """
     if name not in zoo_names():
         raise ModelError(unknown("embedded model", name, zoo_names()))
-    return resources.files("acclimate").joinpath("zoo", f"{name.removeprefix('zoo:')}.safetensors")
+    return resources.files("acclimate").joinpath("catalogue", "zoo", f"{name.removeprefix('zoo:')}.safetensors")

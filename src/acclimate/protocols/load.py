@@ -71,10 +71,10 @@ def read_preset(text: str, *, where: str, name: str | None = None) -> Preset:
 def _files() -> dict[str, Traversable]:
     """Return the file of each preset by its name: ``NAME.toml`` and ``FAMILY/NAME.toml``."""
     found: dict[str, Traversable] = {}
-    for entry in resources.files("acclimate").joinpath("presets").iterdir():
+    for entry in resources.files("acclimate").joinpath("catalogue", "protocols").iterdir():
         if entry.is_dir():
             found |= {f"{entry.name}/{_stem(f)}": f for f in entry.iterdir() if f.name.endswith(SUFFIX)}
-        elif entry.name.endswith(SUFFIX):
+        elif entry.name == "vtab1k.toml":
             found[_stem(entry)] = entry
     return found
 

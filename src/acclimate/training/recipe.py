@@ -311,8 +311,9 @@ def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
 
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes that ship with the program."""
-    files = resources.files("acclimate").joinpath("recipes").iterdir()
-    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+    files = resources.files("acclimate").joinpath("catalogue", "protocols").iterdir()
+    names = (f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+    return tuple(sorted(name for name in names if name != "vtab1k"))
 
 
 def load_recipe(recipe: str | Path | Recipe) -> Recipe:
@@ -327,7 +328,7 @@ def load_recipe(recipe: str | Path | Recipe) -> Recipe:
         return recipe
     text = str(recipe)
     if text in recipe_names():
-        source = resources.files("acclimate").joinpath("recipes", f"{text}.toml").read_text(encoding="utf-8")
+        source = resources.files("acclimate").joinpath("catalogue", "protocols", f"{text}.toml").read_text(encoding="utf-8")
     elif Path(text).is_file():
         source = Path(text).read_text(encoding="utf-8")
     else:

@@ -162,7 +162,7 @@ def _complaint(error: ValidationError) -> str:
 
 def study_names() -> tuple[str, ...]:
     """Return the names of the studies that ship with the program."""
-    files = resources.files("acclimate").joinpath("studies").iterdir()
+    files = resources.files("acclimate").joinpath("catalogue", "studies").iterdir()
     return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
 
 
@@ -176,7 +176,7 @@ def load_study(study: str | Path) -> tuple[Study, Path]:
     """
     text, folder = str(study), Path()
     if text in study_names():
-        source = resources.files("acclimate").joinpath("studies", f"{text}.toml").read_text(encoding="utf-8")
+        source = resources.files("acclimate").joinpath("catalogue", "studies", f"{text}.toml").read_text(encoding="utf-8")
     elif Path(text).is_file():
         source, folder = _text(Path(text)), Path(text).parent
     else:

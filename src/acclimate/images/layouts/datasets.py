@@ -102,7 +102,7 @@ class Dataset:
 @functools.cache
 def dataset_entries() -> Mapping[str, Dataset]:
     """Return every named data set by its name, in the order of the table."""
-    text = resources.files("acclimate").joinpath("images", "datasets.toml").read_text(encoding="utf-8")
+    text = resources.files("acclimate").joinpath("catalogue", "datasets", "datasets.toml").read_text(encoding="utf-8")
     return {name: _entry(name, table) for name, table in tomllib.loads(text).items()}
 
 

@@ -99,7 +99,7 @@ class PaperModel:
 
 
 def _read(file: str) -> dict[str, dict[str, Any]]:
-    return tomllib.loads(resources.files("acclimate").joinpath("catalogue", file).read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files("acclimate").joinpath("catalogue", "papers", file).read_text(encoding="utf-8"))
 
 
 def _layout(name: str, table: Mapping[str, Any]) -> Layout:
@@ -139,7 +139,7 @@ def _model(name: str, table: Mapping[str, Any], layouts: Mapping[str, Layout]) -
 def paper_models() -> tuple[PaperModel, ...]:
     """Return the models of the papers, by name."""
     layouts = {name: _layout(name, table) for name, table in _read("layouts.toml").items()}
-    return tuple(_model(name, table, layouts) for name, table in sorted(_read("papers.toml").items()))
+    return tuple(_model(name, table, layouts) for name, table in sorted(_read("models.toml").items()))
 
 
 def paper_model(name: str) -> PaperModel:
