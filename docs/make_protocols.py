@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
+from acclimate.catalogue import file_of
 from acclimate.protocols import Preset, load_preset, preset_names
 from acclimate.scores import SCORES
 from acclimate.training.recipe import load_recipe, recipe_names
@@ -71,8 +71,7 @@ def _anchor(name: str) -> str:
 
 
 def _section(preset: Preset) -> list[str]:
-    file = resources.files("acclimate").joinpath("catalogue", "protocols", *f"{preset.name}.toml".split("/"))
-    text = file.read_text(encoding="utf-8")
+    text = file_of("protocols", preset.name).read_text(encoding="utf-8")
     settings = text[text.index("\n[") + 1 :].rstrip()
     deviations = [f"- {text}" for text in preset.deviations] or ["- none"]
     return [

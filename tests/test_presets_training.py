@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -293,4 +294,4 @@ def test_bad_parts(text: str, message: str) -> None:
     head, stages = 'name = "own"\nsource = "test"\ndeviations = []\n[recipe]\n', "[[recipe.stages]]\nscope='all'\n"
     body = f"{head}{text}{stages}steps = 2\nlr = 0.1\n"
     with pytest.raises(RecipeError, match=message):
-        read_preset(body, where="'own'")
+        read_preset(tomllib.loads(body), where="'own'")

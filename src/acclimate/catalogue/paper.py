@@ -1,17 +1,17 @@
 """The models of the papers: where their weights are, how the files are laid out, what their images must look like.
 
-``papers.toml`` holds one table a model and ``layouts.toml`` one table a checkpoint layout; several models share one.
+``papers/models.toml`` holds one table a model, ``papers/layouts.toml`` one a checkpoint layout, which several models
+share.
 """
 
 from __future__ import annotations
 
 import functools
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
+from acclimate.catalogue.read import tables
 from acclimate.errors import ModelError, unknown
 
 PREFIX = "paper:"
@@ -98,10 +98,6 @@ class PaperModel:
     note: str
 
 
-def _read(file: str) -> dict[str, dict[str, Any]]:
-    return tomllib.loads(resources.files("acclimate").joinpath("catalogue", "papers", file).read_text(encoding="utf-8"))
-
-
 def _layout(name: str, table: Mapping[str, Any]) -> Layout:
     return Layout(
         name=name,
@@ -138,8 +134,8 @@ def _model(name: str, table: Mapping[str, Any], layouts: Mapping[str, Layout]) -
 @functools.cache
 def paper_models() -> tuple[PaperModel, ...]:
     """Return the models of the papers, by name."""
-    layouts = {name: _layout(name, table) for name, table in _read("layouts.toml").items()}
-    return tuple(_model(name, table, layouts) for name, table in sorted(_read("models.toml").items()))
+    layouts = {name: _layout(name, table) for name, table in tables("layouts").items()}
+    return tuple(_model(name, table, layouts) for name, table in sorted(tables("papers").items()))
 
 
 def paper_model(name: str) -> PaperModel:

@@ -111,7 +111,7 @@ def rank(
 
 
 def _final(final: str | Recipe) -> Recipe | Preset:
-    if isinstance(final, Recipe) or not is_preset(final):
+    if isinstance(final, Recipe) or not is_preset(final, "recipe"):
         return load_recipe(final)
     preset = load_preset(final)
     if preset.kind != "recipe":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from acclimate import catalogue
 from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.models import Backbone
 from acclimate.models.network import family_of
@@ -60,21 +60,24 @@ def run_protocol(
         raise RecipeError(f"got scale {scale} for '{name}', which is no preset; expected a preset, or scale 1")
     if name in SCORES:
         return run_score(setting, backbone, name, results)
-    if name in recipe_names() or Path(name).is_file():
+    if name in recipe_names() or catalogue.own_file(name):
         return run_recipe(setting, backbone, load_recipe(name), folder, results)
     raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a TOML file")
 
 
-def is_preset(name: str) -> bool:
-    """Whether this is a preset's name, or a TOML file that has what only presets have."""
+def is_preset(name: str, noun: str = "protocol") -> bool:
+    """Whether this is a preset's name, or a TOML file that has what only presets have.
+
+    Raises
+    ------
+    RecipeError
+        For a file that is no TOML; ``noun`` is what the message calls it.
+    """
     if name in preset_names():
         return True
-    if name in SCORES or name in recipe_names() or not Path(name).is_file():
+    if name in SCORES or name in recipe_names() or catalogue.own_file(name) is None:
         return False
-    try:
-        return not MARKS.isdisjoint(tomllib.loads(Path(name).read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return False  # a recipe says what is wrong with it
+    return not MARKS.isdisjoint(catalogue.read("protocols", name, noun=noun).values)
 
 
 def run_preset(

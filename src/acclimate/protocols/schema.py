@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from acclimate.catalogue.messages import complaint
-from acclimate.errors import DataError, unknown
+from acclimate.errors import DataError, complaint, unknown
 from acclimate.images import parse_labels
 from acclimate.scores import SCORES, Settings
 from acclimate.scores.probes.episodes import EpisodeSettings

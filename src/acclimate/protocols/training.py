@@ -33,7 +33,7 @@ class Training:
             For an unknown name (the nearest is named), a preset that trains nothing, or a scale that cannot be.
         """
         check_scale(scale)
-        if is_preset(name):
+        if is_preset(name, "recipe"):
             preset = load_preset(name)
             if preset.kind != "recipe":
                 raise InputError(f"'{name}' trains nothing; expected a recipe, or: acclimate score --score {name}")

@@ -43,7 +43,7 @@ class Named:
     def of(cls, score: str, settings: Mapping[str, Any], scale: float) -> Named:
         """Check a name, its settings and a scale before any image is read."""
         check_scale(scale)
-        if is_preset(score):
+        if is_preset(score, "score"):
             if settings:
                 raise RecipeError(
                     f"got settings for '{score}', whose settings are fixed; write a TOML file of your own"
