@@ -22,6 +22,7 @@ from measure import Options, Row
 
 from acclimate.images import load_images, make_split
 from acclimate.models import load_backbone
+from acclimate.storage.runtime import Runtime
 from acclimate.training import Job, prepare_stage
 from acclimate.training.recipe import Recipe, Stage
 from acclimate.training.stage import StageRun
@@ -62,7 +63,7 @@ def noise_step(folder: Path, scope: str) -> StageRun:
     stage = Stage(scope=scope, steps=1000, batch=BATCH, lr=0.001)
     backbone = load_backbone("random:resnet18", image_size=SIZE)
     recipe = Recipe(name="step", stages=(stage,))
-    job = Job(backbone, recipe, images, make_split(images), cache=folder / "cache")
+    job = Job(backbone, recipe, images, make_split(images), runtime=Runtime(cache=folder / "cache"))
     return prepare_stage(job, 0, folder)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from acclimate.images import load_images, make_split
 from acclimate.models import load_backbone
+from acclimate.storage.runtime import Runtime
 from acclimate.training import Job, prepare_stage
 from acclimate.training.batches import Indices, PixelBatches
 from acclimate.training.recipe import Recipe, Stage
@@ -77,7 +78,7 @@ def noise_step(folder: Path) -> StageRun:
         Recipe(name="byol", stages=(stage,)),
         images,
         make_split(images),
-        cache=folder / "cache",
+        runtime=Runtime(cache=folder / "cache"),
     )
     return prepare_stage(job, 0, folder)
 

@@ -22,6 +22,7 @@ from torchvision.transforms import InterpolationMode
 from acclimate.images import load_images
 from acclimate.models import Backbone, autocast, choose_precision, extract, load_backbone
 from acclimate.models.features.extract import CPU_BATCH
+from acclimate.storage.runtime import Runtime
 
 MODEL = "random:resnet18"
 TURN = 250  # images: the three ways take turns, so that a busy moment of the machine hits all alike
@@ -50,14 +51,14 @@ def _measure(root: Path, cache: Path) -> list[Row]:
     folder, usual_listing = _timed(lambda: datasets.ImageFolder(str(root), _usual_transform(backbone)))
 
     def ours(part: Indices) -> Matrix:
-        return extract(backbone, images, indices=part, cache=cache, device="cpu").x[part]
+        return extract(backbone, images, indices=part, runtime=Runtime(cache=cache, device="cpu")).x[part]
 
     def usual(part: Indices) -> Matrix:
         return _usual_loop(usual_network, Subset(folder, part.tolist()))
 
     ways = (ours, _bare(backbone), usual)
     seconds, difference = _take_turns(ways, np.array_split(np.arange(len(images)), max(1, len(images) // TURN)))
-    _, again = _timed(lambda: extract(backbone, images, cache=cache, device="cpu"))
+    _, again = _timed(lambda: extract(backbone, images, runtime=Runtime(cache=cache, device="cpu")))
     rates = len(images) / (seconds.sum(axis=0) + np.array([listing, 0.0, usual_listing]))
     size = sum(file.stat().st_size for file in root.rglob("*.jpg")) / len(images) / 1000
     what = f"{len(images)} JPEG files of {size:.0f} kB, empty cache, {choose_precision('auto', 'cpu')}"

@@ -18,6 +18,7 @@ from measure import Options, Row
 
 from acclimate.images import load_images, make_split
 from acclimate.models import load_backbone
+from acclimate.storage.runtime import Runtime
 from acclimate.training import Job, prepare_stage
 from acclimate.training.recipe import Recipe, Stage
 from acclimate.training.stage import StageRun
@@ -60,7 +61,13 @@ def _step(folder: Path, augment: str, rates: tuple[float, ...]) -> StageRun:
         scope="head", augment=augment, steps=10_000, batch=BATCH, lr=0.5, optimizer="sgd", clip=0, rates=rates
     )
     backbone = load_backbone("random:test_vit", image_size=SIZE)
-    job = Job(backbone, Recipe(name="probe", stages=(stage,)), images, make_split(images), cache=folder / "cache")
+    job = Job(
+        backbone,
+        Recipe(name="probe", stages=(stage,)),
+        images,
+        make_split(images),
+        runtime=Runtime(cache=folder / "cache"),
+    )
     return prepare_stage(job, 0, folder)
 
 

@@ -16,9 +16,10 @@ from measure import Options, Row
 from photos import write_photos
 from PIL import Image
 
-from acclimate.experiments.study import Machine, parse_study, plan_study, run_study
+from acclimate.experiments.study import parse_study, plan_study, run_study
 from acclimate.images import load_images
 from acclimate.models import extract, load_backbone
+from acclimate.storage.runtime import Runtime
 
 MODEL = "random:resnet18"
 PROTOCOLS = (
@@ -75,12 +76,21 @@ def _redness(file: Path) -> float:
 def _warm_up(root: Path) -> None:
     """Let the kernels of the network be chosen; nothing of it is kept for the turns."""
     images = load_images(root / "photos", cache=root / "warm")
-    extract(load_backbone(MODEL), images, indices=images.indices("test")[:32], cache=root / "warm", device="cpu")
+    extract(
+        load_backbone(MODEL),
+        images,
+        indices=images.indices("test")[:32],
+        runtime=Runtime(cache=root / "warm", device="cpu"),
+    )
 
 
 def _extract(root: Path, name: str) -> float:
     started = time.perf_counter()
-    extract(load_backbone(MODEL), load_images(root / "photos", cache=root / name), cache=root / name, device="cpu")
+    extract(
+        load_backbone(MODEL),
+        load_images(root / "photos", cache=root / name),
+        runtime=Runtime(cache=root / name, device="cpu"),
+    )
     return time.perf_counter() - started
 
 
@@ -95,7 +105,7 @@ def _study(root: Path, name: str) -> float:
     }
     started = time.perf_counter()
     plan = plan_study(parse_study(study, where="of the benchmark"), root)
-    document = run_study(plan, root / f"out-{name}", machine=Machine(device="cpu", cache=root / name), quiet=True)
+    document = run_study(plan, root / f"out-{name}", runtime=Runtime(device="cpu", cache=root / name))
     seconds = time.perf_counter() - started
     if document["done"] != len(PROTOCOLS) * SEEDS:
         raise RuntimeError(f"the study failed: {document['failed'][0]['reason']}")

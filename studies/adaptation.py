@@ -27,7 +27,8 @@ from acclimate.experiments.adaptation.settings import choose, situation
 from acclimate.experiments.curve import measure_curve, plan_curve
 from acclimate.images import Images, Split, clean_pool, load_images, make_split
 from acclimate.models import Backbone, choose_device, load_backbone
-from acclimate.protocols import Setting
+from acclimate.protocols import Task
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import safe_name, write_atomic
 from acclimate.views import DOMAINS as PRESETS
 
@@ -112,15 +113,17 @@ def _study(name: str, images: Images, split: Split, model: str, arguments: argpa
     """Adapt one model to one domain in every way, and measure start, end and what the guard kept."""
     folder = arguments.out / _cell(name, model, arguments)
     start = load_backbone(model, image_size=arguments.size)
-    setting = Setting(images, split, cache=arguments.cache, quiet=True)
-    plan = plan_curve(setting, labels=LABELS, seeds=arguments.draws, tta="none")
-    watched = dataclasses.replace(setting, split=plan.budgets[-1].draw(images, split, 0))
+    task, runtime = Task(images, split), Runtime(cache=arguments.cache, quiet=True)
+    plan = plan_curve(task, runtime, labels=LABELS, seeds=arguments.draws, tta="none")
+    watched = dataclasses.replace(task, split=plan.budgets[-1].draw(images, split, 0))
     models, runs = [start], {}
     for title in arguments.method or METHODS:
         method, scope = METHODS[title]
         try:
             preset = arguments.preset or DOMAINS[name].preset
-            runs[title] = _adapt(watched, start, preset, method, scope, folder / safe_name(title), arguments.steps)
+            runs[title] = _adapt(
+                watched, start, runtime, preset, method, scope, folder / safe_name(title), arguments.steps
+            )
         except InputError as error:
             runs[title] = {"cannot": str(error)}
             continue
@@ -134,14 +137,21 @@ def _study(name: str, images: Images, split: Split, model: str, arguments: argpa
 
 
 def _adapt(
-    setting: Setting, start: Backbone, preset: str, method: str, scope: str | None, folder: Path, steps: int | None
+    task: Task,
+    start: Backbone,
+    runtime: Runtime,
+    preset: str,
+    method: str,
+    scope: str | None,
+    folder: Path,
+    steps: int | None,
 ) -> dict[str, Any]:
-    size, clean = start.preprocess.size, clean_pool(setting.images, setting.split, cache=setting.cache)
+    size, clean = start.preprocess.size, clean_pool(task.images, task.split, cache=runtime.cache)
     seen = situation(start.module, size, pool=len(clean.split.pool), device=choose_device("auto"))
     given = {"steps": steps // 3 if scope == "norm" else steps} if steps and method != "norm-stats" else {}
     choice = choose(method, seen, scope=scope, domain=preset, given=given)
     print(f"{folder}: {choice.recipe.stages[0]}", file=sys.stderr, flush=True)
-    outcome = adapt(setting, start, choice.recipe, folder)
+    outcome = adapt(task, start, runtime, choice.recipe, folder)
     keys = ("kept", "reason", "steps", "looks", "images", "seconds", "images_per_second", "monitors")
     return {**{key: outcome.document[key] for key in keys}, "backbones": (outcome.adapted, outcome.kept)}
 

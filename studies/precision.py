@@ -23,9 +23,10 @@ from acclimate.experiments.adaptation import adapt
 from acclimate.experiments.adaptation.settings import choose, situation
 from acclimate.images import clean_pool
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Setting, run_score
+from acclimate.protocols import Task, run_score
 from acclimate.stats.intervals import paired_over
 from acclimate.storage.results import Results
+from acclimate.storage.runtime import Runtime
 
 PRECISIONS = ("bf16", "32")
 
@@ -42,10 +43,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     images, split = load_domain(arguments.data, DOMAINS[arguments.domain], arguments.cache)
-    setting = Setting(images, split, cache=arguments.cache, quiet=True)
+    task = Task(images, split)
     start = load_backbone(arguments.model)
     found = {
-        precision: np.stack([_probe(setting, start, precision, seed, arguments) for seed in range(arguments.seeds)])
+        precision: np.stack([_probe(task, start, precision, seed, arguments) for seed in range(arguments.seeds)])
         for precision in PRECISIONS
     }
     change = paired_over(found["bf16"] - found["32"], seed=0)
@@ -54,7 +55,7 @@ def main() -> int:
         "model": arguments.model,
         "steps": arguments.steps,
         "seeds": arguments.seeds,
-        "start": float(_right(setting, start, arguments.out / "start").mean()),
+        "start": float(_right(task, start, arguments.out / "start", arguments.cache).mean()),
         "knn": {precision: [float(row.mean()) for row in rows] for precision, rows in found.items()},
         "bf16 - 32": {"mean": change.mean, "low": change.low, "high": change.high},
     }
@@ -64,25 +65,28 @@ def main() -> int:
 
 
 def _probe(
-    setting: Setting, start: Backbone, precision: str, seed: int, arguments: argparse.Namespace
+    task: Task, start: Backbone, precision: str, seed: int, arguments: argparse.Namespace
 ) -> npt.NDArray[np.float64]:
     """Return for each test image whether kNN is right on it after an adaptation in this precision."""
-    drawn = dataclasses.replace(setting, seed=seed, precision=precision)
-    pool = len(clean_pool(setting.images, setting.split, cache=setting.cache).split.pool)
+    drawn, runtime = (
+        dataclasses.replace(task, seed=seed),
+        Runtime(precision=precision, cache=arguments.cache, quiet=True),
+    )
+    pool = len(clean_pool(task.images, task.split, cache=arguments.cache).split.pool)
     seen = situation(start.module, start.preprocess.size, pool=pool, device="cpu")
     preset = DOMAINS[arguments.domain].preset
     choice = choose("byol", seen, domain=preset, given={"steps": arguments.steps})
     folder = arguments.out / f"{precision}-{seed}"
-    ended = adapt(drawn, start, choice.recipe, folder, probe=False).adapted
-    return _right(setting, ended, folder)
+    ended = adapt(drawn, start, runtime, choice.recipe, folder, probe=False).adapted
+    return _right(task, ended, folder, arguments.cache)
 
 
-def _right(setting: Setting, backbone: Backbone, folder: Path) -> npt.NDArray[np.float64]:
+def _right(task: Task, backbone: Backbone, folder: Path, cache: Path | None) -> npt.NDArray[np.float64]:
     """Return (m,) 1 where kNN on float32 features is right about a test image, else 0."""
     results = Results(folder)
-    row = run_score(dataclasses.replace(setting, precision="32"), backbone, "knn", results)
+    row = run_score(task, backbone, Runtime(precision="32", cache=cache, quiet=True), "knn", results)
     kept = results.predictions(row.key)
-    tested = np.isin(kept.index, setting.split.test)
+    tested = np.isin(kept.index, task.split.test)
     return (kept.probabilities.argmax(1) == kept.labels)[tested].astype(np.float64)
 
 

@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from acclimate.storage.runtime import Runtime
+
 ROOT = Path(__file__).resolve().parents[1]
 DIGIT_NAMES = ("zero", "one", "two")
+RUNTIME = Runtime(device="cpu", quiet=True)
 TRAIN, TEST = 24, 12  # images a class
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import RUNTIME
 
 from acclimate.errors import DataError, RecipeError, ScopeError
 from acclimate.experiments.adaptation import Guard, adapt, agreement, feature_std, neighbour_overlap, rankme
@@ -17,7 +18,8 @@ from acclimate.models import Backbone, load_backbone
 from acclimate.models.network import pooled, reset_classifier
 from acclimate.models.scope import freeze, parse_scope, select, set_mode
 from acclimate.objectives import BYOL, OBJECTIVES
-from acclimate.protocols import Setting
+from acclimate.protocols import Task
+from acclimate.storage.runtime import Runtime
 from acclimate.training import Embed, Job, Look, plan, prepare_stage, train
 from acclimate.training.recipe import Recipe, Stage
 
@@ -78,7 +80,7 @@ def cut_in_the_third_step(job: Job, folder: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(loop.StageRun, "_checked", dying)
         with pytest.raises(Killed):
-            train(job, folder, quiet=True, checkpoint_seconds=0)
+            train(job, folder, checkpoint_seconds=0)
 
 
 @pytest.mark.parametrize("objective", UNSUPERVISED)
@@ -86,10 +88,12 @@ def test_killed_and_resumed_equals_unbroken(
     objective: str, images: Images, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every objective, cut in its third of five steps with a checkpoint after each, ends in the same bytes."""
-    job = Job(backbone_for(objective), recipe(stage_for(objective, steps=5, head_steps=1)), images, split, device="cpu")
-    whole = train(job, tmp_path / "whole", quiet=True)
+    job = Job(
+        backbone_for(objective), recipe(stage_for(objective, steps=5, head_steps=1)), images, split, runtime=RUNTIME
+    )
+    whole = train(job, tmp_path / "whole")
     cut_in_the_third_step(job, tmp_path / "cut", monkeypatch)
-    resumed = train(job, tmp_path / "cut", quiet=True)
+    resumed = train(job, tmp_path / "cut")
     assert state(resumed.network) == state(whole.network)
     assert state(whole.network) != state(job.backbone.module)
 
@@ -100,8 +104,8 @@ def test_scopes_of_adaptation_leave_plain_weights(
 ) -> None:
     """What a scope names moves, what it does not is equal to the bit, adapters merge, and a cut run resumes exactly."""
     stage = stage_for("byol", scope=scope, steps=4, options=HEADS)
-    job = Job(backbone, recipe(stage), images, split, device="cpu")
-    whole = train(job, tmp_path / "whole", quiet=True)
+    job = Job(backbone, recipe(stage), images, split, runtime=RUNTIME)
+    whole = train(job, tmp_path / "whole")
     before, after = backbone.module.state_dict(), whole.network.state_dict()
     assert list(before) == list(after)
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -111,14 +115,14 @@ def test_scopes_of_adaptation_leave_plain_weights(
         parameters = {name for name, _ in backbone.module.named_parameters()}
         assert moved & parameters <= chosen
     cut_in_the_third_step(job, tmp_path / "cut", monkeypatch)
-    assert state(train(job, tmp_path / "cut", quiet=True).network) == state(whole.network)
+    assert state(train(job, tmp_path / "cut").network) == state(whole.network)
 
 
 def test_heads_warm_up_on_a_backbone_frozen_to_the_bit(
     images: Images, split: Split, backbone: Backbone, tmp_path: Path
 ) -> None:
     stage = stage_for("byol", steps=6, head_steps=4, options=HEADS)
-    run = prepare_stage(Job(backbone, recipe(stage), images, split, device="cpu"), 0, tmp_path)
+    run = prepare_stage(Job(backbone, recipe(stage), images, split, runtime=RUNTIME), 0, tmp_path)
     start, heads = state(run.network), state(run.extra["projector"])
     for step in range(4):
         run.do_step(step)
@@ -132,7 +136,7 @@ def test_heads_warm_up_on_a_backbone_frozen_to_the_bit(
 
 def test_a_new_classifier_warms_up_too(images: Images, split: Split, backbone: Backbone, tmp_path: Path) -> None:
     stage = Stage(scope="all", steps=4, head_steps=2, batch=8, lr=0.01)
-    run = prepare_stage(Job(backbone, recipe(stage), images, split, device="cpu"), 0, tmp_path)
+    run = prepare_stage(Job(backbone, recipe(stage), images, split, runtime=RUNTIME), 0, tmp_path)
     start = state(run.network)
     run.do_step(0)
     run.do_step(1)
@@ -145,7 +149,7 @@ def test_l2_sp_and_distillation_hold_the_model_back(
 ) -> None:
     def distance(name: str, **anchor: float) -> float:
         stage = stage_for("byol", steps=8, options=HEADS, **anchor)
-        trained = train(Job(backbone, recipe(stage), images, split, device="cpu"), tmp_path / name, quiet=True)
+        trained = train(Job(backbone, recipe(stage), images, split, runtime=RUNTIME), tmp_path / name)
         pairs = zip(trained.network.parameters(), backbone.module.parameters(), strict=True)
         return sum(float((p - q).detach().square().sum()) for p, q in pairs)
 
@@ -186,7 +190,7 @@ def test_accumulated_batches_are_one_step_of_the_target(images: Images, split: S
 
     def run_with(batch: int, accumulate: int, name: str) -> object:
         stage = stage_for("byol", steps=3, batch=batch, accumulate=accumulate, options=options, optimizer="sgd", lr=0.1)
-        job = Job(convnext, recipe(stage), images, split, device="cpu", precision="32")
+        job = Job(convnext, recipe(stage), images, split, runtime=Runtime(device="cpu", precision="32"))
         run = prepare_stage(job, 0, tmp_path / name)
         views = run.batches.views(split.pool[:16], 7)
         halves = [[v[:8] for v in views], [v[8:] for v in views]] if accumulate == 2 else [views]
@@ -205,9 +209,9 @@ def test_accumulated_batches_are_one_step_of_the_target(images: Images, split: S
 @pytest.mark.parametrize("architecture", ["random:test_resnet", "random:test_convnext"])
 def test_small_batches_do_not_collapse(batch: int, architecture: str, tmp_path: Path) -> None:
     images = load_images("builtin:digits")
-    setting = Setting(images, make_split(images), device="cpu", quiet=True)
+    task = Task(images, make_split(images))
     stage = stage_for("byol", steps=10, batch=batch, options={**HEADS, "head_norm": "layer"})
-    document = adapt(setting, load_backbone(architecture, image_size=32), recipe(stage), tmp_path).document
+    document = adapt(task, load_backbone(architecture, image_size=32), RUNTIME, recipe(stage), tmp_path).document
     assert document["monitors"]["adapted"]["feature_std"] > 0.1 * document["monitors"]["start"]["feature_std"]
 
 
@@ -228,13 +232,13 @@ class Scripted:
 def test_a_watch_looks_from_step_0_and_its_best_step_comes_back(
     images: Images, split: Split, backbone: Backbone, tmp_path: Path
 ) -> None:
-    job = Job(backbone, recipe(stage_for("byol", steps=6, options=HEADS)), images, split, device="cpu")
+    job = Job(backbone, recipe(stage_for("byol", steps=6, options=HEADS)), images, split, runtime=RUNTIME)
     watch = Scripted({0: 0.0, 2: -1.0})
-    trained = train(job, tmp_path / "a", quiet=True, watch=watch)
+    trained = train(job, tmp_path / "a", watch=watch)
     assert watch.asked == [0, 1, 2, 3, 4, 5, 6]
     assert trained.reports[0].best_step == 2
     shorter = dataclasses.replace(job, recipe=recipe(stage_for("byol", steps=6, options=HEADS)))
-    unwatched = train(shorter, tmp_path / "b", quiet=True)
+    unwatched = train(shorter, tmp_path / "b")
     assert state(unwatched.network).items() == {k: v.numpy().tobytes() for k, v in trained.last.items()}.items()
     assert state(trained.network) != state(unwatched.network)
     lines = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
@@ -244,8 +248,8 @@ def test_a_watch_looks_from_step_0_and_its_best_step_comes_back(
 def test_a_watch_stops_a_stage_and_so_does_the_resumed_run(
     images: Images, split: Split, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = Job(backbone, recipe(stage_for("byol", steps=6, options=HEADS)), images, split, device="cpu")
-    trained = train(job, tmp_path / "a", quiet=True, watch=Scripted({}, stop_at=3))
+    job = Job(backbone, recipe(stage_for("byol", steps=6, options=HEADS)), images, split, runtime=RUNTIME)
+    trained = train(job, tmp_path / "a", watch=Scripted({}, stop_at=3))
     assert (trained.reports[0].steps, trained.reports[0].stopped) == (3, "enough")
 
     def dying(self: object, position: object, *rest: object) -> None:
@@ -256,8 +260,8 @@ def test_a_watch_stops_a_stage_and_so_does_the_resumed_run(
 
         patch.setattr(run, "_next", dying)  # after the last look and its checkpoint, before the stage is closed
         with pytest.raises(Killed):
-            train(job, tmp_path / "b", quiet=True, watch=Scripted({}, stop_at=3), checkpoint_seconds=0)
-    resumed = train(job, tmp_path / "b", quiet=True, watch=Scripted({}, stop_at=3))
+            train(job, tmp_path / "b", watch=Scripted({}, stop_at=3), checkpoint_seconds=0)
+    resumed = train(job, tmp_path / "b", watch=Scripted({}, stop_at=3))
     assert resumed.reports[0].steps == 3
     assert state(resumed.network) == state(trained.network)
 
@@ -273,8 +277,8 @@ def test_collapse_is_caught(
 
     monkeypatch.setattr(BYOL, "loss", predictorless)
     stage = stage_for("byol", steps=60, lr=0.03, warmup=0.0, batch=16, clip=0.0, options=HEADS)
-    setting = Setting(images, split, device="cpu", quiet=True)
-    outcome = adapt(setting, backbone, recipe(stage), tmp_path)
+    task = Task(images, split)
+    outcome = adapt(task, backbone, RUNTIME, recipe(stage), tmp_path)
     looks = outcome.document["looks"]
     assert looks[-1]["step"] < 60, looks
     assert "features collapsed" in outcome.document["reason"]
@@ -289,11 +293,11 @@ def test_the_start_model_comes_back_when_adaptation_only_harms(
     """A start model that knows every label already, those of the probe too: BYOL can only take from it."""
     everything = dataclasses.replace(split, train=np.sort(np.concatenate([split.train, split.val])))
     supervised = Stage(scope="all", epochs=20, batch=16, lr=0.01, augment="none")
-    trained = train(Job(backbone, recipe(supervised), images, everything, device="cpu"), tmp_path / "start", quiet=True)
+    trained = train(Job(backbone, recipe(supervised), images, everything, runtime=RUNTIME), tmp_path / "start")
     reset_classifier(trained.network, 0)
     start = dataclasses.replace(backbone, name="knows-all", module=trained.network, digest="knows-all")
     stage = stage_for("byol", steps=20, lr=0.01, batch=16, options=HEADS)
-    outcome = adapt(Setting(images, split, device="cpu", quiet=True), start, recipe(stage), tmp_path / "run")
+    outcome = adapt(Task(images, split), start, RUNTIME, recipe(stage), tmp_path / "run")
     looks = outcome.document["looks"]
     assert looks[0]["knn_agreement"] == 1
     assert min(look["knn_agreement"] for look in looks) < 0.95
@@ -307,7 +311,7 @@ def test_the_start_model_comes_back_when_adaptation_only_harms(
 
 
 def test_the_guard_judges_alike_however_often_it_is_asked(images: Images, split: Split, backbone: Backbone) -> None:
-    guard = Guard(Setting(images, split, device="cpu", quiet=True), backbone, steps=10)
+    guard = Guard(Task(images, split), backbone, RUNTIME, steps=10)
     x = np.random.default_rng(0).normal(size=(len(guard.images), 8)).astype(np.float32)
     first = guard.judge(guard.see(x), 5)
     guard.judge(guard.see(np.ones_like(x)), 6)
@@ -320,8 +324,8 @@ def test_the_guard_judges_alike_however_often_it_is_asked(images: Images, split:
 def test_luck_is_not_called_better(images: Images, split: Split) -> None:
     """Features of the start model with a little noise: some looks gain, next to none gains surely."""
     start = load_backbone("zoo:resnet-supervised", image_size=32)
-    guard = Guard(Setting(images, split, device="cpu", quiet=True), start, steps=10)
-    x = np.asarray(guard.setting.features(start, guard.images).x[guard.images])
+    guard = Guard(Task(images, split), start, RUNTIME, steps=10)
+    x = np.asarray(guard.task.features(start, RUNTIME, guard.images).x[guard.images])
     rng = np.random.default_rng(0)
     noisy = [x + 0.2 * x.std(0) * rng.normal(size=x.shape).astype(np.float32) for _ in range(40)]
     looks = [guard.judge(guard.see(seen), 5) for seen in noisy]
@@ -332,7 +336,7 @@ def test_luck_is_not_called_better(images: Images, split: Split) -> None:
 def test_the_linear_probe_has_a_veto(images: Images, split: Split) -> None:
     """Neighbours that agree more do not count where a linear classifier loses."""
     start = load_backbone("zoo:resnet-supervised", image_size=32)
-    guard = Guard(Setting(images, split, device="cpu", quiet=True), start, steps=10)
+    guard = Guard(Task(images, split), start, RUNTIME, steps=10)
     better = dataclasses.replace(guard.start, agreement=np.minimum(guard.start.agreement + 0.3, 1))
     kept = guard.judge(dataclasses.replace(better, linear=guard.start.linear + 0.01), 5)
     vetoed = guard.judge(dataclasses.replace(better, linear=guard.start.linear - 0.01), 5)
@@ -342,7 +346,7 @@ def test_the_linear_probe_has_a_veto(images: Images, split: Split) -> None:
 
 def test_too_few_labels_are_no_labels(images: Images, split: Split, backbone: Backbone) -> None:
     few = dataclasses.replace(split, train=split.train[::12], val=split.val[::5])
-    guard = Guard(Setting(images, few, device="cpu", quiet=True), backbone, steps=10)
+    guard = Guard(Task(images, few), backbone, RUNTIME, steps=10)
     assert (guard.few, guard.probes) == (True, False)
     assert not len(guard.start.agreement)
 
@@ -378,7 +382,7 @@ def test_anchor_of_adapters_is_about_the_weights(backbone: Backbone) -> None:
 
 def test_a_falling_probe_stops_only_after_the_transient(images: Images, split: Split) -> None:
     start = load_backbone("zoo:resnet-supervised", image_size=32)
-    guard = Guard(Setting(images, split, device="cpu", quiet=True), start, steps=10)
+    guard = Guard(Task(images, split), start, RUNTIME, steps=10)
     noise = np.random.default_rng(0).normal(size=(len(guard.images), 32)).astype(np.float32)
     assert guard.judge(guard.see(noise), 2).stop == ""
     late = guard.judge(guard.see(noise), 9)
@@ -388,8 +392,8 @@ def test_a_falling_probe_stops_only_after_the_transient(images: Images, split: S
 
 def test_without_labels_the_last_sound_step_is_taken(images: Images, split: Split, backbone: Backbone) -> None:
     none = split.train[:0]
-    blind = Setting(images, dataclasses.replace(split, train=none, val=none), device="cpu", quiet=True)
-    guard = Guard(blind, backbone, steps=10)
+    blind = Task(images, dataclasses.replace(split, train=none, val=none))
+    guard = Guard(blind, backbone, RUNTIME, steps=10)
     x = np.random.default_rng(0).normal(size=(len(guard.images), 8)).astype(np.float32)
     early, late = (guard.judge(guard.see(x), step) for step in (4, 8))
     assert late.value < early.value < 0
@@ -398,22 +402,22 @@ def test_without_labels_the_last_sound_step_is_taken(images: Images, split: Spli
 
 
 def test_bad_pools(images: Images, split: Split, backbone: Backbone, tmp_path: Path) -> None:
-    setting = Setting(images, split, device="cpu", quiet=True)
+    task = Task(images, split)
     with pytest.raises(DataError, match=r"pool of \d+ images and batches of 4096; expected a batch no larger than"):
-        adapt(setting, backbone, recipe(stage_for("byol", steps=1, batch=4096)), tmp_path / "a")
-    lone = dataclasses.replace(setting, split=dataclasses.replace(split, pool=split.pool[:1]))
+        adapt(task, backbone, RUNTIME, recipe(stage_for("byol", steps=1, batch=4096)), tmp_path / "a")
+    lone = dataclasses.replace(task, split=dataclasses.replace(split, pool=split.pool[:1]))
     with pytest.raises(DataError, match="got 1 images to adapt to; expected at least 2 outside val and test"):
-        adapt(lone, backbone, recipe(stage_for("byol", steps=1)), tmp_path / "b")
+        adapt(lone, backbone, RUNTIME, recipe(stage_for("byol", steps=1)), tmp_path / "b")
 
 
 def test_an_architecture_that_cannot_is_one_line(images: Images, split: Split, backbone: Backbone) -> None:
-    job = Job(backbone, recipe(stage_for("mae", steps=1)), images, split, device="cpu")
+    job = Job(backbone, recipe(stage_for("mae", steps=1)), images, split, runtime=RUNTIME)
     with pytest.raises(RecipeError, match="vision transformer") as error:
         plan(job)
     assert "\n" not in str(error.value)
     convnext = load_backbone("random:test_convnext", image_size=32)
     with pytest.raises(ScopeError, match="batch norm"):
-        plan(Job(convnext, recipe(stage_for("norm-stats", epochs=1)), images, split, device="cpu"))
+        plan(Job(convnext, recipe(stage_for("norm-stats", epochs=1)), images, split, runtime=RUNTIME))
 
 
 def test_a_gradient_free_stage_needs_its_own_scope() -> None:

@@ -37,6 +37,7 @@ from acclimate.models import (
     save_weights,
     to_batch,
 )
+from acclimate.storage.runtime import Runtime
 from acclimate.views import Normalize, center
 
 SMALL = 32  # pixels
@@ -553,7 +554,7 @@ def _counted(backbone: Backbone, work: Callable[[], Any]) -> int:
 
 def test_extraction_is_embed_on_the_same_pixels(digits_folder: Path) -> None:
     backbone, images = _tiny(), load_images(digits_folder)
-    features = extract(backbone, images, precision="32")
+    features = extract(backbone, images, runtime=Runtime(precision="32"))
     preprocess = backbone.preprocess
     pixels = np.stack([images.source.fitted(i, preprocess.geometry) for i in range(len(images))])
     x = center(to_batch(pixels), preprocess.size, Normalize(preprocess.mean, preprocess.std))
@@ -578,16 +579,16 @@ def _arrays(cache: Path) -> set[str]:
 
 def test_whatever_changes_the_numbers_changes_the_place(digits_folder: Path, cache: Path, tiny_npz: Path) -> None:
     images = load_images(digits_folder)
-    extract(_tiny(), images, precision="32")
+    extract(_tiny(), images, runtime=Runtime(precision="32"))
     assert len(_arrays(cache)) == 1
-    extract(_tiny(), images, precision="bf16")
+    extract(_tiny(), images, runtime=Runtime(precision="bf16"))
     assert len(_arrays(cache)) == 2
-    extract(_tiny(size=40), images, precision="32")
+    extract(_tiny(size=40), images, runtime=Runtime(precision="32"))
     assert len(_arrays(cache)) == 3
-    extract(_tiny(), load_images(tiny_npz), precision="32")
+    extract(_tiny(), load_images(tiny_npz), runtime=Runtime(precision="32"))
     assert len(_arrays(cache)) == 4
     changed = from_module(_tiny().module, name="other", features=96, preprocess=_tiny().preprocess)
-    extract(changed, images, precision="32")
+    extract(changed, images, runtime=Runtime(precision="32"))
     assert len(_arrays(cache)) == 5
 
 
@@ -604,7 +605,7 @@ def test_one_changed_weight_is_extracted_again(digits_folder: Path, cache: Path,
 
 def test_bfloat16_is_near_float32(digits_folder: Path) -> None:
     images = load_images(digits_folder)
-    exact, rounded = (extract(_tiny(), images, precision=precision).x for precision in ("32", "bf16"))
+    exact, rounded = (extract(_tiny(), images, runtime=Runtime(precision=precision)).x for precision in ("32", "bf16"))
     assert 0 < np.abs(exact - rounded).max() < 0.05 * np.abs(exact).max()
 
 
@@ -619,21 +620,22 @@ def test_extraction_moves_no_weight_and_no_buffer(digits_folder: Path) -> None:
 def test_progress_counts_what_is_left_to_do(digits_folder: Path) -> None:
     backbone, images, seen = _tiny(), load_images(digits_folder), list[tuple[int, int]]()
     extract(backbone, images, indices=np.arange(8))
-    extract(backbone, images, batch=40, progress=lambda done, total: seen.append((done, total)))
+    extract(backbone, images, batch=40, runtime=Runtime(progress=lambda done, total: seen.append((done, total))))
     assert seen == [(40, 100), (80, 100), (100, 100)]
 
 
 KILLED = """
 import os, signal, sys
-from acclimate.models import extract, load_backbone
 from acclimate.images import load_images
+from acclimate.models import extract, load_backbone
+from acclimate.storage.runtime import Runtime
 
 def progress(done, total):
     if done >= 48:
         os.kill(os.getpid(), signal.SIGKILL)
 
 backbone = load_backbone("random:test_resnet", image_size=32)
-extract(backbone, load_images(sys.argv[1]), batch=16, precision="32", progress=progress)
+extract(backbone, load_images(sys.argv[1]), Runtime(precision="32", progress=progress), batch=16)
 """
 
 
@@ -645,8 +647,11 @@ def test_killed_in_the_middle_only_the_rest_is_done(digits_folder: Path, cache: 
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     backbone, images = _tiny(), load_images(digits_folder)
     resumed: list[npt.NDArray[np.float32]] = []
-    assert _counted(backbone, lambda: resumed.append(extract(backbone, images, precision="32").x)) == 108 - 48
-    fresh = extract(backbone, images, cache=tmp_path / "other", precision="32").x
+    assert (
+        _counted(backbone, lambda: resumed.append(extract(backbone, images, runtime=Runtime(precision="32")).x))
+        == 108 - 48
+    )
+    fresh = extract(backbone, images, runtime=Runtime(cache=tmp_path / "other", precision="32")).x
     np.testing.assert_allclose(resumed[0], fresh, rtol=1e-4, atol=1e-5)
 
 

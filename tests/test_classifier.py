@@ -18,6 +18,7 @@ from acclimate.errors import InputError, ModelError
 from acclimate.images import ArraySource, Images, load_images
 from acclimate.models import Backbone, load_backbone, save_weights, to_batch
 from acclimate.models.classifier import Classifier, Deployed, export_onnx, export_timm, predictions_csv
+from acclimate.storage.runtime import Runtime
 from acclimate.views import Normalize, center
 
 CLASSES = ("cat", "dog", "=cmd|'/c calc'!A0")
@@ -99,7 +100,7 @@ def test_what_holds_no_classifier_is_named(tmp_path: Path, tiny: Classifier) -> 
 
 
 def test_probabilities_are_the_softmax_of_the_logits(tiny: Classifier, digits: Images) -> None:
-    p = tiny.predict_proba(digits, precision="32", batch=50)
+    p = tiny.predict_proba(digits, runtime=Runtime(precision="32"), batch=50)
     preprocess = tiny.backbone.preprocess
     pixels = np.stack([digits.source.fitted(i, preprocess.geometry) for i in range(len(digits))])
     x = center(to_batch(pixels), preprocess.size, Normalize(preprocess.mean, preprocess.std))

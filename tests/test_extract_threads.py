@@ -13,6 +13,7 @@ import torch
 from acclimate.errors import DataError
 from acclimate.images import load_images
 from acclimate.models import extract, load_backbone
+from acclimate.storage.runtime import Runtime
 
 
 @pytest.fixture
@@ -29,13 +30,16 @@ def test_threads_change_nothing_but_the_time(model: str, digits_folder: Path, tm
     backbone, images = load_backbone(model, image_size=32), load_images(digits_folder)
     seen: list[tuple[int, int]] = []
     two = extract(
-        backbone, images, cache=tmp_path / "two", batch=7, precision="32", progress=lambda *x: seen.append(x)
+        backbone,
+        images,
+        runtime=Runtime(cache=tmp_path / "two", precision="32", progress=lambda *x: seen.append(x)),
+        batch=7,
     ).x
     assert torch.get_num_threads() == 2
     assert seen[-1] == (len(images), len(images))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     torch.set_num_threads(1)
-    one = extract(backbone, images, cache=tmp_path / "one", batch=7, precision="32").x
+    one = extract(backbone, images, runtime=Runtime(cache=tmp_path / "one", precision="32"), batch=7).x
     np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
     assert len(np.unique(np.asarray(two).round(4), axis=0)) > len(images) // 2, "rows are of different images"
 
@@ -47,5 +51,10 @@ def test_a_damaged_image_ends_the_threads_too(digits_folder: Path, tmp_path: Pat
     victim = sorted(folder.rglob("*.png"))[60]
     victim.write_bytes(victim.read_bytes()[:100])
     with pytest.raises(DataError, match="1 of 108"):
-        extract(load_backbone("random:test_resnet", image_size=32), images, cache=tmp_path / "cache", batch=4)
+        extract(
+            load_backbone("random:test_resnet", image_size=32),
+            images,
+            runtime=Runtime(cache=tmp_path / "cache"),
+            batch=4,
+        )
     assert torch.get_num_threads() == 2

@@ -23,7 +23,8 @@ from acclimate.images import Images, Split, load_images, make_split
 from acclimate.models import Backbone, digest, load_backbone
 from acclimate.models.backbone import create
 from acclimate.objectives import OBJECTIVES
-from acclimate.protocols import Setting
+from acclimate.protocols import Task
+from acclimate.storage.runtime import Runtime
 from acclimate.training import Job, train
 from acclimate.training.batches import PixelBatches
 from acclimate.training.recipe import Recipe, Stage
@@ -82,7 +83,14 @@ def small_patches() -> Backbone:
 def job_for(objective: str, images: Images, seed: int = 0, **changes: object) -> Job:
     values = {"objective": objective, **USUAL, **SETTINGS.get(objective, {}), **changes}
     recipe = Recipe(name="lift", stages=(Stage.model_validate(values),))
-    return Job(backbone_for(objective), recipe, images, make_split(images), seed=seed, device="cpu", precision="32")
+    return Job(
+        backbone_for(objective),
+        recipe,
+        images,
+        make_split(images),
+        seed=seed,
+        runtime=Runtime(device="cpu", precision="32"),
+    )
 
 
 def held_out(split: Split) -> npt.NDArray[np.int64]:
@@ -98,8 +106,8 @@ def probe(x: Features, job: Job) -> Features:
 
 
 def features(backbone: Backbone, job: Job) -> Features:
-    setting = Setting(job.images, job.split, device="cpu", precision="32", quiet=True)
-    return np.asarray(setting.features(backbone).x)
+    task = Task(job.images, job.split)
+    return np.asarray(task.features(backbone, job.runtime).x)
 
 
 def whitened(x: Features, shrinkage: float) -> Features:
@@ -115,7 +123,7 @@ def lift(job: Job, folder: Path) -> Lift:
     start = bar = probe(x, job)
     if job.recipe.stages[0].objective != "norm-stats":
         bar = max([start, *(probe(whitened(x, share), job) for share in SHRINKAGE)], key=lambda each: each.mean())
-    network = train(job, folder, quiet=True).network
+    network = train(job, folder).network
     key = digest(job.backbone.architecture, job.backbone.arguments, network)
     after = probe(features(dataclasses.replace(job.backbone, module=network, digest=key), job), job)
     means = (float(each.mean()) for each in (start, bar, after, after - bar))

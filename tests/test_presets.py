@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import RUNTIME
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from acclimate.errors import DataError, InputError, RecipeError
 from acclimate.images import Images, load_images, make_split
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Setting, for_network, load_preset, preset_names, protocol_names, run_protocol, scaled
+from acclimate.protocols import Task, for_network, load_preset, preset_names, protocol_names, run_protocol, scaled
 from acclimate.protocols.load import read_preset
 from acclimate.scores import SCORES
 from acclimate.stats.metrics import measure
@@ -59,8 +60,8 @@ def backbone() -> Backbone:
 
 
 @pytest.fixture
-def setting(images: Images) -> Setting:
-    return Setting(images, make_split(images), device="cpu", quiet=True)
+def task(images: Images) -> Task:
+    return Task(images, make_split(images))
 
 
 def written(folder: Path, text: str) -> str:
@@ -95,8 +96,8 @@ def embedded() -> Backbone:
 
 
 @pytest.fixture(scope="module")
-def wide(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    """Return a setting of six digits with enough images for episodes of 5 ways, 50 shots and 15 queries."""
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """Return a task of six digits with enough images for episodes of 5 ways, 50 shots and 15 queries."""
     bunch = load_digits()
     y = np.concatenate([np.flatnonzero(bunch.target == label)[:100] for label in range(6)])
     scans, labels = np.round(bunch.images[y] * (255 / 16)).astype(np.uint8), bunch.target[y]
@@ -104,25 +105,25 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     file = tmp_path_factory.mktemp("wide") / "digits.npz"
     np.savez(file, x_train=scans[~test], y_train=labels[~test], x_test=scans[test], y_test=labels[test])
     images = load_images(file)
-    return Setting(images, make_split(images), device="cpu", quiet=True)
+    return Task(images, make_split(images))
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_runs_on_the_embedded_zoo_and_its_row_states_its_settings(
-    setting: Setting, wide: Setting, embedded: Backbone, name: str, tmp_path: Path
+    task: Task, wide: Task, embedded: Backbone, name: str, tmp_path: Path
 ) -> None:
     preset = for_network(load_preset(name), embedded)
     small = SMALL[preset.kind]
     shorter = scaled(preset, small)
-    setting = wide if name in WIDE or preset.kind == "episodes" else setting
-    row = run_protocol(setting, embedded, name, tmp_path / "run", Results(tmp_path), scale=small)
+    task = wide if name in WIDE or preset.kind == "episodes" else task
+    row = run_protocol(task, embedded, RUNTIME, name, tmp_path / "run", Results(tmp_path), scale=small)
     assert (row.protocol, row.settings["kind"], row.settings["scale"]) == (name, shorter.kind, small)
     stated = {key: value for key, value in row.settings.items() if key not in ("kind", "scale", "parts", "features")}
     assert stated == shorter.stated()
     assert set(row.metrics) == {"val", "test"}
     assert all(0 <= row.metrics[part]["accuracy"] <= 1 for part in row.metrics)
     assert row.key == Results(tmp_path).rows()[0].key
-    assert run_protocol(setting, embedded, name, tmp_path / "run", Results(tmp_path), scale=small) == row
+    assert run_protocol(task, embedded, RUNTIME, name, tmp_path / "run", Results(tmp_path), scale=small) == row
 
 
 def test_protocols_are_named_once() -> None:
@@ -134,23 +135,23 @@ def test_protocols_are_named_once() -> None:
 
 @pytest.mark.parametrize(("name", "normaliser"), [("knn/marks", None), ("knn/marks-zscore", StandardScaler())])
 def test_marks_is_scikit_learn_s_classifier(
-    setting: Setting, backbone: Backbone, tmp_path: Path, name: str, normaliser: StandardScaler | None
+    task: Task, backbone: Backbone, tmp_path: Path, name: str, normaliser: StandardScaler | None
 ) -> None:
-    row = run_protocol(setting, backbone, name, tmp_path)
+    row = run_protocol(task, backbone, RUNTIME, name, tmp_path)
     kept = Results(tmp_path).predictions(row.key)
-    features = setting.features(backbone)
+    features = task.features(backbone, RUNTIME)
     x = features.x.astype(float)
     if normaliser is not None:
-        x = normaliser.fit(x[setting.split.train]).transform(x)
+        x = normaliser.fit(x[task.split.train]).transform(x)
     theirs = KNeighborsClassifier(20, weights="distance", algorithm="brute")
-    theirs.fit(x[setting.split.train], features.y[setting.split.train])
+    theirs.fit(x[task.split.train], features.y[task.split.train])
     np.testing.assert_allclose(kept.probabilities, theirs.predict_proba(x[kept.index]), atol=2e-4)
 
 
 def test_validation_numbers_are_those_before_the_fit_on_validation(
-    setting: Setting, backbone: Backbone, tmp_path: Path
+    task: Task, backbone: Backbone, tmp_path: Path
 ) -> None:
-    row = run_protocol(setting, backbone, "logreg/dinov2", tmp_path, scale=0.2)
+    row = run_protocol(task, backbone, RUNTIME, "logreg/dinov2", tmp_path, scale=0.2)
     path = {point["C"]: point["val_accuracy"] for point in row.chosen["path"]}
     assert next(iter(path)) == pytest.approx(1e-6)
     assert list(path)[-1] == pytest.approx(1e5)
@@ -158,35 +159,37 @@ def test_validation_numbers_are_those_before_the_fit_on_validation(
     assert row.metrics["val"]["accuracy"] == pytest.approx(path[row.chosen["C"]]) == max(path.values())
 
 
-def test_episodes_leave_the_test_part_sealed(wide: Setting, embedded: Backbone, tmp_path: Path) -> None:
-    both = run_protocol(wide, embedded, "episodes/ericsson", tmp_path / "a", scale=0.05)
-    sealed = run_protocol(replace(wide, use_test=False), embedded, "episodes/ericsson", tmp_path / "b", scale=0.05)
+def test_episodes_leave_the_test_part_sealed(wide: Task, embedded: Backbone, tmp_path: Path) -> None:
+    both = run_protocol(wide, embedded, RUNTIME, "episodes/ericsson", tmp_path / "a", scale=0.05)
+    sealed = run_protocol(
+        replace(wide, use_test=False), embedded, RUNTIME, "episodes/ericsson", tmp_path / "b", scale=0.05
+    )
     assert both.settings["episodes"] == 30
     assert sealed.metrics["val"] == both.metrics["val"]
     assert both.metrics["test"] != both.metrics["val"]
     assert all(m["accuracy_low"] < m["accuracy"] < m["accuracy_high"] for m in both.metrics.values())
 
 
-def test_an_episode_needs_images(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+def test_an_episode_needs_images(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"3 of 3 classes have the 20 images .* at least 5: ask for fewer ways"):
-        run_protocol(setting, backbone, "episodes/ericsson", tmp_path)
+        run_protocol(task, backbone, RUNTIME, "episodes/ericsson", tmp_path)
 
 
 def test_a_class_with_one_image_keeps_it_at_any_budget(images: Images, backbone: Backbone, tmp_path: Path) -> None:
     whole = make_split(images)
     ones = whole.train[images.labels[whole.train] == 2][:1]
     train = np.sort(np.concatenate([whole.train[images.labels[whole.train] != 2], ones]))
-    setting = Setting(images, replace(whole, train=train), device="cpu", quiet=True)
+    task = Task(images, replace(whole, train=train))
     text = with_stage().replace("[[recipe", '[recipe]\nlabels = "1%"\n[[recipe', 1)
-    row = run_protocol(setting, backbone, written(tmp_path, text), tmp_path / "run")
+    row = run_protocol(task, backbone, RUNTIME, written(tmp_path, text), tmp_path / "run")
     assert (row.labels, json.loads((tmp_path / "run" / "run.json").read_text())["images"]["train"]) == ("1%", 3)
 
 
 def test_a_choice_is_made_on_validation_and_trained_again_with_it(
-    setting: Setting, backbone: Backbone, tmp_path: Path
+    task: Task, backbone: Backbone, tmp_path: Path
 ) -> None:
     name, results = written(tmp_path, CHOOSING), Results(tmp_path / "rows")
-    row = run_protocol(setting, backbone, name, tmp_path / "run", results)
+    row = run_protocol(task, backbone, RUNTIME, name, tmp_path / "run", results)
     assert [r.key for r in results.rows()] == [row.key]
     points = row.chosen["points"]
     assert [(p["lr"], p["weight_decay"]) for p in points] == [(1e-6, 0), (1e-6, 1e-4), (0.01, 0), (0.01, 1e-4)]
@@ -194,22 +197,20 @@ def test_a_choice_is_made_on_validation_and_trained_again_with_it(
     assert row.chosen["lr"] == best["lr"] == 0.01
     assert row.metrics["val"]["accuracy"] == best["val_accuracy"]
     kept = results.predictions(row.key)
-    assert set(kept.index) == {*setting.split.val, *setting.split.test}
-    held = np.isin(kept.index, setting.split.test)
+    assert set(kept.index) == {*task.split.val, *task.split.test}
+    held = np.isin(kept.index, task.split.test)
     again = measure(kept.probabilities[held].astype(np.float64), kept.labels[held], n_classes=3)
     assert again == pytest.approx(dict(row.metrics["test"]), abs=1e-5)
     told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert told["images"]["train"] == len(setting.split.train) + len(setting.split.val)
+    assert told["images"]["train"] == len(task.split.train) + len(task.split.val)
     for file in (tmp_path / "run" / "points").glob("0*/rows/*.json"):
         assert set(json.loads(file.read_text())["metrics"]) == {"val"}
-    assert run_protocol(setting, backbone, name, tmp_path / "run", results) == row
+    assert run_protocol(task, backbone, RUNTIME, name, tmp_path / "run", results) == row
 
 
-def test_without_a_test_part_nothing_is_trained_on_validation(
-    setting: Setting, backbone: Backbone, tmp_path: Path
-) -> None:
+def test_without_a_test_part_nothing_is_trained_on_validation(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     row = run_protocol(
-        replace(setting, use_test=False), backbone, written(tmp_path, CHOOSING), tmp_path / "run", scale=0.5
+        replace(task, use_test=False), backbone, RUNTIME, written(tmp_path, CHOOSING), tmp_path / "run", scale=0.5
     )
     assert set(row.metrics) == {"val"}
     assert row.chosen["refit"] is False
@@ -218,25 +219,25 @@ def test_without_a_test_part_nothing_is_trained_on_validation(
     assert row.settings["stages"][0]["epochs"] == 2
 
 
-def test_a_preset_s_label_budget(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+def test_a_preset_s_label_budget(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     text = with_stage().replace("[[recipe", '[recipe]\nlabels = "10%"\n[[recipe', 1)
-    row = run_protocol(setting, backbone, written(tmp_path, text), tmp_path / "run")
+    row = run_protocol(task, backbone, RUNTIME, written(tmp_path, text), tmp_path / "run")
     assert row.labels == "10%"
     assert json.loads((tmp_path / "run" / "run.json").read_text())["images"]["train"] == 3 * 2
     with pytest.raises(InputError, match="got a label budget of 5 for 'own', which takes 10% of the labels by itself"):
-        run_protocol(replace(setting, labels="5"), backbone, written(tmp_path, text), tmp_path / "run")
+        run_protocol(replace(task, labels="5"), backbone, RUNTIME, written(tmp_path, text), tmp_path / "run")
 
 
-def test_bad_names_and_scales(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+def test_bad_names_and_scales(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="unknown protocol 'finetun'; did you mean 'finetune"):
-        run_protocol(setting, backbone, "finetun", tmp_path)
+        run_protocol(task, backbone, RUNTIME, "finetun", tmp_path)
     with pytest.raises(RecipeError, match="unknown preset 'knn/dina'"):
         load_preset("knn/dina")
     for scale in (0.0, 1.5, float("nan")):
         with pytest.raises(RecipeError, match=f"got scale {scale}; expected more than 0 and at most 1"):
-            run_protocol(setting, backbone, "knn", tmp_path, scale=scale)
+            run_protocol(task, backbone, RUNTIME, "knn", tmp_path, scale=scale)
     with pytest.raises(RecipeError, match=r"got scale 0\.5 for 'knn', which is no preset"):
-        run_protocol(setting, backbone, "knn", tmp_path, scale=0.5)
+        run_protocol(task, backbone, RUNTIME, "knn", tmp_path, scale=0.5)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import RUNTIME
 from sklearn.datasets import load_digits
 
 import acclimate
@@ -19,7 +20,7 @@ from acclimate.images import Images, label_subset, load_images, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import Classifier
 from acclimate.models.scope import parse_scope, select
-from acclimate.protocols import RecipePart, Setting, load_preset, preset_names, run_protocol, scaled
+from acclimate.protocols import RecipePart, Task, load_preset, preset_names, run_protocol, scaled
 from acclimate.protocols.budget import in_all
 from acclimate.protocols.load import read_preset
 from acclimate.protocols.named import for_network, stated_settings
@@ -49,20 +50,20 @@ def vit() -> Backbone:
 
 
 @pytest.fixture
-def setting(images: Images) -> Setting:
-    return Setting(images, make_split(images), device="cpu", quiet=True)
+def task(images: Images) -> Task:
+    return Task(images, make_split(images))
 
 
 @pytest.fixture(scope="module")
-def larger(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    """Return a setting whose pool holds a whole batch of ``staged/ssda``: 100 scans of each of three digits."""
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """Return a task whose pool holds a whole batch of ``staged/ssda``: 100 scans of each of three digits."""
     bunch = load_digits()
     y = np.concatenate([np.flatnonzero(bunch.target == label)[:100] for label in range(3)])
     scans, test = np.round(bunch.images[y] * (255 / 16)).astype(np.uint8), np.arange(len(y)) % 5 == 0
     file, labels = tmp_path_factory.mktemp("larger") / "digits.npz", bunch.target[y]
     np.savez(file, x_train=scans[~test], y_train=labels[~test], x_test=scans[test], y_test=labels[test])
     images = load_images(file)
-    return Setting(images, make_split(images), device="cpu", quiet=True)
+    return Task(images, make_split(images))
 
 
 def stage_of(name: str, backbone: Backbone | None = None) -> Stage:
@@ -80,25 +81,25 @@ def test_the_issue_s_presets_are_there() -> None:
 @pytest.mark.parametrize("family", ["resnet", "vit"])
 @pytest.mark.parametrize("name", TRAINING)
 def test_every_one_runs_and_its_row_states_its_settings(
-    name: str, family: str, setting: Setting, larger: Setting, resnet: Backbone, vit: Backbone, tmp_path: Path
+    name: str, family: str, task: Task, larger: Task, resnet: Backbone, vit: Backbone, tmp_path: Path
 ) -> None:
     backbone = resnet if family == "resnet" else vit
-    setting = larger if name == "staged/ssda" else setting
+    task = larger if name == "staged/ssda" else task
     if family == "vit" and name in BATCH_NORM:
         with pytest.raises(ScopeError, match=r"VisionTransformer has none.* Its analogue here is .*'norm/all'"):
-            run_protocol(setting, backbone, name, tmp_path, scale=TINY)
+            run_protocol(task, backbone, RUNTIME, name, tmp_path, scale=TINY)
         return
-    row = run_protocol(setting, backbone, name, tmp_path / "run", Results(tmp_path), scale=TINY)
+    row = run_protocol(task, backbone, RUNTIME, name, tmp_path / "run", Results(tmp_path), scale=TINY)
     expected = stated_settings(scaled(for_network(load_preset(name), backbone), TINY), TINY)
     assert {key: value for key, value in row.settings.items() if key != "parts"} == expected
     assert row.protocol == name
     assert set(row.metrics) == {"val", "test"}
     assert all(math.isfinite(row.metrics[part]["log_loss"]) for part in row.metrics)
     kept = Results(tmp_path).predictions(row.key)
-    test = np.isin(kept.index, setting.split.test)
-    loaded = Classifier.load(tmp_path / "run").predict_views(setting.images, indices=kept.index[test], device="cpu")
+    test = np.isin(kept.index, task.split.test)
+    loaded = Classifier.load(tmp_path / "run").predict_views(task.images, indices=kept.index[test], runtime=RUNTIME)
     np.testing.assert_allclose(loaded[0], kept.probabilities[test], atol=1e-5)
-    assert run_protocol(setting, backbone, name, tmp_path / "run", Results(tmp_path), scale=TINY) == row
+    assert run_protocol(task, backbone, RUNTIME, name, tmp_path / "run", Results(tmp_path), scale=TINY) == row
 
 
 def test_numbers_are_those_of_the_papers() -> None:
@@ -152,9 +153,9 @@ def test_a_class_with_one_image_keeps_it(fraction: str, images: Images, resnet: 
     split = make_split(images)
     single = split.train[images.labels[split.train] == 2][:1]
     train = np.sort(np.concatenate([split.train[images.labels[split.train] != 2], single]))
-    setting = Setting(images, replace(split, train=train), device="cpu", quiet=True)
+    task = Task(images, replace(split, train=train))
     name = f"fewshot-{fraction[:-1]}/marks"
-    row = run_protocol(setting, resnet, name, tmp_path, scale=TINY)
+    row = run_protocol(task, resnet, RUNTIME, name, tmp_path, scale=TINY)
     assert row.labels == fraction
     told = json.loads((tmp_path / "run.json").read_text())
     kept = label_subset(images.labels, train, fraction=float(fraction[:-1]) / 100)
@@ -181,9 +182,9 @@ def test_a_number_of_images_in_all(images: Images) -> None:
         assert split.train[0] in in_all(rare, split, 5, seed=seed).train
 
 
-def test_vtab_measures_its_choice_and_its_second_training(setting: Setting, resnet: Backbone, tmp_path: Path) -> None:
-    row = run_protocol(setting, resnet, "vtab1k", tmp_path, scale=TINY)
-    n = len(setting.split.train) + len(setting.split.val)
+def test_vtab_measures_its_choice_and_its_second_training(task: Task, resnet: Backbone, tmp_path: Path) -> None:
+    row = run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path, scale=TINY)
+    n = len(task.split.train) + len(task.split.val)
     assert row.labels == "1000 in all"
     assert json.loads((tmp_path / "run.json").read_text())["images"]["train"] == n
     first = json.loads((tmp_path / "points" / "000" / "run.json").read_text())
@@ -192,9 +193,9 @@ def test_vtab_measures_its_choice_and_its_second_training(setting: Setting, resn
     assert row.chosen["refit"]
 
 
-def test_a_preset_s_own_number_of_images_and_the_user_s(setting: Setting, resnet: Backbone, tmp_path: Path) -> None:
+def test_a_preset_s_own_number_of_images_and_the_user_s(task: Task, resnet: Backbone, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got a label budget of 5 for 'vtab1k', which takes 1000 in all"):
-        run_protocol(replace(setting, labels="5"), resnet, "vtab1k", tmp_path, scale=TINY)
+        run_protocol(replace(task, labels="5"), resnet, RUNTIME, "vtab1k", tmp_path, scale=TINY)
 
 
 def test_rank_takes_a_preset_for_its_last_round(digits_folder: Path, tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("after", [1, 3, 4, 6])
 def test_a_grid_that_was_killed_goes_on(
-    after: int, setting: Setting, resnet: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    after: int, task: Task, resnet: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut in the first, the second and the last training (of 2 steps each); no training is done twice."""
     steps: list[Any] = []
@@ -269,13 +270,13 @@ def test_a_grid_that_was_killed_goes_on(
 
     monkeypatch.setattr(loop.StageRun, "do_step", counted)
     stop, scale = False, 0.002
-    whole = run_protocol(setting, resnet, "vtab1k", tmp_path / "whole", scale=scale)
+    whole = run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path / "whole", scale=scale)
     unbroken, stop = len(steps), True
     steps.clear()
     with pytest.raises(Killed):
-        run_protocol(setting, resnet, "vtab1k", tmp_path / "cut", scale=scale)
+        run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path / "cut", scale=scale)
     stop = False
-    row = run_protocol(setting, resnet, "vtab1k", tmp_path / "cut", scale=scale)
+    row = run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path / "cut", scale=scale)
     assert (row.metrics, row.chosen) == (whole.metrics, whole.chosen)
     assert unbroken == 6
     assert len(steps) <= unbroken + 1 + (after - 1) % 2  # what the interrupted training had done since its checkpoint

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import RUNTIME
 from scipy.stats import rankdata
 
 import acclimate
@@ -261,17 +262,17 @@ def test_features_of_mirror_images_are_those_of_flipped_files(digits_folder: Pat
         ImageOps.mirror(Image.open(file)).save(folder / file.name)
     backbone = load_backbone(model)
     straight, flipped = load_images(digits_folder / "test" / "one"), load_images(folder)
-    plain, mirrored = (extract(backbone, straight, hflip=hflip, device="cpu").x for hflip in (False, True))
+    plain, mirrored = (extract(backbone, straight, hflip=hflip, runtime=RUNTIME).x for hflip in (False, True))
     assert not np.allclose(plain, mirrored, atol=1e-3)
-    np.testing.assert_allclose(mirrored, extract(backbone, flipped, device="cpu").x, atol=1e-5)
+    np.testing.assert_allclose(mirrored, extract(backbone, flipped, runtime=RUNTIME).x, atol=1e-5)
 
 
 def test_views_are_the_parts_of_a_prediction(images: Images, split: Split, model: str) -> None:
     backbone = load_backbone(model)
     classifier = Classifier.of(backbone.network(3), images.classes, backbone)
-    views = classifier.predict_views(images, indices=split.test[:7], tta="hflip", device="cpu")
+    views = classifier.predict_views(images, indices=split.test[:7], tta="hflip", runtime=RUNTIME)
     assert views.shape == (2, 7, 3)
-    whole = classifier.predict_proba(images, tta="hflip", device="cpu")
+    whole = classifier.predict_proba(images, tta="hflip", runtime=RUNTIME)
     np.testing.assert_allclose(views.mean(axis=0), whole[split.test[:7]], atol=1e-6)
 
 

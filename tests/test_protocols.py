@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import RUNTIME
 
 from acclimate import protocols
 from acclimate.errors import InputError, RecipeError
@@ -15,7 +16,7 @@ from acclimate.experiments import ranking as select
 from acclimate.experiments.adaptation import adapt
 from acclimate.images import Images, load_images, make_split
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Setting, run_recipe, run_score
+from acclimate.protocols import Task, run_recipe, run_score
 from acclimate.stats.metrics import measure
 from acclimate.storage.results import Results
 from acclimate.training.recipe import Recipe, Stage
@@ -38,82 +39,80 @@ def backbone() -> Backbone:
 
 
 @pytest.fixture
-def setting(images: Images) -> Setting:
-    return Setting(images, make_split(images), device="cpu", quiet=True)
+def task(images: Images) -> Task:
+    return Task(images, make_split(images))
 
 
-def test_a_score_and_a_recipe_give_rows_with_the_same_keys(
-    setting: Setting, backbone: Backbone, tmp_path: Path
-) -> None:
+def test_a_score_and_a_recipe_give_rows_with_the_same_keys(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     results = Results(tmp_path)
-    score = run_score(setting, backbone, "knn", results)
-    recipe = run_recipe(setting, backbone, QUICK, tmp_path / "run", results)
+    score = run_score(task, backbone, RUNTIME, "knn", results)
+    recipe = run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results)
     for row in (score, recipe):
         assert set(row.metrics) == {"val", "test"}
         assert set(row.metrics["val"]) == {"accuracy", "balanced_accuracy", "log_loss", "macro_f1", "auc", "ece"}
         assert row.random_start
-        assert row.fingerprint == setting.images.fingerprint
+        assert row.fingerprint == task.images.fingerprint
         assert row.seconds > 0
         assert row.peak_memory_mb > 1
     assert (score.trainable, recipe.trainable) == (0, 2080 + 96 * 3 + 3)
     assert [r.key for r in results.rows()] == [r.key for r in sorted((score, recipe), key=lambda r: r.protocol)]
 
 
-def test_metrics_come_from_the_kept_predictions(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+def test_metrics_come_from_the_kept_predictions(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     results = Results(tmp_path)
-    row = run_score(setting, backbone, "logistic", results)
+    row = run_score(task, backbone, RUNTIME, "logistic", results)
     kept = results.predictions(row.key)
-    n_val = len(setting.split.val)
-    assert np.array_equal(kept.index, np.concatenate([setting.split.val, setting.split.test]))
-    assert np.array_equal(kept.labels, setting.images.labels[kept.index])
+    n_val = len(task.split.val)
+    assert np.array_equal(kept.index, np.concatenate([task.split.val, task.split.test]))
+    assert np.array_equal(kept.labels, task.images.labels[kept.index])
     again = measure(kept.probabilities[:n_val].astype(np.float64), kept.labels[:n_val], n_classes=3)
     assert again == pytest.approx(dict(row.metrics["val"]), abs=1e-5)
 
 
-def test_the_run_s_weights_give_the_row_s_predictions(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+def test_the_run_s_weights_give_the_row_s_predictions(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     from acclimate.models.classifier import Classifier
 
-    row = run_recipe(setting, backbone, QUICK, tmp_path)
+    row = run_recipe(task, backbone, RUNTIME, QUICK, tmp_path)
     kept = Results(tmp_path).predictions(row.key)
-    p = Classifier.load(tmp_path).predict_proba(setting.images, device="cpu")
+    p = Classifier.load(tmp_path).predict_proba(task.images, runtime=RUNTIME)
     np.testing.assert_allclose(p[kept.index], kept.probabilities, atol=1e-6)
 
 
 def test_a_row_that_is_there_is_not_done_again(
-    setting: Setting, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = Results(tmp_path)
     first = (
-        run_score(setting, backbone, "knn", results),
-        run_recipe(setting, backbone, QUICK, tmp_path / "run", results),
+        run_score(task, backbone, RUNTIME, "knn", results),
+        run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results),
     )
-    monkeypatch.setattr(protocols.setting, "extract", None)
+    monkeypatch.setattr(protocols.task, "extract", None)
     monkeypatch.setattr(protocols.run, "train", None)
     again = (
-        run_score(setting, backbone, "knn", results),
-        run_recipe(setting, backbone, QUICK, tmp_path / "run", results),
+        run_score(task, backbone, RUNTIME, "knn", results),
+        run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results),
     )
     assert again == first
 
 
-def test_another_run_in_a_finished_folder_is_refused(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
-    run_recipe(setting, backbone, QUICK, tmp_path)
+def test_another_run_in_a_finished_folder_is_refused(task: Task, backbone: Backbone, tmp_path: Path) -> None:
+    run_recipe(task, backbone, RUNTIME, QUICK, tmp_path)
     with pytest.raises(InputError, match="holds a finished run with another recipe, data, model or seed"):
-        run_recipe(dataclasses.replace(setting, seed=1), backbone, QUICK, tmp_path)
+        run_recipe(dataclasses.replace(task, seed=1), backbone, RUNTIME, QUICK, tmp_path)
 
 
-def test_unknown_score_and_a_recipe_without_classifier(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+def test_unknown_score_and_a_recipe_without_classifier(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="unknown score 'knnn'; did you mean 'knn'"):
-        run_score(setting, backbone, "knnn")
+        run_score(task, backbone, RUNTIME, "knnn")
     with pytest.raises(RecipeError, match="recipe 'adapt-byol' ends without a classifier"):
-        run_recipe(setting, backbone, BYOL, tmp_path)
+        run_recipe(task, backbone, RUNTIME, BYOL, tmp_path)
 
 
 @pytest.fixture
-def ranking(setting: Setting, backbone: Backbone, tmp_path: Path) -> dict[str, object]:
+def ranking(task: Task, backbone: Backbone, tmp_path: Path) -> dict[str, object]:
     others = [load_backbone(f"random:{name}", image_size=32) for name in ("test_efficientnet", "test_convnext")]
     QUICK.save(tmp_path / "quick.toml")
-    return select.rank(setting, [backbone, *others], tmp_path, final=str(tmp_path / "quick.toml"), top=2)
+    return select.rank(task, [backbone, *others], RUNTIME, tmp_path, final=str(tmp_path / "quick.toml"), top=2)
 
 
 def test_rank(ranking: dict[str, object], tmp_path: Path) -> None:
@@ -132,24 +131,24 @@ def test_rank(ranking: dict[str, object], tmp_path: Path) -> None:
     assert min(proxies[:2]) >= proxies[2]
 
 
-def test_rank_never_reads_the_test_part(ranking: dict[str, object], setting: Setting, tmp_path: Path) -> None:
+def test_rank_never_reads_the_test_part(ranking: dict[str, object], task: Task, tmp_path: Path) -> None:
     rows = Results(tmp_path).rows()
     assert len(rows) == 3 * 2 + 2
     for row in rows:
         assert set(row.metrics) == {"val"}
-        assert not set(Results(tmp_path).predictions(row.key).index) & set(setting.split.test)
+        assert not set(Results(tmp_path).predictions(row.key).index) & set(task.split.test)
 
 
-def test_rank_refuses(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
+def test_rank_refuses(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got 1 model to rank; expected at least two"):
-        select.rank(setting, [backbone], tmp_path)
+        select.rank(task, [backbone], RUNTIME, tmp_path)
     with pytest.raises(InputError, match="got model 'random:test_resnet' twice"):
-        select.rank(setting, [backbone, backbone], tmp_path)
+        select.rank(task, [backbone, backbone], RUNTIME, tmp_path)
 
 
-def test_adaptation_never_sees_val_or_test(setting: Setting, backbone: Backbone, tmp_path: Path) -> None:
-    assert not set(setting.split.pool) & (set(setting.split.val) | set(setting.split.test))
-    outcome = adapt(setting, backbone, BYOL, tmp_path)
+def test_adaptation_never_sees_val_or_test(task: Task, backbone: Backbone, tmp_path: Path) -> None:
+    assert not set(task.split.pool) & (set(task.split.val) | set(task.split.test))
+    outcome = adapt(task, backbone, RUNTIME, BYOL, tmp_path)
     document = outcome.document
     assert json.loads((tmp_path / "run.json").read_text())["kept"] == document["kept"]
     assert document["steps"] == 3
@@ -157,6 +156,6 @@ def test_adaptation_never_sees_val_or_test(setting: Setting, backbone: Backbone,
     loaded = load_backbone(tmp_path)
     assert loaded.digest == outcome.kept.digest
     assert loaded.random_start
-    again = adapt(setting, backbone, BYOL, tmp_path)
+    again = adapt(task, backbone, RUNTIME, BYOL, tmp_path)
     assert again.document == document
     assert (again.kept.digest, again.adapted.digest) == (outcome.kept.digest, outcome.adapted.digest)

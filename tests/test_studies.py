@@ -27,10 +27,11 @@ from acclimate.experiments.study.claims import Claims
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Plan
 from acclimate.experiments.study.progress import Clock
-from acclimate.experiments.study.work import Event, Machine, draw
+from acclimate.experiments.study.work import Event, draw
 from acclimate.experiments.study.workers import Crew
 from acclimate.models.network import feature_width
 from acclimate.storage.results import COLUMNS, Results
+from acclimate.storage.runtime import Runtime
 
 RECIPE = 'name = "short"\n[[stages]]\nscope = "head+norm"\nsteps = 3\nbatch = 16\nlr = 0.01\n'
 TINY: dict[str, Any] = {
@@ -157,7 +158,7 @@ def test_a_dry_run_names_what_is_missing_and_touches_nothing(home: Path, cache: 
     assert {one["name"] for one in document["missing"]} == {"paper:milan", "gone.pth", "data:cub"}
     assert Counter(cell["state"] for cell in document["cells"]) == {"missing": 60, "open": 12}
     with pytest.raises(StudyError, match="'paper:milan' and 2 more of study 'tiny' is not on this machine: get it"):
-        run_study(plan, home / "out", quiet=True)
+        run_study(plan, home / "out")
     assert not (home / "out").exists()
 
 
@@ -165,15 +166,15 @@ def test_the_size_of_the_input_is_one_for_all_models_and_one_for_a_folder(home: 
     changes: dict[str, Any] = {"protocols": ["knn"], "labels": ["100%"], "seeds": 1}
     own, small = planned(home, **changes), planned(home, image_size=32, **changes)
     assert own.cells[0].id != small.cells[0].id
-    document = run_study(small, home / "small", quiet=True)
+    document = run_study(small, home / "small")
     assert document["image_size"] == 32
-    run_study(own, home / "own", quiet=True)
+    run_study(own, home / "own")
     numbers = [next(iter(told(home / folder).values()))["test"]["log_loss"] for folder in ("small", "own")]
     assert numbers[0] != numbers[1]
     with pytest.raises(StudyError, match=r"'tiny' at image_size 32; choose another --out for the models' own sizes"):
-        run_study(own, home / "small", quiet=True)
+        run_study(own, home / "small")
     with pytest.raises(StudyError, match=r"'tiny' at the models' own sizes; choose another --out for image_size 32"):
-        run_study(small, home / "own", quiet=True)
+        run_study(small, home / "own")
 
 
 # the work -----------------------------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ def test_the_size_of_the_input_is_one_for_all_models_and_one_for_a_folder(home: 
 
 def test_every_cell_becomes_a_row_of_the_table(home: Path) -> None:
     plan = planned(home, models=["random:test_resnet", "gone.pth"])
-    document = run_study(plan, home / "out", skip_missing=True, quiet=True)
+    document = run_study(plan, home / "out", skip_missing=True)
     assert (document["done"], document["cells"], document["failed"]) == (12, 24, [])
     lines = table(home / "out")
     assert tuple(lines[0]) == COLUMNS
@@ -190,7 +191,7 @@ def test_every_cell_becomes_a_row_of_the_table(home: Path) -> None:
     assert {line["split"] for line in lines} == {"val", "test"}
     assert not list((home / "out").rglob("*.safetensors")), "the weights of its runs go"
     rows = {key: path.stat().st_mtime_ns for key, path in _rows(home / "out").items()}
-    again = run_study(plan, home / "out", skip_missing=True, quiet=True)
+    again = run_study(plan, home / "out", skip_missing=True)
     assert {key: path.stat().st_mtime_ns for key, path in _rows(home / "out").items()} == rows
     assert again["summary"] == document["summary"]
     page = Path(acclimate.report(home / "out")["out"]).read_text("utf-8")
@@ -235,7 +236,7 @@ def test_features_are_extracted_once(home: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("acclimate.models.taps.feature_width", width)
     monkeypatch.setattr(torch.nn.Module, "__call__", counted)
-    run_study(plan, home / "out", quiet=True)
+    run_study(plan, home / "out")
     assert sum(n for n in seen if n > 1) == 108, "once each"
     assert asked == [1], "a network is asked once for its width"
 
@@ -250,35 +251,35 @@ def test_one_failing_cell_is_recorded_and_does_not_stop_the_rest(home: Path, mon
         return real(setting, backbone, name, *rest, **settings)
 
     monkeypatch.setattr(work, "run_protocol", sometimes)
-    document = run_study(plan, home / "out", quiet=True)
+    document = run_study(plan, home / "out")
     assert document["done"] == 6
     assert [(cell["protocol"], cell["seed"], cell["reason"]) for cell in document["failed"]] == [
         ("logistic", 1, "RuntimeError: out of memory")
     ] * 2
     broken[0] = False
-    assert run_study(plan, home / "out", quiet=True)["done"] == 6, "a failure is not tried again by itself"
-    assert run_study(plan, home / "out", retry_failed=True, quiet=True)["done"] == 8
+    assert run_study(plan, home / "out")["done"] == 6, "a failure is not tried again by itself"
+    assert run_study(plan, home / "out", retry_failed=True)["done"] == 8
     assert not list((home / "out" / "failed").iterdir())
 
 
 def test_what_cannot_be_opened_is_the_reason_of_all_its_cells(home: Path) -> None:
     (home / "bad.npz").write_bytes(b"no archive")
-    document = run_study(planned(home, data=["bad.npz", "three.npz"]), home / "out", quiet=True)
+    document = run_study(planned(home, data=["bad.npz", "three.npz"]), home / "out")
     assert (document["done"], len(document["failed"])) == (12, 12)
     assert all("bad.npz" in cell["reason"] for cell in document["failed"])
     with pytest.raises(StudyError, match=r"none of the 12 cells could be measured; the first: .*bad.npz"):
-        run_study(planned(home, data=["bad.npz"]), home / "none", quiet=True)
+        run_study(planned(home, data=["bad.npz"]), home / "none")
 
 
 def test_another_study_or_other_images_are_refused(home: Path, digits_folder: Path) -> None:
     shutil.copytree(digits_folder, home / "photos")
     changes: dict[str, Any] = {"data": ["photos"], "protocols": ["knn"]}
-    run_study(planned(home, **changes), home / "out", quiet=True)
+    run_study(planned(home, **changes), home / "out")
     with pytest.raises(StudyError, match="holds the study 'tiny'; choose another --out for 'other'"):
-        run_study(planned(home, name="other", **changes), home / "out", quiet=True)
+        run_study(planned(home, name="other", **changes), home / "out")
     next((home / "photos" / "train" / "zero").iterdir()).unlink()
     with pytest.raises(StudyError, match="'photos' is not what it was when rows of this study were made"):
-        run_study(planned(home, **{**changes, "seeds": 3}), home / "out", quiet=True)
+        run_study(planned(home, **{**changes, "seeds": 3}), home / "out")
 
 
 def test_ctrl_c_says_how_to_go_on(
@@ -314,7 +315,7 @@ def test_rows_of_equal_draws_are_noted(home: Path, digits_folder: Path) -> None:
         (home / "fixed" / "val" / name).mkdir()
         for file in sorted((home / "fixed" / "train" / name).iterdir())[:6]:
             file.rename(home / "fixed" / "val" / name / file.name)
-    document = run_study(planned(home, data=["fixed"], protocols=["knn"]), home / "out", quiet=True)
+    document = run_study(planned(home, data=["fixed"], protocols=["knn"]), home / "out")
     assert len(document["notes"]) == 1
     assert "fixed, labels 100%: 1 rows equal that of another seed" in document["notes"][0]
 
@@ -326,12 +327,12 @@ def _go(document: dict[str, Any], folder: str, cache: str) -> None:
     """Run a study in a process of its own, which may be killed."""
     torch.set_num_threads(1)
     os.environ["ACCLIMATE_CACHE"] = cache
-    run_study(Plan.of(document), Path(folder), quiet=True)
+    run_study(Plan.of(document), Path(folder))
 
 
 def test_killed_ten_times_it_ends_with_the_rows_of_an_unbroken_one(home: Path, cache: Path) -> None:
     plan = planned(home, protocols=["knn", "logistic", "knn/marks", "short.toml"], seeds=4)
-    run_study(plan, home / "whole", machine=Machine(cache=home / "other-cache"), quiet=True)
+    run_study(plan, home / "whole", runtime=Runtime(cache=home / "other-cache"))
     fork = multiprocessing.get_context("forkserver")
     fork.set_forkserver_preload(
         ["acclimate.experiments.study", "acclimate.models", "acclimate.training", "sklearn.datasets"]
@@ -376,7 +377,7 @@ def test_a_claim_has_one_holder_and_ends_with_it(tmp_path: Path) -> None:
 
 def test_workers_share_the_work_and_a_killed_one_is_replaced(home: Path) -> None:
     plan = planned(home, data=["three.npz", "again.npz"], protocols=["knn", "logistic"])
-    run_study(plan, home / "one", machine=Machine(cache=home / "own"), quiet=True)
+    run_study(plan, home / "one", runtime=Runtime(cache=home / "own"))
     begun: list[str] = []
     killed: list[str] = []
 
@@ -390,7 +391,7 @@ def test_workers_share_the_work_and_a_killed_one_is_replaced(home: Path) -> None
 
     ledger = Ledger(home / "two")
     ledger.open(plan)
-    crew = Crew(plan, ledger, Machine(), tell, size=2)
+    crew = Crew(plan, ledger, Runtime(), tell, size=2)
     crew.run()
     assert {cell.id for cell in plan.cells} == set(begun)
     assert {cell for cell, times in Counter(begun).items() if times > 1} <= set(killed), "no other cell was begun twice"
@@ -401,7 +402,7 @@ def test_workers_share_the_work_and_a_killed_one_is_replaced(home: Path) -> None
 def test_a_cell_that_kills_its_workers_is_blamed(home: Path) -> None:
     plan = planned(home, protocols=["knn"])
     ledger = Ledger(home / "out")
-    crew = Crew(plan, ledger, Machine(), lambda _: None, size=1)
+    crew = Crew(plan, ledger, Runtime(), lambda _: None, size=1)
     group = plan.groups()[0]
     crew._blame(group.id, plan.cells[0].id, "was killed by signal 9")
     assert [cell["id"] for cell in ledger.failures(plan)] == [plan.cells[0].id]
@@ -426,5 +427,5 @@ def test_interrupted_is_no_failure(home: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(work, "run_protocol", stops)
     with pytest.raises(Interrupted, match="0 of 12 cells"):
-        run_study(planned(home), home / "out", quiet=True)
+        run_study(planned(home), home / "out")
     assert not (home / "out" / "failed").exists()

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import RUNTIME
 from torch import Tensor, nn
 
 from acclimate.errors import ModelError
 from acclimate.images import Images, load_images
 from acclimate.models import Backbone, Preprocess, Tap, extract, extract_taps, from_module, layer_names, load_backbone
 from acclimate.models import taps as module_under_test
+from acclimate.storage.runtime import Runtime
 
 SIZES = {"test_resnet": 64, "test_convnext": 64, "test_vit": 64, "test_vit2": 64, "test_efficientnet": 64}
 
@@ -107,31 +109,31 @@ def test_all_layers_come_from_one_forward_pass(images: Images, monkeypatch: pyte
         lambda n, x, w, real=module_under_test._layers: passes.append(len(x)) or real(n, x, w),
     )
     taps = [Tap(name) for name in layer_names(backbone.module)]
-    found = extract_taps(backbone, images, taps, device="cpu", batch=50)
+    found = extract_taps(backbone, images, taps, runtime=RUNTIME, batch=50)
     assert passes == [1, 50, 50, 8]  # one black image for the widths
     assert [f.x.shape for f in found] == [(108, 32), (108, 32), (108, 48), (108, 192), (108, 96)]
     for tap, features in zip(taps, found, strict=True):
-        alone = extract(backbone, images, tap=tap, device="cpu", cache=tmp_path)
+        alone = extract(backbone, images, tap=tap, runtime=Runtime(device="cpu", cache=tmp_path))
         np.testing.assert_array_equal(alone.x, features.x)
 
 
 def test_each_tap_has_its_own_place(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = model("test_vit")
-    own = extract(backbone, images, device="cpu").x.copy()
-    mean = extract(backbone, images, tap=Tap(pooling="mean"), device="cpu").x
-    first = extract(backbone, images, tap=Tap("0"), device="cpu").x
+    own = extract(backbone, images, runtime=RUNTIME).x.copy()
+    mean = extract(backbone, images, tap=Tap(pooling="mean"), runtime=RUNTIME).x
+    first = extract(backbone, images, tap=Tap("0"), runtime=RUNTIME).x
     assert not np.allclose(own, mean)
     assert not np.allclose(own, first)
-    np.testing.assert_array_equal(extract(backbone, images, device="cpu").x, own)
+    np.testing.assert_array_equal(extract(backbone, images, runtime=RUNTIME).x, own)
     monkeypatch.setattr(importlib.import_module("acclimate.models.features.extract"), "_forward", None)
-    again = extract(backbone, images, tap=Tap("blocks.0", "cls"), device="cpu").x  # the same by its name
+    again = extract(backbone, images, tap=Tap("blocks.0", "cls"), runtime=RUNTIME).x  # the same by its name
     np.testing.assert_array_equal(again, first)
 
 
 def test_the_network_s_own_output_has_the_same_bits_beside_others(images: Images, tmp_path: Path) -> None:
     backbone = model("test_resnet")
-    alone = extract(backbone, images, device="cpu")
-    beside, _ = extract_taps(backbone, images, [Tap(), Tap("2")], device="cpu", cache=tmp_path)
+    alone = extract(backbone, images, runtime=RUNTIME)
+    beside, _ = extract_taps(backbone, images, [Tap(), Tap("2")], runtime=Runtime(device="cpu", cache=tmp_path))
     np.testing.assert_array_equal(alone.x, beside.x)
 
 

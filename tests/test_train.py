@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import RUNTIME
 
 from acclimate.errors import DataError, InputError, ScopeError, TrainingError
 from acclimate.images import Images, Split, load_images, make_split
 from acclimate.models import Backbone, load_backbone
+from acclimate.storage.runtime import Runtime
 from acclimate.training import CHECKPOINT, Job, plan, probabilities, train
 from acclimate.training.recipe import Recipe, Stage
 
@@ -39,7 +41,7 @@ def images(digits_folder: Path) -> Images:
 
 
 def job(backbone: Backbone, images: Images, *stages: Stage, seed: int = 0) -> Job:
-    return Job(backbone, Recipe(name="test", stages=stages), images, make_split(images), seed=seed, device="cpu")
+    return Job(backbone, Recipe(name="test", stages=stages), images, make_split(images), seed=seed, runtime=RUNTIME)
 
 
 def weights(network: torch.nn.Module) -> dict[str, bytes]:
@@ -48,7 +50,7 @@ def weights(network: torch.nn.Module) -> dict[str, bytes]:
 
 def test_same_seed_same_bytes_and_another_seed_others(backbone: Backbone, images: Images, tmp_path: Path) -> None:
     first, again, other = (
-        train(job(backbone, images, BYOL, HEAD, FULL, seed=seed), tmp_path / name, quiet=True).network
+        train(job(backbone, images, BYOL, HEAD, FULL, seed=seed), tmp_path / name).network
         for name, seed in (("first", 0), ("again", 0), ("other", 1))
     )
     assert weights(first) == weights(again)
@@ -80,12 +82,12 @@ def test_cut_anywhere_and_resumed_equals_unbroken(
     backbone: Backbone, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """Cut in each of three stages (6, 9 and 3 steps long), with a checkpoint after every step."""
-    whole = train(job(backbone, images, BYOL, HEAD, FULL), tmp_path / "whole", quiet=True)
+    whole = train(job(backbone, images, BYOL, HEAD, FULL), tmp_path / "whole")
     with monkeypatch.context() as patch:
         cut(patch, after)
         with pytest.raises(Killed):
-            train(job(backbone, images, BYOL, HEAD, FULL), tmp_path / "cut", quiet=True, checkpoint_seconds=0)
-    resumed = train(job(backbone, images, BYOL, HEAD, FULL), tmp_path / "cut", quiet=True)
+            train(job(backbone, images, BYOL, HEAD, FULL), tmp_path / "cut", checkpoint_seconds=0)
+    resumed = train(job(backbone, images, BYOL, HEAD, FULL), tmp_path / "cut")
     assert weights(resumed.network) == weights(whole.network)
     assert [r.steps for r in resumed.reports] == [r.steps for r in whole.reports]
     steps = [(line["stage"], line["step"]) for line in journal(tmp_path / "cut")]
@@ -97,8 +99,8 @@ def journal(folder: Path) -> list[dict[str, float]]:
 
 
 def test_a_finished_run_is_not_done_again(backbone: Backbone, images: Images, tmp_path: Path) -> None:
-    whole = train(job(backbone, images, HEAD), tmp_path, quiet=True)
-    again = train(job(backbone, images, HEAD), tmp_path, quiet=True)
+    whole = train(job(backbone, images, HEAD), tmp_path)
+    again = train(job(backbone, images, HEAD), tmp_path)
     assert weights(whole.network) == weights(again.network)
     assert whole.reports == again.reports
 
@@ -115,11 +117,12 @@ def test_kill_9_loses_nothing(
         "import sys; from pathlib import Path\n"
         "from acclimate.models import load_backbone; from acclimate.images import load_images, make_split\n"
         "from acclimate.training.recipe import load_recipe; from acclimate.training import Job, train\n"
+        "from acclimate.storage.runtime import Runtime\n"
         "data, recipe, out = sys.argv[1:]\n"
         "images = load_images(data)\n"
         f"backbone = load_backbone('{ARCHITECTURE}', image_size=32)\n"
-        "job = Job(backbone, load_recipe(recipe), images, make_split(images), device='cpu')\n"
-        "train(job, Path(out), quiet=True, checkpoint_seconds=0)\n"
+        "job = Job(backbone, load_recipe(recipe), images, make_split(images), runtime=Runtime(device='cpu'))\n"
+        "train(job, Path(out), checkpoint_seconds=0)\n"
     )
     command = [sys.executable, "-c", script, str(digits_folder), str(tmp_path / "recipe.toml"), str(tmp_path / "cut")]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # another number of threads sums in another order
@@ -133,8 +136,8 @@ def test_kill_9_loses_nothing(
     done = torch.load(tmp_path / "cut" / CHECKPOINT, weights_only=True)["step"]
     assert 0 < done < 24, "the kill came too early or too late to prove anything"
     this = dataclasses.replace(job(backbone, images, long), recipe=recipe)
-    whole = train(this, tmp_path / "whole", quiet=True)
-    resumed = train(this, tmp_path / "cut", quiet=True)
+    whole = train(this, tmp_path / "whole")
+    resumed = train(this, tmp_path / "cut")
     assert weights(resumed.network) == weights(whole.network)
 
 
@@ -144,9 +147,9 @@ def test_frozen_trunk_shortcut_equals_the_long_way(
     """Training the head on features computed once gives what running the network each step gives."""
     from acclimate.training import build
 
-    short = train(job(backbone, images, HEAD), tmp_path / "short", quiet=True)
+    short = train(job(backbone, images, HEAD), tmp_path / "short")
     monkeypatch.setattr(build, "can_cache_trunk", lambda network: False)
-    long = train(job(backbone, images, HEAD), tmp_path / "long", quiet=True)
+    long = train(job(backbone, images, HEAD), tmp_path / "long")
     for name, tensor in short.network.state_dict().items():
         torch.testing.assert_close(tensor, long.network.state_dict()[name], rtol=1e-4, atol=1e-6)
     assert short.reports[0].trainable == 96 * 3 + 3
@@ -154,7 +157,7 @@ def test_frozen_trunk_shortcut_equals_the_long_way(
 
 def test_training_learns(backbone: Backbone, images: Images, tmp_path: Path) -> None:
     this = job(backbone, images, HEAD.model_copy(update={"epochs": 60}))
-    trained = train(this, tmp_path, quiet=True)
+    trained = train(this, tmp_path)
     p = probabilities(trained.network, this, this.split.test)
     assert p.shape == (36, 3)
     assert np.allclose(p.sum(1), 1)
@@ -165,7 +168,7 @@ def test_best_on_validation_is_kept(backbone: Backbone, images: Images, tmp_path
     """With a rate that wrecks the network in the end, what comes back is the best evaluation, not the last."""
     wild = HEAD.model_copy(update={"epochs": 30, "lr": 3.0, "clip": 0.0})
     this = job(backbone, images, wild)
-    trained = train(this, tmp_path, quiet=True)
+    trained = train(this, tmp_path)
     losses = [line["val_log_loss"] for line in journal(tmp_path) if "val_log_loss" in line]
     p = probabilities(trained.network, this, this.split.val)
     kept = -np.log(p[np.arange(len(p)), images.labels[this.split.val]]).mean()
@@ -175,7 +178,7 @@ def test_best_on_validation_is_kept(backbone: Backbone, images: Images, tmp_path
 
 def test_early_stop(backbone: Backbone, images: Images, tmp_path: Path) -> None:
     wild = HEAD.model_copy(update={"epochs": 50, "lr": 3.0, "clip": 0.0, "patience": 2})
-    report = train(job(backbone, images, wild), tmp_path, quiet=True).reports[0]
+    report = train(job(backbone, images, wild), tmp_path).reports[0]
     assert report.epochs < 50
 
 
@@ -188,9 +191,8 @@ def test_accumulation_is_one_step_of_a_larger_batch(backbone: Backbone, images: 
     half = stage.model_copy(update={"batch": 16, "accumulate": 2})
     one, parts = (
         train(
-            dataclasses.replace(job(backbone, images, s), split=two, precision="32"),
+            dataclasses.replace(job(backbone, images, s), split=two, runtime=Runtime(precision="32")),
             tmp_path / str(s.batch),
-            quiet=True,
         )
         for s in (stage, half)
     )
@@ -202,7 +204,7 @@ def test_accumulation_is_one_step_of_a_larger_batch(backbone: Backbone, images: 
 def test_a_loss_that_is_not_finite_stops_the_run(backbone: Backbone, images: Images, tmp_path: Path) -> None:
     hot = FULL.model_copy(update={"lr": 1e30, "clip": 0.0, "optimizer": "sgd", "warmup": 0.0, "epochs": 30})
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step .* Lower 'lr' of that stage"):
-        train(job(backbone, images, hot), tmp_path, quiet=True)
+        train(job(backbone, images, hot), tmp_path)
 
 
 def test_another_run_in_the_folder_is_refused(
@@ -211,14 +213,14 @@ def test_another_run_in_the_folder_is_refused(
     with monkeypatch.context() as patch:
         cut(patch, 3)
         with pytest.raises(Killed):
-            train(job(backbone, images, FULL), tmp_path, quiet=True, checkpoint_seconds=0)
+            train(job(backbone, images, FULL), tmp_path, checkpoint_seconds=0)
     with pytest.raises(InputError, match="holds an unfinished run with another recipe, data, model or seed"):
-        train(job(backbone, images, FULL, seed=1), tmp_path, quiet=True)
+        train(job(backbone, images, FULL, seed=1), tmp_path)
 
 
 def test_linear_probe_does_not_move_the_backbone_by_one_bit(backbone: Backbone, images: Images, tmp_path: Path) -> None:
     augmented = HEAD.model_copy(update={"augment": "light"})  # the long way: images go through the network
-    trained = train(job(backbone, images, augmented), tmp_path, quiet=True)
+    trained = train(job(backbone, images, augmented), tmp_path)
     before, after = backbone.module.state_dict(), trained.network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not torch.equal(after["fc.weight"], torch.zeros_like(after["fc.weight"]))
@@ -227,7 +229,7 @@ def test_linear_probe_does_not_move_the_backbone_by_one_bit(backbone: Backbone, 
 def test_the_caller_s_random_numbers_are_left_alone(backbone: Backbone, images: Images, tmp_path: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    train(job(backbone, images, BYOL, HEAD), tmp_path, quiet=True)
+    train(job(backbone, images, BYOL, HEAD), tmp_path)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -242,4 +244,4 @@ def test_a_stage_without_images(backbone: Backbone, images: Images, tmp_path: Pa
     empty = np.empty(0, np.int64)
     this = dataclasses.replace(job(backbone, images, HEAD), split=Split(empty, empty, empty, empty))
     with pytest.raises(DataError, match="has no images to train on"):
-        train(this, tmp_path, quiet=True)
+        train(this, tmp_path)

@@ -13,6 +13,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from conftest import RUNTIME
 from test_train import Killed, cut, job, journal, weights
 from torch import nn
 
@@ -60,13 +61,13 @@ def test_cut_and_resumed_equals_unbroken(
     name: str, resnet: Backbone, vit: Backbone, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     this = job(vit if name in ("layers", "depth") else resnet, images, STAGES[name])
-    whole = train(this, tmp_path / "whole", quiet=True)
+    whole = train(this, tmp_path / "whole")
     with monkeypatch.context() as patch:
         cut(patch, 3)
         with pytest.raises(Killed):
-            train(this, tmp_path / "cut", quiet=True, checkpoint_seconds=0)
-    resumed = train(this, tmp_path / "cut", quiet=True)
-    finished = train(this, tmp_path / "cut", quiet=True)  # from the checkpoint that the end wrote
+            train(this, tmp_path / "cut", checkpoint_seconds=0)
+    resumed = train(this, tmp_path / "cut")
+    finished = train(this, tmp_path / "cut")  # from the checkpoint that the end wrote
     assert weights(resumed.network) == weights(whole.network) == weights(finished.network)
     assert resumed.chosen == whole.chosen == finished.chosen
 
@@ -74,7 +75,7 @@ def test_cut_and_resumed_equals_unbroken(
 @pytest.mark.parametrize("name", ["bn+linear", "mlp", "rates", "layers", "zscore"])
 def test_frozen_means_frozen(name: str, vit: Backbone, resnet: Backbone, images: Images, tmp_path: Path) -> None:
     backbone = vit if name == "layers" else resnet
-    trained = train(job(backbone, images, STAGES[name]), tmp_path, quiet=True).network.state_dict()
+    trained = train(job(backbone, images, STAGES[name]), tmp_path).network.state_dict()
     assert all(torch.equal(tensor, trained[key]) for key, tensor in backbone.module.state_dict().items())
 
 
@@ -84,11 +85,11 @@ def test_saved_and_loaded_predicts_the_same(
 ) -> None:
     backbone = vit if name == "layers" else resnet
     this = job(backbone, images, STAGES[name].model_copy(update={"augment": "none"}))
-    trained = train(this, tmp_path / "run", quiet=True)
+    trained = train(this, tmp_path / "run")
     expected = probabilities(trained.network, this, this.split.test)
     Classifier.of(trained.network, images.classes, backbone).save(tmp_path)
     loaded = Classifier.load(tmp_path)
-    found = loaded.predict_views(images, indices=this.split.test, device="cpu")[0]
+    found = loaded.predict_views(images, indices=this.split.test, runtime=RUNTIME)[0]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert not np.allclose(found, 1 / 3, atol=1e-3), "an untrained classifier proves nothing"
     again = load_backbone(tmp_path)  # the trunk of a run is a start for others, whatever stood on top
@@ -97,7 +98,7 @@ def test_saved_and_loaded_predicts_the_same(
 
 @pytest.mark.parametrize("name", ["bn+linear", "zscore"])
 def test_what_normalises_is_folded_for_timm(name: str, resnet: Backbone, images: Images, tmp_path: Path) -> None:
-    trained = train(job(resnet, images, STAGES[name]), tmp_path / "run", quiet=True).network
+    trained = train(job(resnet, images, STAGES[name]), tmp_path / "run").network
     folder = export_timm(Classifier.of(trained, images.classes, resnet), tmp_path / "timm")
     theirs = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -107,7 +108,7 @@ def test_what_normalises_is_folded_for_timm(name: str, resnet: Backbone, images:
 
 def test_what_timm_has_not_is_refused_there_and_goes_to_onnx(vit: Backbone, images: Images, tmp_path: Path) -> None:
     stage = STAGES["layers"].model_copy(update={"augment": "none", "layers": ("2+avg",)})
-    trained = train(job(vit, images, stage), tmp_path / "run", quiet=True).network
+    trained = train(job(vit, images, stage), tmp_path / "run").network
     classifier = Classifier.of(trained, images.classes, vit)
     with pytest.raises(ModelError, match=r"no classifier such as head 'linear', .* layers \['2\+avg'\].* onnx instead"):
         export_timm(classifier, tmp_path / "timm")
@@ -119,14 +120,14 @@ def test_what_timm_has_not_is_refused_there_and_goes_to_onnx(vit: Backbone, imag
 def test_each_of_several_is_what_it_would_be_alone(resnet: Backbone, images: Images, tmp_path: Path) -> None:
     """Thirteen rates at once, against a run of its own for each: same validation loss, and the best one stays."""
     rates = (*(a * 10.0**b for b in (-3, -2, -1, 0) for a in (1, 2, 5)), 10.0)
-    together = train(job(resnet, images, PROBE.model_copy(update={"rates": rates})), tmp_path / "all", quiet=True)
+    together = train(job(resnet, images, PROBE.model_copy(update={"rates": rates})), tmp_path / "all")
     alone = {}
     for rate in rates[::4]:
         stage = PROBE.model_copy(update={"lr": PROBE.lr * rate, "keep": "last"})
-        train(job(resnet, images, stage), tmp_path / str(rate), quiet=True)
+        train(job(resnet, images, stage), tmp_path / str(rate))
         alone[rate] = journal(tmp_path / str(rate))[-1]["val_log_loss"]
     one = PROBE.model_copy(update={"lr": PROBE.lr * together.chosen["rate"]})
-    same = train(job(resnet, images, one), tmp_path / "same", quiet=True)
+    same = train(job(resnet, images, one), tmp_path / "same")
     for key, tensor in same.network.state_dict().items():
         torch.testing.assert_close(together.network.state_dict()[key.replace("fc.", "fc.linear.")], tensor)
     best = min(line["val_log_loss"] for line in journal(tmp_path / "all") if "val_log_loss" in line)
@@ -214,7 +215,7 @@ def test_the_head_s_batch_norm_learns_where_the_backbone_s_is_frozen(
     resnet: Backbone, images: Images, tmp_path: Path
 ) -> None:
     stage = STAGES["bn+linear"].model_copy(update={"bn_stats": "frozen"})
-    network = train(job(resnet, images, stage), tmp_path, quiet=True).network
+    network = train(job(resnet, images, stage), tmp_path).network
     head = network.get_submodule("fc")
     assert isinstance(head, Head)
     assert isinstance(head.norm, nn.BatchNorm1d)
@@ -226,11 +227,11 @@ def test_the_head_s_batch_norm_learns_where_the_backbone_s_is_frozen(
 
 def test_zscore_is_measured_on_the_training_images(resnet: Backbone, images: Images, tmp_path: Path) -> None:
     this = job(resnet, images, STAGES["zscore"])
-    head = train(this, tmp_path, quiet=True).network.get_submodule("fc")
+    head = train(this, tmp_path).network.get_submodule("fc")
     assert isinstance(head, Head)
     from acclimate.models import extract
 
-    x = extract(resnet, images, device="cpu").x[this.split.train].astype(np.float64)
+    x = extract(resnet, images, runtime=RUNTIME).x[this.split.train].astype(np.float64)
     np.testing.assert_allclose(head.shift.numpy(), x.mean(0), rtol=2e-2, atol=2e-2)  # features are kept as float16
     np.testing.assert_allclose(head.scale.numpy(), 1 / (x.std(0) + 1e-6), rtol=2e-2)
 
@@ -262,7 +263,6 @@ def test_heads_that_do_not_fit_a_network_or_a_split(resnet: Backbone, images: Im
         train(
             dataclasses.replace(this, split=dataclasses.replace(this.split, val=this.split.val[:0])),
             tmp_path / "a",
-            quiet=True,
         )
     with pytest.raises(ModelError, match=r"got layers '9'; ResNet has"):
         with_head(resnet.network(3), HeadSpec(layers=("9",)), 3, (32, 32))

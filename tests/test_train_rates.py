@@ -80,7 +80,7 @@ def test_rates_by_step() -> None:
 
 def test_the_loop_follows_the_schedule(images: Images, tmp_path: Path) -> None:
     stage = FULL.model_copy(update={"schedule": "steps", "drops": (0.5,), "warmup": 0.0})
-    train(job(load_backbone("random:test_resnet", image_size=32), images, stage), tmp_path, quiet=True)
+    train(job(load_backbone("random:test_resnet", image_size=32), images, stage), tmp_path)
     assert [line["lr"] for line in journal(tmp_path)] == pytest.approx([0.01, 0.01, 0.001, 0.001])
 
 
@@ -166,7 +166,7 @@ def test_the_last_step_is_kept_where_that_is_asked(images: Images, tmp_path: Pat
     wild = Stage(scope="head", augment="none", epochs=30, batch=16, lr=3.0, clip=0.0)
     backbone = load_backbone("random:test_resnet", image_size=32)
     best, last = (
-        train(job(backbone, images, wild.model_copy(update={"keep": keep})), tmp_path / keep, quiet=True)
+        train(job(backbone, images, wild.model_copy(update={"keep": keep})), tmp_path / keep)
         for keep in ("best", "last")
     )
     assert not torch.equal(best.network.get_parameter("fc.weight"), last.network.get_parameter("fc.weight"))

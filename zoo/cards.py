@@ -10,7 +10,8 @@ import tomli_w
 
 from acclimate.images import load_images, make_split
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Setting, run_score
+from acclimate.protocols import Task, run_score
+from acclimate.storage.runtime import Runtime
 from zoo.models import ARCHITECTURES, Model
 
 PROBES = ("builtin:digits", "eurosat")
@@ -22,8 +23,8 @@ def probe(backbone: Backbone, data: Path) -> dict[str, float]:
     found = {}
     for dataset in PROBES:
         images = load_images(dataset if ":" in dataset else data / dataset)
-        setting = Setting(images, make_split(images), use_test=False, quiet=True)
-        found[dataset] = round(run_score(setting, backbone, "logistic").metrics["val"]["accuracy"], 4)
+        task = Task(images, make_split(images), use_test=False)
+        found[dataset] = round(run_score(task, backbone, Runtime(quiet=True), "logistic").metrics["val"]["accuracy"], 4)
     return found
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from acclimate.images import Images, load_images, make_split
 from acclimate.models import load_backbone, save_weights
 from acclimate.models.network import reset_classifier
-from acclimate.protocols import Setting, job_of
+from acclimate.protocols import Task, job_of
+from acclimate.storage.runtime import AUTO
 from acclimate.training import train
 from acclimate.training.recipe import Recipe
 from zoo.cards import card, probe, random_cards
@@ -41,9 +42,9 @@ def make(
     stage = model.stage if epochs is None else model.stage.model_copy(update={"epochs": epochs})
     images = _images(model, data, work)
     backbone = load_backbone(f"random:{model.architecture}", image_size=model.size)
-    setting = Setting(images, make_split(images, seed=seed, val_fraction=0.05), seed=seed)
+    task = Task(images, make_split(images, seed=seed, val_fraction=0.05), seed=seed)
     folder = (work or Path(tempfile.mkdtemp())) / name
-    trained = train(job_of(setting, backbone, Recipe(name=name, stages=(stage,))), folder)
+    trained = train(job_of(task, backbone, AUTO, Recipe(name=name, stages=(stage,))), folder)
     steps, seconds = trained.reports[0].steps, trained.reports[0].seconds
     reset_classifier(trained.network, 0)
     out.mkdir(parents=True, exist_ok=True)

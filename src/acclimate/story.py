@@ -17,8 +17,9 @@ from acclimate.experiments import ranking as select
 from acclimate.experiments.curve import measure_curve, plan_curve
 from acclimate.images import load_images, make_split
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Setting, run_recipe
+from acclimate.protocols import Task, run_recipe
 from acclimate.storage.results import Result, Results
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import write_atomic
 from acclimate.training.recipe import Recipe, Stage
 from acclimate.verbs.common import fresh_folder, setting_for
@@ -60,26 +61,36 @@ def demo(*, out: str | Path = "acclimate-demo", options: Options | None = None) 
     started, options = time.perf_counter(), options or Options()
     folder = fresh_folder(Path(out), "")
     chapters: dict[str, float] = {}
-    setting = setting_for(load_images(DATA, cache=options.cache), options, LABELS, origin=DATA)
-    ranking = _chapter(f"ranking {len(MODELS)} embedded models", chapters, options, lambda: _rank(setting, folder))
+    runtime = options.runtime
+    task = setting_for(load_images(DATA, cache=options.cache), options, LABELS, origin=DATA)
+    ranking = _chapter(
+        f"ranking {len(MODELS)} embedded models", chapters, options, lambda: _rank(task, folder, runtime)
+    )
     backbone = load_backbone(ranking["best"])
     adapted = _chapter(
         f"adapting {backbone.name} without labels",
         chapters,
         options,
-        lambda: adaptation.adapt(setting, backbone, ADAPTATION, folder / "runs" / "adapt-byol"),
+        lambda: adaptation.adapt(task, backbone, runtime, ADAPTATION, folder / "runs" / "adapt-byol"),
     )
     kept = dataclasses.replace(
         adapted.kept, name=backbone.name if adapted.kept is backbone else f"{backbone.name}+byol"
     )
-    rows = _chapter(f"tuning from {LABELS} labels a class", chapters, options, lambda: _tune(setting, kept, folder))
+    rows = _chapter(
+        f"tuning from {LABELS} labels a class", chapters, options, lambda: _tune(task, kept, folder, runtime)
+    )
     curve = _chapter(
         "labels against accuracy",
         chapters,
         options,
-        lambda: _curve(setting, backbone, adapted.adapted, folder),
+        lambda: _curve(task, backbone, adapted.adapted, folder, runtime),
     )
-    _chapter("drawing feature maps", chapters, options, lambda: _maps(setting, backbone, adapted.adapted, folder))
+    _chapter(
+        "drawing feature maps",
+        chapters,
+        options,
+        lambda: _maps(task, backbone, adapted.adapted, folder, runtime),
+    )
     findings = _findings(ranking, adapted.document, rows, curve)
     write_atomic(folder / "findings.json", json.dumps({"sentences": findings}, indent=1))
     page = report(folder, options=options)["out"]
@@ -103,21 +114,22 @@ def _chapter(title: str, chapters: dict[str, float], options: Options, work: Any
     return outcome
 
 
-def _rank(setting: Setting, folder: Path) -> dict[str, Any]:
-    return select.rank(setting, [load_backbone(name) for name in MODELS], folder, final="bn", top=2)
+def _rank(task: Task, folder: Path, runtime: Runtime) -> dict[str, Any]:
+    return select.rank(task, [load_backbone(name) for name in MODELS], runtime, folder, final="bn", top=2)
 
 
-def _tune(setting: Setting, backbone: Backbone, folder: Path) -> dict[str, Result]:
+def _tune(task: Task, backbone: Backbone, folder: Path, runtime: Runtime) -> dict[str, Result]:
     results = Results(folder)
     return {
-        recipe: run_recipe(setting, backbone, recipe, folder / "runs" / f"tune-{recipe}", results) for recipe in RECIPES
+        recipe: run_recipe(task, backbone, runtime, recipe, folder / "runs" / f"tune-{recipe}", results)
+        for recipe in RECIPES
     }
 
 
-def _curve(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) -> dict[str, Any]:
+def _curve(task: Task, base: Backbone, adapted: Backbone, folder: Path, runtime: Runtime) -> dict[str, Any]:
     """Measure both models with growing numbers of labels, several draws of them, on the test part."""
-    full = dataclasses.replace(setting, split=make_split(setting.images, seed=setting.seed), labels=None)
-    plan = plan_curve(full, labels=[str(budget) for budget in BUDGETS], seeds=CURVE_SEEDS, tta="none")
+    full = dataclasses.replace(task, split=make_split(task.images, seed=task.seed), labels=None)
+    plan = plan_curve(full, runtime, labels=[str(budget) for budget in BUDGETS], seeds=CURVE_SEEDS, tta="none")
     models = (base, dataclasses.replace(adapted, name=f"{base.name}+byol"))
     found = measure_curve(plan, models, None)
     parts = ("base", "points", "comparisons", "verdicts")
@@ -139,18 +151,18 @@ def _changed(one: dict[str, Any]) -> str:
     return f"{one['labels']} a class: {word} ({loss['mean']:+.3f}, {interval})"
 
 
-def _maps(setting: Setting, base: Backbone, adapted: Backbone, folder: Path) -> None:
+def _maps(task: Task, base: Backbone, adapted: Backbone, folder: Path, runtime: Runtime) -> None:
     from sklearn.manifold import TSNE
 
-    test = setting.split.test[:500]
-    labels = setting.images.labels[test].tolist()
+    test = task.split.test[:500]
+    labels = task.images.labels[test].tolist()
     maps = []
     for name, backbone in ((base.name, base), (f"{base.name}+byol", adapted)):
-        x = setting.features(backbone).x[test]
-        flat = TSNE(init="pca", random_state=setting.seed, perplexity=30).fit_transform(x)
+        x = task.features(backbone, runtime).x[test]
+        flat = TSNE(init="pca", random_state=task.seed, perplexity=30).fit_transform(x)
         xs, ys = (np.round(flat[:, axis], 3).tolist() for axis in (0, 1))
         maps.append({"model": name, "x": xs, "y": ys, "label": labels, "split": ["test"] * len(test)})
-    write_atomic(folder / "map.json", json.dumps({"maps": maps, "classes": list(setting.images.classes)}))
+    write_atomic(folder / "map.json", json.dumps({"maps": maps, "classes": list(task.images.classes)}))
 
 
 def _findings(

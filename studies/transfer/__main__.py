@@ -24,10 +24,11 @@ from studies.transfer.domains import DOMAINS, prepare
 from studies.transfer.page import PAGE, fill
 
 from acclimate.errors import AcclimateError, InputError, Interrupted, unknown
-from acclimate.experiments.study import Machine, run_study
+from acclimate.experiments.study import run_study
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Cell
 from acclimate.storage.results import Result
+from acclimate.storage.runtime import Runtime
 
 DECODED = 64  # side of the images in the domains' files: room for crops at the networks' 32
 
@@ -87,7 +88,7 @@ def _measured(
     for domain in domains:
         prepare(domain, seed, data, files, DECODED)
     plan = design.plan(seed, files, models, domains)
-    run_study(plan, out, machine=Machine(cache=out / "cache"), workers=workers)
+    run_study(plan, out, runtime=Runtime(cache=out / "cache"), workers=workers)
     return Ledger(out).rows(plan)
 
 

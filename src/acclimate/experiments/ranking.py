@@ -19,9 +19,10 @@ import numpy.typing as npt
 from acclimate import __version__
 from acclimate.errors import InputError
 from acclimate.models import Backbone, choose_device
-from acclimate.protocols import Preset, Setting, is_preset, load_preset, run_preset, run_recipe, run_score
+from acclimate.protocols import Preset, Task, is_preset, load_preset, run_preset, run_recipe, run_score
 from acclimate.stats.intervals import model_set
 from acclimate.storage.results import Result, Results
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import safe_name as safe_name
 from acclimate.storage.store import write_atomic
 from acclimate.training.recipe import Recipe, load_recipe
@@ -59,8 +60,9 @@ class Ranked:
 
 
 def rank(
-    setting: Setting,
+    task: Task,
     backbones: Sequence[Backbone],
+    runtime: Runtime,
     folder: Path,
     *,
     final: str | Recipe = "bn",
@@ -80,26 +82,26 @@ def rank(
     _check(backbones, top)
     trains = _final(final)
     started = time.perf_counter()
-    sealed = dataclasses.replace(setting, use_test=False)
+    sealed = dataclasses.replace(task, use_test=False)
     results = Results(folder)
-    rows = {b.name: {p: run_score(sealed, b, p, results) for p in PROXIES} for b in backbones}
+    rows = {b.name: {p: run_score(sealed, b, runtime, p, results) for p in PROXIES} for b in backbones}
     order = sorted(backbones, key=lambda b: _merit(rows[b.name]["logistic"]), reverse=True)
     finals = {}
     for backbone in order[:top]:
         run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{safe_name(trains.name)}"
         if isinstance(trains, Preset):
-            finals[backbone.name] = run_preset(sealed, backbone, trains, run_folder, results)
+            finals[backbone.name] = run_preset(sealed, backbone, runtime, trains, run_folder, results)
         else:
-            finals[backbone.name] = run_recipe(sealed, backbone, trains, run_folder, results)
-    lines = _lines(order, rows, finals, results, setting)
+            finals[backbone.name] = run_recipe(sealed, backbone, runtime, trains, run_folder, results)
+    lines = _lines(order, rows, finals, results, task)
     spent = time.perf_counter() - started
     document = {
         "command": "rank",
         "version": __version__,
         "seconds": round(spent, 3),
-        "seed": setting.seed,
-        "device": choose_device(setting.device),
-        "data": setting.images.name,
+        "seed": task.seed,
+        "device": choose_device(runtime.device),
+        "data": task.images.name,
         "final": trains.name,
         "models": [asdict(line) for line in lines],
         "best": lines[0].model,
@@ -145,12 +147,12 @@ def _lines(
     rows: dict[str, dict[str, Result]],
     finals: dict[str, Result],
     results: Results,
-    setting: Setting,
+    task: Task,
 ) -> list[Ranked]:
     """Finalists by final accuracy, then the others by their proxy; the confidence set shares the first rank."""
     finalists = sorted((b for b in order if b.name in finals), key=lambda b: _merit(finals[b.name]), reverse=True)
     correct = np.stack([_correct(results, finals[b.name]) for b in finalists])
-    chosen = model_set(correct, seed=setting.seed)
+    chosen = model_set(correct, seed=task.seed)
     lines = []
     for place, backbone in enumerate(finalists):
         row = finals[backbone.name]

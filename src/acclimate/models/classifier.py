@@ -32,6 +32,7 @@ from acclimate.models import (
 )
 from acclimate.models.heads import Head, head_card, own_head, read_card, with_head
 from acclimate.models.network import classifiers
+from acclimate.storage.runtime import AUTO, Runtime
 from acclimate.storage.store import write_atomic
 from acclimate.views import Normalize, center
 
@@ -94,12 +95,10 @@ class Classifier:
     def predict_proba(
         self,
         images: Images,
+        runtime: Runtime = AUTO,
         *,
         tta: str = "none",
-        device: str = "auto",
-        precision: str = "auto",
         batch: int = 64,
-        cache: Path | None = None,
     ) -> npt.NDArray[np.float64]:
         """Return class probabilities ``(n, C)``.
 
@@ -108,20 +107,18 @@ class Classifier:
         tta
             ``hflip`` averages the probabilities of each image and its mirror image.
         """
-        views = self.predict_views(images, tta=tta, device=device, precision=precision, batch=batch, cache=cache)
+        views = self.predict_views(images, runtime, tta=tta, batch=batch)
         mean: npt.NDArray[np.float64] = views.mean(0)
         return mean
 
     def predict_views(
         self,
         images: Images,
+        runtime: Runtime = AUTO,
         *,
         indices: npt.NDArray[np.int64] | None = None,
         tta: str = "none",
-        device: str = "auto",
-        precision: str = "auto",
         batch: int = 64,
-        cache: Path | None = None,
     ) -> npt.NDArray[np.float64]:
         """Return class probabilities of each view, ``(1, n, C)``; with ``hflip`` ``(2, n, C)``, mirror images last.
 
@@ -133,15 +130,15 @@ class Classifier:
         if tta not in TTA:
             raise InputError(unknown("test-time augmentation", tta, TTA))
         wanted = np.arange(len(images)) if indices is None else indices
-        device = choose_device(device)
-        chosen = choose_precision(precision, device)
-        pixels = decoded(images, self.backbone.preprocess.geometry, indices=wanted, cache=cache).array
+        device = choose_device(runtime.device)
+        precision = choose_precision(runtime.precision, device)
+        pixels = decoded(images, self.backbone.preprocess.geometry, indices=wanted, cache=runtime.cache).array
         network = self.network.to(device)
         parts = []
         for start in range(0, len(wanted), batch):
             x = self._input(to_batch(pixels[wanted[start : start + batch]]).to(device))
             flips = [x] if tta == "none" else [x, x.flip(-1)]
-            parts.append(torch.stack([_softmax(network, view, device, chosen) for view in flips]))
+            parts.append(torch.stack([_softmax(network, view, device, precision) for view in flips]))
         out: npt.NDArray[np.float64] = torch.cat(parts, dim=1).cpu().double().numpy()
         return out
 
@@ -149,9 +146,9 @@ class Classifier:
         preprocess = self.backbone.preprocess
         return center(raw, preprocess.size, Normalize(preprocess.mean, preprocess.std))
 
-    def predict(self, images: Images, *, tta: str = "none", device: str = "auto") -> list[str]:
+    def predict(self, images: Images, runtime: Runtime = AUTO, *, tta: str = "none") -> list[str]:
         """Return the most probable class of each image."""
-        return [self.classes[i] for i in self.predict_proba(images, tta=tta, device=device).argmax(1)]
+        return [self.classes[i] for i in self.predict_proba(images, runtime, tta=tta).argmax(1)]
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from acclimate.protocols.row import peak_memory_mb
 from acclimate.protocols.run import RUN, close_run, is_finished, run_recipe, run_score
 from acclimate.protocols.scale import check_scale, scaled
 from acclimate.protocols.schema import Point, Preset, RecipePart, ScorePart, checked_settings
-from acclimate.protocols.setting import Setting, Stated, job_of
+from acclimate.protocols.task import Stated, Task, job_of
 
 __all__ = [
     "MARKS",
@@ -25,8 +25,8 @@ __all__ = [
     "Preset",
     "RecipePart",
     "ScorePart",
-    "Setting",
     "Stated",
+    "Task",
     "budgeted",
     "check_scale",
     "checked_settings",

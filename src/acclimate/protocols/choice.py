@@ -13,14 +13,15 @@ from acclimate.images import Split
 from acclimate.models import Backbone
 from acclimate.protocols.run import run_recipe
 from acclimate.protocols.schema import Point, Preset, RecipePart
-from acclimate.protocols.setting import Setting, Stated
+from acclimate.protocols.task import Stated, Task
 from acclimate.storage.results import Predictions, Result, Results
+from acclimate.storage.runtime import Runtime
 
 POINTS = "points"
 
 
 def run_choice(
-    setting: Setting, backbone: Backbone, preset: Preset, folder: Path, results: Results, stated: Stated
+    task: Task, backbone: Backbone, runtime: Runtime, preset: Preset, folder: Path, results: Results, stated: Stated
 ) -> Result:
     """Train every point with the test part sealed, choose one on validation, and return its row.
 
@@ -36,29 +37,29 @@ def run_choice(
     """
     part = preset.part
     assert isinstance(part, RecipePart)
-    key = setting.key(backbone, stated.protocol, {**stated.settings, "parts": list(setting.evaluated())})
+    key = task.key(backbone, stated.protocol, {**stated.settings, "parts": list(task.evaluated())})
     if results.has(key):
         return results.get(key)
-    if not len(setting.split.val):
+    if not len(task.split.val):
         raise DataError(f"'{preset.name}' chooses on validation images and there are none; give a larger training part")
-    points, sealed = part.points(), replace(setting, use_test=False)
+    points, sealed = part.points(), replace(task, use_test=False)
     places = [folder / POINTS / f"{number:03}" for number in range(len(points))]
     rows = [
-        run_recipe(sealed, backbone, preset.recipe_at(point), place)
+        run_recipe(sealed, backbone, runtime, preset.recipe_at(point), place)
         for point, place in zip(points, places, strict=True)
     ]
     best = max(range(len(rows)), key=lambda number: merit(rows[number]))
-    refit = part.refit and "test" in setting.evaluated()
-    final = replace(setting, split=together(setting.split)) if refit else setting
+    refit = part.refit and "test" in task.evaluated()
+    final = replace(task, split=together(task.split)) if refit else task
     aside = Results(folder / POINTS)  # the training again is no row of its own
-    last = run_recipe(final, backbone, preset.recipe_at(points[best]), folder, aside)
+    last = run_recipe(final, backbone, runtime, preset.recipe_at(points[best]), folder, aside)
     predictions = aside.predictions(last.key)
     if refit:
         predictions = _joined(Results(places[best]).predictions(rows[best].key), predictions)
     row = replace(
         last,
         protocol=stated.protocol,
-        settings={**stated.settings, "parts": list(setting.evaluated())},
+        settings={**stated.settings, "parts": list(task.evaluated())},
         metrics={**rows[best].metrics, **last.metrics},
         seconds=round(sum(row.seconds for row in (*rows, last)), 4),
         chosen={**points[best], "refit": refit, "points": [_told(p, row) for p, row in zip(points, rows, strict=True)]},

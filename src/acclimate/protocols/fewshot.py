@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from acclimate.models import Backbone
 from acclimate.protocols.row import result_row
-from acclimate.protocols.setting import Setting, Stated
+from acclimate.protocols.task import Stated, Task
 from acclimate.scores.probes.episodes import Episodes, EpisodeSettings, episodes
 from acclimate.storage.results import Result, Results
+from acclimate.storage.runtime import Runtime
 
 
 def run_episodes(
-    setting: Setting, backbone: Backbone, settings: EpisodeSettings, results: Results | None, stated: Stated
+    task: Task, backbone: Backbone, runtime: Runtime, settings: EpisodeSettings, results: Results | None, stated: Stated
 ) -> Result:
     """Run episodes and return their row: accuracy with its 95% interval, ``accuracy_low`` and ``accuracy_high``.
 
@@ -28,19 +29,20 @@ def run_episodes(
     DataError
         For too few classes with enough images.
     """
-    told = {**stated.settings, "features": str(setting.tap.of(backbone.module)), "parts": list(setting.evaluated())}
-    key = setting.key(backbone, stated.protocol, told)
+    told = {**stated.settings, "features": str(task.tap.of(backbone.module)), "parts": list(task.evaluated())}
+    key = task.key(backbone, stated.protocol, told)
     if results is not None and results.has(key):
         return results.get(key)
-    started, drawn = time.perf_counter(), _drawn(setting)
-    features = setting.features(backbone, np.unique(np.concatenate([*drawn.values()])))
+    started, drawn = time.perf_counter(), _drawn(task)
+    features = task.features(backbone, runtime, np.unique(np.concatenate([*drawn.values()])))
     found = {
-        part: episodes(features.x[images], features.y[images], seed=setting.seed, settings=settings)
+        part: episodes(features.x[images], features.y[images], seed=task.seed, settings=settings)
         for part, images in drawn.items()
     }
     row = result_row(
-        setting,
+        task,
         backbone,
+        runtime,
         stated.protocol,
         {part: _metrics(one) for part, one in found.items()},
         settings=told,
@@ -55,12 +57,12 @@ def run_episodes(
     return row
 
 
-def _drawn(setting: Setting) -> dict[str, npt.NDArray[np.int64]]:
+def _drawn(task: Task) -> dict[str, npt.NDArray[np.int64]]:
     """Return which images the episodes of each measured part are drawn from."""
-    split = setting.split
+    split = task.split
     known = np.sort(np.concatenate([split.train, split.val]))
     every = np.sort(np.concatenate([known, split.test]))
-    return {part: every if part == "test" else known for part in setting.evaluated()}
+    return {part: every if part == "test" else known for part in task.evaluated()}
 
 
 def _metrics(found: Episodes) -> dict[str, float]:

@@ -18,10 +18,11 @@ from acclimate.protocols.load import MARKS, load_preset, preset_names
 from acclimate.protocols.run import run_recipe, run_score
 from acclimate.protocols.scale import check_scale, scaled
 from acclimate.protocols.schema import Preset, RecipePart
-from acclimate.protocols.setting import Setting, Stated
+from acclimate.protocols.task import Stated, Task
 from acclimate.scores import SCORES
 from acclimate.scores.probes.episodes import EpisodeSettings
 from acclimate.storage.results import Result, Results
+from acclimate.storage.runtime import Runtime
 from acclimate.training.recipe import load_recipe, recipe_names
 
 
@@ -31,7 +32,14 @@ def protocol_names() -> tuple[str, ...]:
 
 
 def run_protocol(
-    setting: Setting, backbone: Backbone, name: str, folder: Path, results: Results | None = None, *, scale: float = 1.0
+    task: Task,
+    backbone: Backbone,
+    runtime: Runtime,
+    name: str,
+    folder: Path,
+    results: Results | None = None,
+    *,
+    scale: float = 1.0,
 ) -> Result:
     """Run a protocol and return its row.
 
@@ -55,13 +63,13 @@ def run_protocol(
     """
     check_scale(scale)
     if is_preset(name):
-        return run_preset(setting, backbone, load_preset(name), folder, results, scale=scale)
+        return run_preset(task, backbone, runtime, load_preset(name), folder, results, scale=scale)
     if scale != 1:
         raise RecipeError(f"got scale {scale} for '{name}', which is no preset; expected a preset, or scale 1")
     if name in SCORES:
-        return run_score(setting, backbone, name, results)
+        return run_score(task, backbone, runtime, name, results)
     if name in recipe_names() or catalogue.own_file(name):
-        return run_recipe(setting, backbone, load_recipe(name), folder, results)
+        return run_recipe(task, backbone, runtime, load_recipe(name), folder, results)
     raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a TOML file")
 
 
@@ -81,8 +89,9 @@ def is_preset(name: str, noun: str = "protocol") -> bool:
 
 
 def run_preset(
-    setting: Setting,
+    task: Task,
     backbone: Backbone,
+    runtime: Runtime,
     preset: Preset,
     folder: Path,
     results: Results | None = None,
@@ -92,18 +101,24 @@ def run_preset(
     """Run a preset and return its row, which states the settings as they ran, in full, and the scale."""
     results = results or Results(folder)
     if preset.kind != "recipe":
-        return run_on_features(setting, backbone, preset, results, scale=scale)
+        return run_on_features(task, backbone, runtime, preset, results, scale=scale)
     shorter = scaled(for_network(preset, backbone), scale)
     part, stated = shorter.part, Stated(preset.name, stated_settings(shorter, scale))
     assert isinstance(part, RecipePart)
-    own = budgeted(setting, preset.name, part.labels, part.examples)
+    own = budgeted(task, preset.name, part.labels, part.examples)
     if part.choose:
-        return run_choice(own, backbone, shorter, folder, results, stated)
-    return run_recipe(own, backbone, shorter.recipe_at({}), folder, results, stated=stated)
+        return run_choice(own, backbone, runtime, shorter, folder, results, stated)
+    return run_recipe(own, backbone, runtime, shorter.recipe_at({}), folder, results, stated=stated)
 
 
 def run_on_features(
-    setting: Setting, backbone: Backbone, preset: Preset, results: Results | None = None, *, scale: float = 1.0
+    task: Task,
+    backbone: Backbone,
+    runtime: Runtime,
+    preset: Preset,
+    results: Results | None = None,
+    *,
+    scale: float = 1.0,
 ) -> Result:
     """Run a preset of a score or of episodes and return its row; without `results` nothing is kept.
 
@@ -115,13 +130,13 @@ def run_on_features(
     shorter = scaled(preset, scale)
     part, stated = shorter.part, Stated(preset.name, stated_settings(shorter, scale))
     if isinstance(part, EpisodeSettings):
-        return run_episodes(setting, backbone, part, results, stated)
+        return run_episodes(task, backbone, runtime, part, results, stated)
     if isinstance(part, RecipePart):
         raise InputError(
             f"'{preset.name}' trains the model; expected a score, or: acclimate tune --recipe {preset.name}"
         )
-    own = budgeted(setting, preset.name, part.labels)
-    return run_score(own, backbone, part.name, results, settings=part.checked(), stated=stated)
+    own = budgeted(task, preset.name, part.labels)
+    return run_score(own, backbone, runtime, part.name, results, settings=part.checked(), stated=stated)
 
 
 def for_network(preset: Preset, backbone: Backbone) -> Preset:
@@ -138,21 +153,21 @@ def stated_settings(preset: Preset, scale: float) -> Mapping[str, Any]:
     return {"kind": preset.kind, **preset.stated(), "scale": float(scale)}
 
 
-def budgeted(setting: Setting, name: str, labels: str | None, examples: int | None = None) -> Setting:
-    """Return the setting with the label budget of a preset.
+def budgeted(task: Task, name: str, labels: str | None, examples: int | None = None) -> Task:
+    """Return the task with the label budget of a preset.
 
     Raises
     ------
     InputError
-        When the setting has another budget already.
+        When the task has another budget already.
     """
     text, labels = labels, labels if examples is None else f"{examples} in all"
-    if labels in (None, setting.labels):
-        return setting
-    if setting.labels is not None:
+    if labels in (None, task.labels):
+        return task
+    if task.labels is not None:
         raise InputError(
-            f"got a label budget of {setting.labels} for '{name}', which takes {labels} of the labels by itself; "
+            f"got a label budget of {task.labels} for '{name}', which takes {labels} of the labels by itself; "
             "leave one of them out"
         )
-    split = budget(setting.images.labels, setting.split, text, examples, seed=setting.seed)
-    return replace(setting, split=split, labels=labels)
+    split = budget(task.images.labels, task.split, text, examples, seed=task.seed)
+    return replace(task, split=split, labels=labels)

@@ -15,9 +15,10 @@ import torch
 
 from acclimate import __version__
 from acclimate.models import Backbone, choose_device, choose_precision
-from acclimate.protocols.setting import Setting
+from acclimate.protocols.task import Task
 from acclimate.stats.metrics import measure
 from acclimate.storage.results import Predictions, Result, plain, versions
+from acclimate.storage.runtime import Runtime
 from acclimate.training import Trained
 from acclimate.training.recipe import Recipe
 
@@ -25,31 +26,31 @@ Probabilities = Mapping[str, npt.NDArray[np.float64]]
 
 
 def run_document(
-    setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, row: Result, identity: str
+    task: Task, backbone: Backbone, recipe: Recipe, trained: Trained, row: Result, identity: str
 ) -> dict[str, Any]:
     """Return what ``run.json`` says of a finetuning; the keys are those of the command's JSON document."""
-    split = setting.split
+    split = task.split
     return {
         "command": "tune",
         "version": __version__,
         "identity": identity,
-        "seed": setting.seed,
+        "seed": task.seed,
         "device": trained.device,
         "precision": trained.precision,
         "model": backbone.name,
         "random_start": backbone.random_start,
         "weights": backbone.digest,
-        "data": setting.images.name,
-        "origin": setting.origin,
-        "fingerprint": setting.images.fingerprint,
+        "data": task.images.name,
+        "origin": task.origin,
+        "fingerprint": task.images.fingerprint,
         "images": {
             "train": len(split.train),
             "val": len(split.val),
             "test": len(split.test),
             "pool": len(split.pool),
         },
-        "labels": setting.labels,
-        "classes": list(setting.images.classes),
+        "labels": task.labels,
+        "classes": list(task.images.classes),
         "recipe": recipe.name,
         "stages": [asdict(report) for report in trained.reports],
         **{part: plain(row.metrics).get(part) for part in ("val", "test")},
@@ -58,15 +59,16 @@ def run_document(
     }
 
 
-def measured(setting: Setting, by_part: Probabilities) -> dict[str, dict[str, float]]:
+def measured(task: Task, by_part: Probabilities) -> dict[str, dict[str, float]]:
     """Return the metrics of each part from its probabilities ``(m, C)``."""
-    labels, n_classes, parts = setting.images.labels, len(setting.images.classes), setting.evaluated()
+    labels, n_classes, parts = task.images.labels, len(task.images.classes), task.evaluated()
     return {part: measure(p, labels[parts[part]], n_classes=n_classes) for part, p in by_part.items()}
 
 
 def result_row(
-    setting: Setting,
+    task: Task,
     backbone: Backbone,
+    runtime: Runtime,
     protocol: str,
     metrics: Mapping[str, Mapping[str, float]],
     *,
@@ -78,37 +80,37 @@ def result_row(
     images_per_second: float | None,
 ) -> Result:
     """Return the row of what was measured, by part, and what it took."""
-    device = choose_device(setting.device)
+    device = choose_device(runtime.device)
     return Result(
         model=backbone.name,
-        dataset=setting.images.name,
+        dataset=task.images.name,
         protocol=protocol,
-        seed=setting.seed,
+        seed=task.seed,
         metrics=metrics,
         settings=settings,
-        labels=setting.labels,
+        labels=task.labels,
         trainable=trainable,
         total=total,
         random_start=backbone.random_start,
-        fingerprint=setting.images.fingerprint,
+        fingerprint=task.images.fingerprint,
         weights=backbone.digest,
         versions=versions(),
         seconds=round(seconds, 4),
         images_per_second=None if images_per_second is None else round(images_per_second, 2),
         peak_memory_mb=round(peak_memory_mb(device), 1),
         device=device,
-        precision=choose_precision(setting.precision, device),
+        precision=choose_precision(runtime.precision, device),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         chosen=chosen,
     )
 
 
-def kept_predictions(setting: Setting, by_part: Probabilities) -> Predictions:
+def kept_predictions(task: Task, by_part: Probabilities) -> Predictions:
     """Return the probabilities of every measured image, the parts one after the other."""
-    parts = setting.evaluated()
+    parts = task.evaluated()
     index = np.concatenate([parts[part] for part in by_part])
     joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)
-    return Predictions(probabilities=joined, labels=setting.images.labels[index], index=index)
+    return Predictions(probabilities=joined, labels=task.images.labels[index], index=index)
 
 
 def peak_memory_mb(device: str) -> float:

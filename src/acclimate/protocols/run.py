@@ -16,9 +16,10 @@ from acclimate.images import clean_pool, require_classes
 from acclimate.models import Backbone
 from acclimate.models.classifier import Classifier
 from acclimate.protocols.row import Probabilities, kept_predictions, measured, result_row, run_document
-from acclimate.protocols.setting import OUTPUT, Setting, Stated, job_of
+from acclimate.protocols.task import OUTPUT, Stated, Task, job_of
 from acclimate.scores import SCORES, Fitted, Settings
 from acclimate.storage.results import Result, Results
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import write_atomic
 from acclimate.training import CHECKPOINT, probabilities, train
 from acclimate.training.recipe import Recipe, load_recipe
@@ -27,8 +28,9 @@ RUN = "run.json"
 
 
 def run_score(
-    setting: Setting,
+    task: Task,
     backbone: Backbone,
+    runtime: Runtime,
     name: str,
     results: Results | None = None,
     *,
@@ -53,21 +55,22 @@ def run_score(
     """
     if name not in SCORES:
         raise RecipeError(unknown("score", name, SCORES))
-    require_classes(setting.images, setting.split)
+    require_classes(task.images, task.split)
     settings = settings or SCORES[name].settings()
     stated = stated or Stated(name, {"settings": settings.model_dump(mode="json")})
-    told = {**stated.settings, "features": str(setting.tap.of(backbone.module)), "parts": list(setting.evaluated())}
-    key = setting.key(backbone, stated.protocol, told)
+    told = {**stated.settings, "features": str(task.tap.of(backbone.module)), "parts": list(task.evaluated())}
+    key = task.key(backbone, stated.protocol, told)
     if results is not None and results.has(key):
         return results.get(key)
     started = time.perf_counter()
-    by_part, chosen, images = _fit_score(setting, backbone, name, settings)
+    by_part, chosen, images = _fit_score(task, backbone, runtime, name, settings)
     seconds = time.perf_counter() - started
     row = result_row(
-        setting,
+        task,
         backbone,
+        runtime,
         stated.protocol,
-        measured(setting, by_part),
+        measured(task, by_part),
         settings=told,
         chosen=chosen,
         trainable=0,
@@ -76,24 +79,24 @@ def run_score(
         images_per_second=images / max(seconds, 1e-9),
     )
     if results is not None:
-        results.append(row, kept_predictions(setting, by_part))
+        results.append(row, kept_predictions(task, by_part))
     return row
 
 
 def _fit_score(
-    setting: Setting, backbone: Backbone, name: str, settings: Settings
+    task: Task, backbone: Backbone, runtime: Runtime, name: str, settings: Settings
 ) -> tuple[Probabilities, dict[str, Any], int]:
     """Return probabilities of each measured part, what validation chose, and the number of images used."""
-    parts, split = setting.evaluated(), setting.split
+    parts, split = task.evaluated(), task.split
     needed = np.concatenate([split.train, *parts.values()])
-    features = setting.features(backbone, needed)
+    features = task.features(backbone, runtime, needed)
     x, y = features.x, features.y
 
     def fit(settings: Settings) -> Fitted:
         train, val = split.train, split.val
-        n_classes = len(setting.images.classes)
+        n_classes = len(task.images.classes)
         return SCORES[name].fit(
-            x[train], y[train], x[val], y[val], n_classes=n_classes, seed=setting.seed, settings=settings
+            x[train], y[train], x[val], y[val], n_classes=n_classes, seed=task.seed, settings=settings
         )
 
     fitted = fit(settings)
@@ -104,8 +107,9 @@ def _fit_score(
 
 
 def run_recipe(
-    setting: Setting,
+    task: Task,
     backbone: Backbone,
+    runtime: Runtime,
     recipe: Recipe | str,
     folder: Path,
     results: Results | None = None,
@@ -132,33 +136,34 @@ def run_recipe(
         When the folder holds another run.
     """
     recipe, results = load_recipe(recipe), results or Results(folder)
-    if setting.tap != OUTPUT:
+    if task.tap != OUTPUT:
         raise InputError(
-            f"got features '{setting.tap}' for a recipe; layer and pooling are choices of scores: leave them out"
+            f"got features '{task.tap}' for a recipe; layer and pooling are choices of scores: leave them out"
         )
     if not recipe.supervised:
         raise RecipeError(
             f"recipe '{recipe.name}' ends without a classifier; expected a supervised last stage, or 'acclimate adapt'"
         )
-    require_classes(setting.images, setting.split)
+    require_classes(task.images, task.split)
     if not all(stage.needs_labels for stage in recipe.stages):
-        setting = replace(setting, split=clean_pool(setting.images, setting.split, cache=setting.cache).split)
-    job = job_of(setting, backbone, recipe)
+        task = replace(task, split=clean_pool(task.images, task.split, cache=runtime.cache).split)
+    job = job_of(task, backbone, runtime, recipe)
     stated = stated or Stated(recipe.name, recipe.model_dump(mode="json"))
-    settings = {**stated.settings, "parts": list(setting.evaluated())}
-    key = setting.key(backbone, stated.protocol, settings)
+    settings = {**stated.settings, "parts": list(task.evaluated())}
+    key = task.key(backbone, stated.protocol, settings)
     if is_finished(folder, job.identity()) and results.has(key):
         return results.get(key)
-    trained = train(job, folder, quiet=setting.quiet, progress=setting.progress)
-    Classifier.of(trained.network, setting.images.classes, backbone).save(folder)
+    trained = train(job, folder)
+    Classifier.of(trained.network, task.images.classes, backbone).save(folder)
     recipe.save(folder / "recipe.toml")
-    by_part = {part: probabilities(trained.network, job, indices) for part, indices in setting.evaluated().items()}
+    by_part = {part: probabilities(trained.network, job, indices) for part, indices in task.evaluated().items()}
     seconds = sum(report.seconds for report in trained.reports)
     row = result_row(
-        setting,
+        task,
         backbone,
+        runtime,
         stated.protocol,
-        measured(setting, by_part),
+        measured(task, by_part),
         settings=settings,
         chosen=trained.chosen,
         trainable=trained.reports[-1].trainable,
@@ -166,8 +171,8 @@ def run_recipe(
         seconds=seconds,
         images_per_second=sum(report.images for report in trained.reports) / max(seconds, 1e-9),
     )
-    results.append(row, kept_predictions(setting, by_part))
-    document = run_document(setting, backbone, recipe, trained, row, job.identity())
+    results.append(row, kept_predictions(task, by_part))
+    document = run_document(task, backbone, recipe, trained, row, job.identity())
     close_run(folder, document)
     return row
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from acclimate.errors import InputError, RecipeError
 from acclimate.models import Backbone
-from acclimate.protocols import Setting, budgeted, for_network, is_preset, run_preset, run_recipe
+from acclimate.protocols import Task, budgeted, for_network, is_preset, run_preset, run_recipe
 from acclimate.protocols.load import load_preset
 from acclimate.protocols.scale import check_scale, scaled
 from acclimate.protocols.schema import Preset, RecipePart
 from acclimate.storage.results import Result
+from acclimate.storage.runtime import Runtime
 from acclimate.training.recipe import Recipe, load_recipe
 
 
@@ -50,17 +51,17 @@ class Training:
         assert isinstance(shorter.part, RecipePart)
         return [shorter.recipe_at(point) for point in shorter.part.points()]
 
-    def budgeted(self, setting: Setting) -> Setting:
-        """Return the setting with the preset's own label budget, if it has one."""
+    def budgeted(self, task: Task) -> Task:
+        """Return the task with the preset's own label budget, if it has one."""
         if isinstance(self.asked, Recipe) or not isinstance(self.asked.part, RecipePart):
-            return setting
-        return budgeted(setting, self.asked.name, self.asked.part.labels, self.asked.part.examples)
+            return task
+        return budgeted(task, self.asked.name, self.asked.part.labels, self.asked.part.examples)
 
-    def run(self, setting: Setting, backbone: Backbone, folder: Path) -> Result:
+    def run(self, task: Task, backbone: Backbone, runtime: Runtime, folder: Path) -> Result:
         """Train in a folder and return the row."""
         if isinstance(self.asked, Recipe):
-            return run_recipe(setting, backbone, self.asked, folder)
-        return run_preset(setting, backbone, self.asked, folder, scale=self.scale)
+            return run_recipe(task, backbone, runtime, self.asked, folder)
+        return run_preset(task, backbone, runtime, self.asked, folder, scale=self.scale)
 
 
 def priced(plan: dict[str, Any], trainings: int) -> dict[str, Any]:

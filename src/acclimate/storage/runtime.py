@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 Progress = Callable[[int, int], None]
 
@@ -35,3 +36,6 @@ class Runtime:
     quiet: bool = False
     skip_bad: bool = False
     progress: Progress | None = None
+
+
+AUTO: Final = Runtime()  # whatever this machine has, the user's cache

@@ -2,7 +2,7 @@
 
 from acclimate.training.build import plan, prepare_stage
 from acclimate.training.checkpoint import FILE as CHECKPOINT
-from acclimate.training.job import Job, Progress, StageReport, Trained
+from acclimate.training.job import Job, StageReport, Trained
 from acclimate.training.run import probabilities, train
 from acclimate.training.watch import Embed, Look, Watch
 
@@ -11,7 +11,6 @@ __all__ = [
     "Embed",
     "Job",
     "Look",
-    "Progress",
     "StageReport",
     "Trained",
     "Watch",

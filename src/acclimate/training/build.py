@@ -26,7 +26,7 @@ from acclimate.storage.store import step_seed
 from acclimate.training.anchor import Anchor
 from acclimate.training.batches import Batches, FeatureBatches, PixelBatches, can_cache_trunk, embed, trunk_features
 from acclimate.training.depth import set_depth
-from acclimate.training.job import Job, Progress
+from acclimate.training.job import Job
 from acclimate.training.optimizer import build_optimizer
 from acclimate.training.recipe import Stage
 from acclimate.training.stage import StageRun
@@ -59,7 +59,7 @@ def prepare_stage(job: Job, index: int, folder: Path) -> StageRun:
     with seeded(step_seed("prepare", job.seed, index)):
         prepare_network(network, job.recipe.stages[index])
     return build_stage(
-        job, index, network, decoded_pixels(job, None), make_fabric(device, precision), precision, folder, math.inf
+        job, index, network, decoded_pixels(job), make_fabric(device, precision), precision, folder, math.inf
     )
 
 
@@ -76,15 +76,19 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
         remarks.setLevel(level)
 
 
-def decoded_pixels(
-    job: Job, progress: Progress | None, indices: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.uint8]:
+def decoded_pixels(job: Job, indices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.uint8]:
     """Return decoded pixels of the whole data set, of which those that the job needs are there."""
     if indices is None:
         parts = [job.split.train, job.split.val]
         parts += [] if all(stage.needs_labels for stage in job.recipe.stages) else [job.split.pool]
         indices = np.unique(np.concatenate(parts))
-    store = decoded(job.images, job.backbone.preprocess.geometry, cache=job.cache, indices=indices, progress=progress)
+    store = decoded(
+        job.images,
+        job.backbone.preprocess.geometry,
+        cache=job.runtime.cache,
+        indices=indices,
+        progress=job.runtime.progress,
+    )
     return store.array
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,10 @@ from torch import nn
 from acclimate.images import Images, Split
 from acclimate.models import Backbone, Precision, choose_device, choose_precision
 from acclimate.models.heads import with_head
+from acclimate.storage.runtime import AUTO, Runtime
 from acclimate.storage.store import digest, step_seed
 from acclimate.training.depth import give_depth
 from acclimate.training.recipe import Recipe
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,7 @@ class Job:
     images: Images
     split: Split
     seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    cache: Path | None = None
+    runtime: Runtime = AUTO
 
     @property
     def classes(self) -> int:
@@ -65,8 +60,8 @@ class Job:
 
     def resolved(self) -> tuple[str, Precision]:
         """Return device and precision as they will be used."""
-        device = choose_device(self.device)
-        return device, choose_precision(self.precision, device)
+        device = choose_device(self.runtime.device)
+        return device, choose_precision(self.runtime.precision, device)
 
     def identity(self) -> str:
         """Return a digest of all that decides the resulting weights, for safe resuming."""

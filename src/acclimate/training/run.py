@@ -17,7 +17,7 @@ from acclimate.storage.store import step_seed
 from acclimate.training.batches import logits
 from acclimate.training.build import build_stage, decoded_pixels, make_fabric, pixel_batches, prepare_network, seeded
 from acclimate.training.checkpoint import Best, Position, load_position
-from acclimate.training.job import Job, Progress, StageReport, Trained
+from acclimate.training.job import Job, StageReport, Trained
 from acclimate.training.journal import Journal
 from acclimate.training.shield import shielded
 from acclimate.training.stage import StageRun
@@ -29,8 +29,6 @@ def train(
     folder: Path,
     *,
     checkpoint_seconds: float = 30.0,
-    quiet: bool = False,
-    progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> Trained:
     """Run a recipe, or go on with the one that was interrupted in this folder.
@@ -41,8 +39,6 @@ def train(
         Where ``metrics.jsonl`` and the checkpoint live.
     checkpoint_seconds
         Time between checkpoints; how often they are written never changes the result.
-    progress
-        Called with (done, total) while images are decoded.
     watch
         Looks on in every stage without labels.
 
@@ -64,9 +60,9 @@ def train(
         if position.step:
             prepare(network, parse_scope(job.recipe.stages[position.stage].scope))
         network.load_state_dict(position.network)  # before a stage is built: it may compute features of its trunk
-    pixels = decoded_pixels(job, progress)
+    pixels = decoded_pixels(job)
     with (
-        Journal(folder / "metrics.jsonl", position=position.journal, quiet=quiet) as journal,
+        Journal(folder / "metrics.jsonl", position=position.journal, quiet=job.runtime.quiet) as journal,
         shielded(network, device, precision),
     ):
         for index in range(position.stage, len(job.recipe.stages)):
@@ -89,7 +85,7 @@ def train(
 def probabilities(network: nn.Module, job: Job, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return class probabilities ``(m, C)`` of some of a job's images under a trained network."""
     device, precision = job.resolved()
-    batches = pixel_batches(job, decoded_pixels(job, None, indices), device)
+    batches = pixel_batches(job, decoded_pixels(job, indices), device)
     scores = logits(network.to(device), batches, indices, precision=precision, device=device).astype(np.float64)
     exp = np.exp(scores - scores.max(1, keepdims=True))
     out: npt.NDArray[np.float64] = exp / exp.sum(1, keepdims=True)

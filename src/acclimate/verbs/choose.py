@@ -48,13 +48,16 @@ def rank(
         raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
     asked = Training.of(final, 1.0)
     images = open_data(data, options, dry_run=dry_run)
-    setting = setting_for(images, options, labels, origin=data)
-    require_classes(images, setting.split)
+    task = setting_for(images, options, labels, origin=data)
+    require_classes(images, task.split)
     backbones = [load_backbone(name) for name in names]
     if dry_run:
-        own = asked.budgeted(setting)
+        own = asked.budgeted(task)
         trainings = [asked.recipes(backbone) for backbone in backbones]
-        jobs = [job_of(own, backbone, recipes[0]) for backbone, recipes in zip(backbones, trainings, strict=True)]
+        jobs = [
+            job_of(own, backbone, options.runtime, recipes[0])
+            for backbone, recipes in zip(backbones, trainings, strict=True)
+        ]
         lines = [
             {
                 "model": b.name,
@@ -67,7 +70,7 @@ def rank(
         return {
             **document("rank", options, time.perf_counter() - started, choose_device(options.device)),
             "dry_run": True,
-            "images": counts(images, setting.split),
+            "images": counts(images, task.split),
             "proxies": list(PROXIES),
             "final": asked.asked.name,
             "top": top,
@@ -77,4 +80,4 @@ def rank(
             ),
         }
     folder = fresh_folder(Path(out) if out else None, f"runs/rank-{Path(images.name).name}")
-    return {**rank_backbones(setting, backbones, folder, final=final, top=top), "out": str(folder)}
+    return {**rank_backbones(task, backbones, options.runtime, folder, final=final, top=top), "out": str(folder)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from acclimate.errors import DataError
 from acclimate.images import Images, Split, label_subset, load_images, make_split, parse_labels
-from acclimate.protocols import Setting
+from acclimate.protocols import Task
 from acclimate.verbs.options import Options
 
 
@@ -43,7 +43,7 @@ def lasting(data: str | Path) -> str:
 
 def setting_for(
     images: Images, options: Options, labels: str | None = None, *, origin: str | Path | None = None
-) -> Setting:
+) -> Task:
     """Return the setting of a supervised comparison: split, and the label budget if one is given.
 
     ``origin`` is what the user wrote for the data.
@@ -53,15 +53,11 @@ def setting_for(
     split = make_split(images, seed=options.seed)
     if labels is not None:
         split = restrict(images, split, labels, options.seed)
-    return Setting(
+    return Task(
         images,
         split,
         seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-        cache=options.cache,
         labels=labels,
-        quiet=options.quiet,
         origin=None if origin is None else lasting(origin),
     )
 

@@ -28,7 +28,7 @@ def embed(
     target = writable_file(out, ".npz")
     images = open_data(data, options)
     backbone = load_backbone(model)
-    features = extract(backbone, images, cache=options.cache, device=options.device, precision=options.precision)
+    features = extract(backbone, images, options.runtime)
     names = [images.source.name(i) for i in range(len(images))]
     save_features(features, target, classes=images.classes, names=names, splits=images.splits)
     seconds = time.perf_counter() - started
@@ -96,13 +96,13 @@ def score(
     named = Named.of(score, settings or {}, scale)
     images = open_data(data, options)
     backbone = load_backbone(model)
-    setting = replace(setting_for(images, options), use_test=False)
+    task = replace(setting_for(images, options), use_test=False)
     taps = taps_of(backbone, layers, pooling)
     if len(taps) > 1:
-        found = score_layers(setting, backbone, named, taps)
+        found = score_layers(task, backbone, options.runtime, named, taps)
     else:
-        found = score_once(replace(setting, tap=taps[0]), backbone, named)
-    n, n_val = len(setting.split.train), len(setting.split.val)
+        found = score_once(replace(task, tap=taps[0]), backbone, options.runtime, named)
+    n, n_val = len(task.split.train), len(task.split.val)
     notes = [*found.pop("warnings", ()), *notes_of(found.get("estimates", []), score)]
     warnings = [*_warnings(n, found["d"], n_val, backbone.random_start), *notes]
     return {

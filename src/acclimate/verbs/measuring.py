@@ -12,7 +12,7 @@ from acclimate.errors import InputError, RecipeError, unknown
 from acclimate.models import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
 from acclimate.protocols import (
     Preset,
-    Setting,
+    Task,
     check_scale,
     checked_settings,
     is_preset,
@@ -24,6 +24,7 @@ from acclimate.protocols import (
 from acclimate.scores import SCORES, Settings
 from acclimate.scores.estimates.table import ESTIMATES
 from acclimate.storage.results import Result
+from acclimate.storage.runtime import Runtime
 from acclimate.training.recipe import recipe_names
 from acclimate.verbs.scoring import estimates_of
 
@@ -70,11 +71,13 @@ class Named:
         except ValueError as error:
             raise RecipeError(f"score '{score}': {error}") from None
 
-    def run(self, setting: Setting, backbone: Backbone) -> dict[str, Result]:
+    def run(self, task: Task, backbone: Backbone, runtime: Runtime) -> dict[str, Result]:
         """Return the rows by name; nothing is kept."""
         if self.preset is not None:
-            return {self.preset.name: run_on_features(setting, backbone, self.preset, scale=self.scale)}
-        return {name: run_score(setting, backbone, name, settings=chosen) for name, chosen in self.scores.items()}
+            return {self.preset.name: run_on_features(task, backbone, runtime, self.preset, scale=self.scale)}
+        return {
+            name: run_score(task, backbone, runtime, name, settings=settings) for name, settings in self.scores.items()
+        }
 
 
 def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
@@ -85,13 +88,13 @@ def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
     return tuple(dict.fromkeys(Tap(name, pooling).of(backbone.module) for name in names))
 
 
-def score_once(setting: Setting, backbone: Backbone, named: Named) -> dict[str, Any]:
+def score_once(task: Task, backbone: Backbone, runtime: Runtime, named: Named) -> dict[str, Any]:
     """Return the part of the document for one layer: the value, or the values by name."""
-    rows = named.run(setting, backbone)
-    estimates = estimates_of(setting, backbone, named.estimates)
+    rows = named.run(task, backbone, runtime)
+    estimates = estimates_of(task, backbone, runtime, named.estimates)
     values: dict[str, Any] = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
     values |= {line["name"]: line["value"] for line in estimates}
-    (d,) = tapped_widths(backbone.module, backbone.preprocess.size, [setting.tap])
+    (d,) = tapped_widths(backbone.module, backbone.preprocess.size, [task.tap])
     return {
         **({"values": values} if len(values) > 1 else {"value": next(iter(values.values()))}),
         "estimates": estimates,
@@ -102,25 +105,22 @@ def score_once(setting: Setting, backbone: Backbone, named: Named) -> dict[str, 
     }
 
 
-def score_layers(setting: Setting, backbone: Backbone, named: Named, taps: Sequence[Tap]) -> dict[str, Any]:
+def score_layers(task: Task, backbone: Backbone, runtime: Runtime, named: Named, taps: Sequence[Tap]) -> dict[str, Any]:
     """Return the part of the document for several layers, measured on features of one forward pass."""
     if named.preset is None and (len(named.scores) != 1 or named.estimates):
         raise InputError("got several layers for more than one classifier; expected one, such as --score logistic")
     extract_taps(
         backbone,
-        setting.images,
+        task.images,
         taps,
-        indices=np.sort(np.concatenate([setting.split.train, setting.split.val])),
-        cache=setting.cache,
-        device=setting.device,
-        precision=setting.precision,
-        progress=setting.progress,
+        runtime,
+        indices=np.sort(np.concatenate([task.split.train, task.split.val])),
     )
     widths = tapped_widths(backbone.module, backbone.preprocess.size, taps)
     lines: list[dict[str, Any]] = []
     settings = {}
     for tap, width in zip(taps, widths, strict=True):
-        ((name, row),) = named.run(replace(setting, tap=tap), backbone).items()
+        ((name, row),) = named.run(replace(task, tap=tap), backbone, runtime).items()
         lines.append({"layer": tap.layer, "pooling": tap.pooling, "d": width, **row.metrics["val"]})
         settings[f"{name} at {tap}"] = dict(row.settings)
     best = max(lines, key=lambda line: (line["accuracy"], -line.get("log_loss", 0.0)))

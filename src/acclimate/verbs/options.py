@@ -10,6 +10,7 @@ from typing import Any
 
 from acclimate import __version__
 from acclimate.errors import InputError
+from acclimate.storage.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Options:
     cache: Path | None = None
     skip_bad: bool = False
     quiet: bool = False
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where and how to compute."""
+        return Runtime(self.device, self.precision, self.cache, self.quiet, self.skip_bad)
 
 
 def read_settings(pairs: Sequence[str]) -> dict[str, bool | int | float | str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from acclimate.experiments.curve import Plan, check_models, measure_curve, plan_curve
 from acclimate.models import Backbone, choose_device, load_backbone
-from acclimate.protocols import Setting, job_of
+from acclimate.protocols import Task, job_of
 from acclimate.training import plan as plan_stages
 from acclimate.training.forecast import forecast
 from acclimate.training.recipe import load_recipe
@@ -64,6 +64,7 @@ def curve(
     images = open_data(data, options, dry_run=dry_run)
     plan = plan_curve(
         setting_for(images, options, origin=data),
+        options.runtime,
         labels=_listed(labels),
         seeds=seeds,
         training=_listed(training),
@@ -87,16 +88,17 @@ def _listed(given: str | Sequence[str]) -> list[str]:
 
 def _dry(plan: Plan, backbones: Sequence[Backbone], started: float) -> dict[str, Any]:
     """Return what would be done: counts of fits and finetunings, and about how long they take."""
-    setting, each = plan.setting, len(plan.budgets) * len(plan.seeds)
+    task, each = plan.task, len(plan.budgets) * len(plan.seeds)
     lines: list[dict[str, Any]] = []
     for backbone in backbones:
         seconds = _head_seconds(plan, backbone) if "head" in plan.trainings else 0.0
         trainable, total = 0, backbone.parameters
         if "full" in plan.trainings:
             seconds += sum(
-                len(plan.seeds) * sum(forecast(job_of(drawn, backbone, plan.recipe))) for drawn in _drawn(plan)
+                len(plan.seeds) * sum(forecast(job_of(drawn, backbone, plan.runtime, plan.recipe)))
+                for drawn in _drawn(plan)
             )
-            stage = plan_stages(job_of(setting, backbone, plan.recipe))[-1]
+            stage = plan_stages(job_of(task, backbone, plan.runtime, plan.recipe))[-1]
             trainable, total = stage.trainable, stage.total
         lines.append(
             {"model": backbone.name, "trainable": trainable, "total": total, "expected_seconds": round(seconds, 4)}
@@ -104,7 +106,7 @@ def _dry(plan: Plan, backbones: Sequence[Backbone], started: float) -> dict[str,
     return {
         "seconds": round(time.perf_counter() - started, 3),
         "dry_run": True,
-        "images": counts(setting.images, setting.split),
+        "images": counts(task.images, task.split),
         "models": lines,
         "labels": [{"labels": budget.labels, "images": budget.images} for budget in plan.budgets],
         "fits": each * len(backbones) * ("head" in plan.trainings),
@@ -116,15 +118,15 @@ def _dry(plan: Plan, backbones: Sequence[Backbone], started: float) -> dict[str,
     }
 
 
-def _drawn(plan: Plan) -> list[Setting]:
+def _drawn(plan: Plan) -> list[Task]:
     """Return the setting of the first draw of every budget; the other seeds take as long."""
-    setting, seed = plan.setting, plan.seeds[0]
-    return [replace(setting, split=b.draw(setting.images, setting.split, seed), seed=seed) for b in plan.budgets]
+    task, seed = plan.task, plan.seeds[0]
+    return [replace(task, split=b.draw(task.images, task.split, seed), seed=seed) for b in plan.budgets]
 
 
 def _head_seconds(plan: Plan, backbone: Backbone) -> float:
     """Return the expected seconds of the features: every image once, and the mirror images of the test part."""
-    split = plan.setting.split
+    split = plan.task.split
     seen = len(split.train) + len(split.val)
-    once = forecast(job_of(plan.setting, backbone, load_recipe("linear")))[0]
+    once = forecast(job_of(plan.task, backbone, plan.runtime, load_recipe("linear")))[0]
     return once * (seen + len(split.test) * len(plan.views)) / seen

@@ -16,7 +16,7 @@ from acclimate.experiments.ranking import safe_name
 from acclimate.images import clean_pool, require_classes
 from acclimate.models import Backbone, choose_device, load_backbone
 from acclimate.models.classifier import Classifier, export_onnx, export_timm, predictions_csv
-from acclimate.protocols import RUN, Setting, job_of
+from acclimate.protocols import RUN, Task, job_of
 from acclimate.protocols.training import Training, priced
 from acclimate.storage.results import plain
 from acclimate.storage.store import write_atomic
@@ -57,16 +57,16 @@ def tune(
     asked = Training.of(recipe, scale)
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
-    setting = asked.budgeted(setting_for(images, options, labels, origin=data))
-    require_classes(images, setting.split)
+    task = asked.budgeted(setting_for(images, options, labels, origin=data))
+    require_classes(images, task.split)
     recipes = asked.recipes(backbone)
     if dry_run:
         again = 1 if len(recipes) > 1 else 0  # the chosen one
-        return priced(_dry("tune", started, options, setting, backbone, recipes[0]), len(recipes) + again)
-    plan(job_of(setting, backbone, recipes[0]))
+        return priced(_dry("tune", started, options, task, backbone, recipes[0]), len(recipes) + again)
+    plan(job_of(task, backbone, options.runtime, recipes[0]))
     name = safe_name(f"{images.name}-{backbone.name}-{recipes[0].name}")
     folder = fresh_folder(Path(out) if out else None, f"runs/{name}")
-    row = asked.run(setting, backbone, folder)
+    row = asked.run(task, backbone, options.runtime, folder)
     written = json.loads((folder / RUN).read_text(encoding="utf-8"))
     return {
         **document("tune", options, time.perf_counter() - started, row.device),
@@ -76,7 +76,7 @@ def tune(
         "recipe": recipes[0].name,
         "scale": scale,
         "chosen": dict(row.chosen),
-        "images": counts(images, setting.split),
+        "images": counts(images, task.split),
         "stages": written["stages"],
         **{part: plain(row.metrics).get(part) for part in ("val", "test")},
     }
@@ -120,8 +120,8 @@ def adapt(
     started, options = time.perf_counter(), options or Options()
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
-    setting = setting_for(images, options, origin=data)
-    split = setting.split
+    task = setting_for(images, options, origin=data)
+    split = task.split
     if not dry_run:  # which touches nothing, and this remembers what images look like
         split = clean_pool(images, split, cache=options.cache).split
     given = {name: value for name, value in (("steps", steps), ("batch", batch), ("lr", lr)) if value is not None}
@@ -130,18 +130,18 @@ def adapt(
     choice = choose(method, seen, scope=scope, domain=domain, given={**given, **(settings or {})})
     choices = {name: {"value": _value(choice, name), "why": why} for name, why in choice.reasons.items()}
     if dry_run:
-        return {**_dry("adapt", started, options, setting, backbone, choice.recipe), "choices": choices}
-    plan(job_of(setting, backbone, choice.recipe))
+        return {**_dry("adapt", started, options, task, backbone, choice.recipe), "choices": choices}
+    plan(job_of(task, backbone, options.runtime, choice.recipe))
     folder = fresh_folder(
         Path(out) if out else None, f"runs/{safe_name(f'{images.name}-{backbone.name}-{choice.recipe.name}')}"
     )
     if not (folder / RUN).is_file():
-        _say(choices, 0 if ignore_labels else len(setting.split.train), options)
+        _say(choices, 0 if ignore_labels else len(task.split.train), options)
     written = adaptation.adapt(
-        setting, backbone, choice.recipe, folder, probe=not ignore_labels, choices=choices
+        task, backbone, options.runtime, choice.recipe, folder, probe=not ignore_labels, choices=choices
     ).document
     head = document("adapt", options, time.perf_counter() - started, written["device"])
-    return {**written, **head, "images": {**counts(images, setting.split), **written["images"]}}
+    return {**written, **head, "images": {**counts(images, task.split), **written["images"]}}
 
 
 def _value(choice: Choice, name: str) -> Any:
@@ -162,9 +162,9 @@ def _say(choices: Mapping[str, Mapping[str, Any]], labelled: int, options: Optio
 
 
 def _dry(
-    command: str, started: float, options: Options, setting: Setting, backbone: Backbone, recipe: Recipe
+    command: str, started: float, options: Options, task: Task, backbone: Backbone, recipe: Recipe
 ) -> dict[str, Any]:
-    job = job_of(setting, backbone, recipe)
+    job = job_of(task, backbone, options.runtime, recipe)
     seconds = forecast(job)
     stages = [
         {
@@ -181,7 +181,7 @@ def _dry(
         "model": backbone.name,
         "random_start": backbone.random_start,
         "recipe": recipe.name,
-        "images": counts(setting.images, setting.split),
+        "images": counts(task.images, task.split),
         "stages": stages,
         "expected_seconds": round(sum(seconds), 4),
     }
@@ -200,9 +200,7 @@ def predict(
     target = writable_file(out, ".csv")
     classifier = Classifier.load(run)
     found = open_data(images, options)
-    probabilities = classifier.predict_proba(
-        found, tta=tta, device=options.device, precision=options.precision, cache=options.cache
-    )
+    probabilities = classifier.predict_proba(found, options.runtime, tta=tta)
     names = [found.source.name(i) for i in range(len(found))]
     write_atomic(target, predictions_csv(names, classifier.classes, probabilities))
     return {

@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError, RecipeError, unknown
 from acclimate.models import Backbone
-from acclimate.protocols import Setting
+from acclimate.protocols import Task
 from acclimate.scores import SCORES
 from acclimate.scores.estimates.member import Row
 from acclimate.scores.estimates.prepared import Prepared, prepare
 from acclimate.scores.estimates.table import ESTIMATES, table
 from acclimate.stats.metrics import measure
+from acclimate.storage.runtime import Runtime
 from acclimate.verbs.feature_file import FeatureFile, read_feature_file
 from acclimate.verbs.options import Options, document
 
@@ -40,13 +41,13 @@ def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     raise RecipeError(unknown("score", score, (*SCORES, *ESTIMATES, "all")))
 
 
-def estimates_of(setting: Setting, backbone: Backbone, names: tuple[str, ...]) -> list[Document]:
+def estimates_of(task: Task, backbone: Backbone, runtime: Runtime, names: tuple[str, ...]) -> list[Document]:
     """Return the estimates of a model's features of the training part, as documents."""
     if not names:
         return []
-    train = setting.split.train
-    features = setting.features(backbone, train)
-    return described(prepare(features.x[train], features.y[train], seed=setting.seed), names)
+    train = task.split.train
+    features = task.features(backbone, runtime, train)
+    return described(prepare(features.x[train], features.y[train], seed=task.seed), names)
 
 
 def described(prepared: Prepared, names: tuple[str, ...]) -> list[Document]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import InputError
-from acclimate.experiments.study import Machine, load_study, plan_study, run_study
 from acclimate.experiments.study import dry_run as dry_run_study
+from acclimate.experiments.study import load_study, plan_study, run_study
 from acclimate.experiments.study.campaign import default_folder, require_inputs
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.models import choose_device
@@ -61,13 +61,11 @@ def study(
         told = dry_run_study(plan, Ledger(place))
         return {**document("study", options, time.perf_counter() - started, device), **told}
     require_inputs(plan, skip_missing=skip_missing)
-    machine = Machine(options.device, options.precision, options.cache, options.skip_bad)
     return run_study(
         plan,
         fresh_folder(place, ""),
-        machine=machine,
+        runtime=options.runtime,
         workers=workers,
         retry_failed=retry_failed,
         skip_missing=skip_missing,
-        quiet=options.quiet,
     )

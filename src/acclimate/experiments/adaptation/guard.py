@@ -32,9 +32,10 @@ from acclimate.experiments.adaptation.monitors import (
     rankme,
 )
 from acclimate.models import Backbone
-from acclimate.protocols import Setting
+from acclimate.protocols import Task
 from acclimate.scores import SCORES
 from acclimate.scores.probes.ridge import RidgeSettings
+from acclimate.storage.runtime import Runtime
 from acclimate.training import Embed, Look
 
 POOLED = 512  # pool images that the label-free monitors look at
@@ -73,16 +74,16 @@ class Guard:
         Whether labels may be used, where there are enough of them.
     """
 
-    def __init__(self, setting: Setting, backbone: Backbone, *, steps: int, probe: bool = True) -> None:
-        split, rng = setting.split, np.random.default_rng(setting.seed)
-        self.setting, self.steps, self.labels = setting, steps, setting.images.labels
+    def __init__(self, task: Task, backbone: Backbone, runtime: Runtime, *, steps: int, probe: bool = True) -> None:
+        split, rng = task.split, np.random.default_rng(task.seed)
+        self.task, self.steps, self.labels = task, steps, task.images.labels
         self.pool = np.sort(rng.permutation(split.pool)[:POOLED])
         self.few = probe and 0 < len(split.train) + len(split.val) < FEW
         self.probes = bool(probe and len(split.train) and len(split.val)) and not self.few
         asked = (split.train, split.val) if self.probes else (split.train[:0], split.val[:0])
         self.parts = [_some(part, self.labels, LABELLED, rng) for part in asked]
         self.images = np.unique(np.concatenate([self.pool, *self.parts]))
-        self.start = self.see(np.asarray(setting.features(backbone, self.images).x[self.images]))
+        self.start = self.see(np.asarray(task.features(backbone, runtime, self.images).x[self.images]))
 
     @staticmethod
     def rules() -> tuple[float, ...]:

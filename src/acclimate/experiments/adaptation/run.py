@@ -21,9 +21,10 @@ from acclimate.experiments.adaptation.monitors import feature_std, neighbour_ove
 from acclimate.images import clean_pool
 from acclimate.models import Backbone, digest, load_backbone, save_weights
 from acclimate.models.network import reset_classifier
-from acclimate.protocols import RUN, Setting, close_run, is_finished, job_of
+from acclimate.protocols import RUN, Task, close_run, is_finished, job_of
 from acclimate.scores import SCORES
 from acclimate.stats.metrics import measure
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest as digest_of
 from acclimate.training import Job, Trained, train
 from acclimate.training.recipe import Recipe
@@ -71,8 +72,9 @@ class Adapted:
 
 
 def adapt(
-    setting: Setting,
+    task: Task,
     backbone: Backbone,
+    runtime: Runtime,
     recipe: Recipe,
     folder: Path,
     *,
@@ -97,28 +99,28 @@ def adapt(
     DataError
         When the pool has fewer than two images, or they are all equal.
     """
-    if len(setting.split.pool) < 2:
-        raise DataError(f"got {len(setting.split.pool)} images to adapt to; expected at least 2 outside val and test")
-    clean = clean_pool(setting.images, setting.split, cache=setting.cache)
-    setting = dataclasses.replace(setting, split=clean.split)
-    job = job_of(setting, backbone, recipe)
+    if len(task.split.pool) < 2:
+        raise DataError(f"got {len(task.split.pool)} images to adapt to; expected at least 2 outside val and test")
+    clean = clean_pool(task.images, task.split, cache=runtime.cache)
+    task = dataclasses.replace(task, split=clean.split)
+    job = job_of(task, backbone, runtime, recipe)
     identity = digest_of(job.identity(), probe, Guard.rules())
     if is_finished(folder, identity):
         return _finished(backbone, folder)
     started = time.perf_counter()
-    guard = Guard(setting, backbone, steps=_watched_steps(job), probe=probe)
-    trained = train(job, folder, quiet=setting.quiet, progress=setting.progress, watch=guard)
+    guard = Guard(task, backbone, runtime, steps=_watched_steps(job), probe=probe)
+    trained = train(job, folder, watch=guard)
     best = _backbone(backbone, trained.network, folder)
-    ended = _sound(setting, guard, _backbone(backbone, _with(trained.network, trained.last), folder), best)
-    kept, reason = _verdict(setting, guard, trained, ended)
+    ended = _sound(task, runtime, guard, _backbone(backbone, _with(trained.network, trained.last), folder), best)
+    kept, reason = _verdict(task, runtime, guard, trained, ended)
     chosen = best if kept == "adapted" else backbone
     save_weights(folder / ADAPTED, ended.module, ended.card())
     save_weights(folder / KEPT, chosen.module, chosen.card())
     recipe.save(folder / "recipe.toml")
     shown = best if kept == "adapted" else ended
-    monitors = _monitors(setting, guard, backbone, shown)
+    monitors = _monitors(task, runtime, guard, backbone, shown)
     document = {
-        **_facts(setting, backbone, recipe, trained, folder),
+        **_facts(task, backbone, recipe, trained, folder),
         "identity": identity,
         "images": dict(clean.document),
         "monitors": monitors,
@@ -152,10 +154,10 @@ def _with(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
     return other
 
 
-def _sound(setting: Setting, guard: Guard, ended: Backbone, best: Backbone) -> Backbone:
+def _sound(task: Task, runtime: Runtime, guard: Guard, ended: Backbone, best: Backbone) -> Backbone:
     """Return the model of the last step, or the best one where the last one's features are not finite."""
     try:
-        setting.features(ended, guard.images)
+        task.features(ended, runtime, guard.images)
     except DataError:
         return best
     return ended
@@ -168,9 +170,9 @@ def _backbone(start: Backbone, network: nn.Module, folder: Path) -> Backbone:
     return dataclasses.replace(start, name=str(folder), module=module, digest=key)
 
 
-def _verdict(setting: Setting, guard: Guard, trained: Trained, ended: Backbone) -> tuple[str, str]:
+def _verdict(task: Task, runtime: Runtime, guard: Guard, trained: Trained, ended: Backbone) -> tuple[str, str]:
     """Return which model is kept, ``adapted`` or ``start``, and why."""
-    seen = guard.see(np.asarray(setting.features(ended, guard.images).x[guard.images]))
+    seen = guard.see(np.asarray(task.features(ended, runtime, guard.images).x[guard.images]))
     stop = next((report.stopped for report in trained.reports if report.stopped), "") or guard.collapse(seen)
     steps = [report.best_step for report in trained.reports if report.best_step]
     gain, error = guard.gain(seen)
@@ -198,9 +200,9 @@ def _change(monitors: dict[str, Any]) -> str:
     )
 
 
-def _monitors(setting: Setting, guard: Guard, start: Backbone, shown: Backbone) -> dict[str, Any]:
-    before, after = (_state(setting, guard, model) for model in (start, shown))
-    first, second = (np.asarray(setting.features(model, guard.pool).x[guard.pool]) for model in (start, shown))
+def _monitors(task: Task, runtime: Runtime, guard: Guard, start: Backbone, shown: Backbone) -> dict[str, Any]:
+    before, after = (_state(task, runtime, guard, model) for model in (start, shown))
+    first, second = (np.asarray(task.features(model, runtime, guard.pool).x[guard.pool]) for model in (start, shown))
     return {
         "start": dataclasses.asdict(before),
         "adapted": dataclasses.asdict(after),
@@ -208,14 +210,14 @@ def _monitors(setting: Setting, guard: Guard, start: Backbone, shown: Backbone) 
     }
 
 
-def _state(setting: Setting, guard: Guard, model: Backbone) -> State:
-    split, probe = setting.split, guard.probes
-    x = setting.features(model, np.concatenate([guard.pool, split.train, split.val]) if probe else guard.pool).x
+def _state(task: Task, runtime: Runtime, guard: Guard, model: Backbone) -> State:
+    split, probe = task.split, guard.probes
+    x = task.features(model, runtime, np.concatenate([guard.pool, split.train, split.val]) if probe else guard.pool).x
     scores: dict[str, float] = {}
     if probe:
-        y, n = setting.images.labels, len(setting.images.classes)
+        y, n = task.images.labels, len(task.images.classes)
         train, val = (np.asarray(x[part]) for part in (split.train, split.val))
-        fitted = SCORES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=setting.seed)
+        fitted = SCORES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=task.seed)
         scores = measure(fitted.predict_proba(val), y[split.val], n_classes=n)
     pool = np.asarray(x[guard.pool])
     return State(feature_std(pool), rankme(pool), scores.get("accuracy"), scores.get("log_loss"))
@@ -228,20 +230,20 @@ def _looks(folder: Path) -> list[dict[str, Any]]:
     return [{key: line[key] for key in keys if key in line} for line in lines if "rankme" in line]
 
 
-def _facts(setting: Setting, backbone: Backbone, recipe: Recipe, trained: Trained, folder: Path) -> dict[str, Any]:
+def _facts(task: Task, backbone: Backbone, recipe: Recipe, trained: Trained, folder: Path) -> dict[str, Any]:
     return {
         "command": "adapt",
         "version": __version__,
-        "seed": setting.seed,
+        "seed": task.seed,
         "device": trained.device,
         "precision": trained.precision,
         "run": str(folder),
         "model": backbone.name,
         "random_start": backbone.random_start,
         "weights": backbone.digest,
-        "data": setting.images.name,
-        "origin": setting.origin,
-        "fingerprint": setting.images.fingerprint,
+        "data": task.images.name,
+        "origin": task.origin,
+        "fingerprint": task.images.fingerprint,
         "recipe": recipe.name,
         "method": recipe.stages[0].objective,
         "scope": recipe.stages[0].scope,

@@ -77,7 +77,7 @@ class Choice:
     Attributes
     ----------
     reasons
-        Setting -> why it has its value; ``given`` where the user said so.
+        Task -> why it has its value; ``given`` where the user said so.
     """
 
     recipe: Recipe
@@ -145,7 +145,7 @@ def choose(
     Raises
     ------
     RecipeError
-        For an unknown method or setting, or a value out of its range.
+        For an unknown method or task, or a value out of its range.
     """
     methods = [name for name, (kind, _) in OBJECTIVES.items() if not kind.needs_labels]
     if method not in methods:

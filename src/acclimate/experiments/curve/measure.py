@@ -19,7 +19,8 @@ from acclimate.experiments.curve.worth import Compared, Verdict, average_change,
 from acclimate.images import Images, Split, require_classes
 from acclimate.models import Backbone, choose_device
 from acclimate.models.classifier import TTA
-from acclimate.protocols import Setting
+from acclimate.protocols import Task
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import write_atomic
 from acclimate.training.recipe import Recipe, load_recipe
 
@@ -33,7 +34,8 @@ Float64 = npt.NDArray[np.float64]
 
 
 def plan_curve(
-    setting: Setting,
+    task: Task,
+    runtime: Runtime,
     *,
     labels: Sequence[str],
     seeds: int,
@@ -60,7 +62,7 @@ def plan_curve(
     InputError
         An unknown name, no test part, no validation images, or numbers that cannot be.
     """
-    images, split = setting.images, setting.split
+    images, split = task.images, task.split
     for name in training:
         if name not in TRAININGS:
             raise InputError(unknown("training", name, TRAININGS))
@@ -76,9 +78,10 @@ def plan_curve(
     if seeds == 1:
         notes.append("one seed shows no spread: no intervals and no verdict; give --seeds 5")
     return Plan(
-        setting,
+        task,
+        runtime,
         budgets,
-        tuple(range(setting.seed, setting.seed + seeds)),
+        tuple(range(task.seed, task.seed + seeds)),
         tuple(name for name in TRAININGS if name in training),
         chosen,
         tta,
@@ -128,7 +131,7 @@ def curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> dic
         For no model, or the same model twice.
     """
     check_models(backbones)
-    started, setting = time.perf_counter(), plan.setting
+    started, task = time.perf_counter(), plan.task
     measured = {(b.name, t): measure_points(plan, b, t, folder) for b in backbones for t in plan.trainings}
     base, others = backbones[0], backbones[1:]
     compared = {(b.name, t): _compare(plan, measured, base.name, b.name, t) for b in others for t in plan.trainings}
@@ -136,9 +139,9 @@ def curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> dic
         "command": "curve",
         "version": __version__,
         "seconds": round(time.perf_counter() - started, 3),
-        "seed": setting.seed,
-        "device": choose_device(setting.device),
-        "data": setting.images.name,
+        "seed": task.seed,
+        "device": choose_device(plan.runtime.device),
+        "data": task.images.name,
         "base": base.name,
         "models": [
             {"model": b.name, "architecture": b.architecture, "random_start": b.random_start} for b in backbones
@@ -148,8 +151,8 @@ def curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> dic
         "training": list(plan.trainings),
         "recipe": plan.recipe.name if "full" in plan.trainings else None,
         "tta": plan.tta,
-        "negative": [setting.images.classes[index] for index in plan.negative],
-        "images": {part: len(getattr(setting.split, part)) for part in ("train", "val", "test")},
+        "negative": [task.images.classes[index] for index in plan.negative],
+        "images": {part: len(getattr(task.split, part)) for part in ("train", "val", "test")},
         "points": [point.values for points in measured.values() for point in points],
         "comparisons": [line for (model, t), (found, _) in compared.items() for line in _lines(base, model, t, found)],
         "verdicts": [
@@ -178,7 +181,7 @@ def _compare(
     plan: Plan, measured: Measured, base: str, other: str, training: Training
 ) -> tuple[list[Compared], Verdict]:
     """Return the paired comparison at every budget, and what they say together."""
-    seed = plan.setting.seed
+    seed = plan.task.seed
     ours, theirs = (_stacked(plan, measured[name, training], "losses") for name in (base, other))
     right, their_right = (_stacked(plan, measured[name, training], "right") for name in (base, other))
     amounts = np.array([budget.per_class for budget in plan.budgets])

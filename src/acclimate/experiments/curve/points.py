@@ -22,10 +22,11 @@ from acclimate.experiments.curve.budgets import Budget
 from acclimate.images import Split
 from acclimate.models import Backbone, choose_device, choose_precision
 from acclimate.models.classifier import WEIGHTS, Classifier
-from acclimate.protocols import Setting, peak_memory_mb, run_recipe
+from acclimate.protocols import Task, peak_memory_mb, run_recipe
 from acclimate.scores.probes.logistic.subsets import fit_draws
 from acclimate.stats.metrics import auc, log_losses, measure
 from acclimate.storage.results import Predictions, Result, Results, row_key, versions
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest, safe_name
 from acclimate.training.recipe import Recipe
 
@@ -56,7 +57,8 @@ class Plan:
         Classes that count as negative for ``auc_positive``; without any it is not measured.
     """
 
-    setting: Setting
+    task: Task
+    runtime: Runtime
     budgets: tuple[Budget, ...]
     seeds: tuple[int, ...]
     trainings: tuple[Training, ...]
@@ -74,7 +76,7 @@ class Plan:
         """Yield every budget with every seed, few labels first."""
         for budget in self.budgets:
             for seed in self.seeds:
-                yield Draw(budget, seed, budget.draw(self.setting.images, self.setting.split, seed))
+                yield Draw(budget, seed, budget.draw(self.task.images, self.task.split, seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,7 @@ def measure_points(plan: Plan, backbone: Backbone, training: Training, folder: P
 
 
 def _tell(plan: Plan, text: str) -> None:
-    if not plan.setting.quiet:
+    if not plan.runtime.quiet:
         print(text, file=sys.stderr, flush=True)
 
 
@@ -165,12 +167,12 @@ def head(plan: Plan, backbone: Backbone, draws: Sequence[Draw]) -> Fit:
     seconds. A fit uses no random number: a draw of the same images as an earlier one, such as all of them, is not
     fitted again.
     """
-    setting, split = plan.setting, plan.setting.split
-    n_classes, y = len(setting.images.classes), setting.images.labels
-    x = np.asarray(setting.features(backbone, np.concatenate([split.train, split.val, split.test])).x)
+    task, runtime, split = plan.task, plan.runtime, plan.task.split
+    n_classes, y = len(task.images.classes), task.images.labels
+    x = np.asarray(task.features(backbone, runtime, np.concatenate([split.train, split.val, split.test])).x)
     tests = [x[split.test]]
     if plan.tta == "hflip":
-        tests.append(np.asarray(setting.features(backbone, split.test, hflip=True).x[split.test]))
+        tests.append(np.asarray(task.features(backbone, runtime, split.test, hflip=True).x[split.test]))
     known: dict[str, Fitted] = {}
 
     def fit(draw: Draw) -> Fitted:
@@ -200,19 +202,17 @@ def full(plan: Plan, backbone: Backbone, folder: Path) -> Fit:
     The run never sees the test part. Its weights are dropped once its rows are kept: a curve is made of many runs, and
     each would leave a whole network.
     """
-    setting = plan.setting
+    task, runtime = plan.task, plan.runtime
 
     def fit(draw: Draw) -> Fitted:
         place = folder / "runs" / run_name(backbone, draw)
-        own = replace(setting, split=draw.split, seed=draw.seed, labels=draw.budget.labels, use_test=False, quiet=True)
-        row = run_recipe(own, backbone, plan.recipe, place)
+        own = replace(task, split=draw.split, seed=draw.seed, labels=draw.budget.labels, use_test=False)
+        row = run_recipe(own, backbone, replace(runtime, quiet=True), plan.recipe, place)
         p = Classifier.load(place).predict_views(
-            setting.images,
-            indices=setting.split.test,
+            task.images,
+            runtime,
+            indices=task.split.test,
             tta="hflip",
-            device=setting.device,
-            precision=setting.precision,
-            cache=setting.cache,
         )
         return Fitted(_by_view(p), row.seconds, row.trainable, row.total, leftover=place / WEIGHTS)
 
@@ -245,7 +245,7 @@ def _protocol(plan: Plan, training: Training, view: str) -> str:
 def _key(plan: Plan, backbone: Backbone, training: Training, draw: Draw, view: str) -> str:
     return row_key(
         weights=backbone.digest,
-        fingerprint=plan.setting.images.fingerprint,
+        fingerprint=plan.task.images.fingerprint,
         protocol=_protocol(plan, training, view),
         settings=_settings(plan, training, draw, view),
         seed=draw.seed,
@@ -255,13 +255,13 @@ def _key(plan: Plan, backbone: Backbone, training: Training, draw: Draw, view: s
 
 def _keep(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitted: Fitted, results: Results) -> None:
     """Write a row for each view, then drop what only they were needed for."""
-    setting = plan.setting
-    test, device = setting.split.test, choose_device(setting.device)
-    labels = setting.images.labels[test]
+    task = plan.task
+    test, device = task.split.test, choose_device(plan.runtime.device)
+    labels = task.images.labels[test]
     for view, p in fitted.probabilities.items():
         row = Result(
             model=backbone.name,
-            dataset=setting.images.name,
+            dataset=task.images.name,
             protocol=_protocol(plan, training, view),
             seed=draw.seed,
             metrics={"test": measure(p, labels, n_classes=p.shape[1])},
@@ -270,14 +270,14 @@ def _keep(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitted
             trainable=fitted.trainable,
             total=fitted.total,
             random_start=backbone.random_start,
-            fingerprint=setting.images.fingerprint,
+            fingerprint=task.images.fingerprint,
             weights=backbone.digest,
             versions=versions(),
             seconds=round(fitted.seconds, 4),
             images_per_second=None,
             peak_memory_mb=round(peak_memory_mb(device), 1),
             device=device,
-            precision=choose_precision(setting.precision, device),
+            precision=choose_precision(plan.runtime.precision, device),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             chosen=fitted.chosen,
         )
@@ -287,7 +287,7 @@ def _keep(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitted
 
 
 def _point(plan: Plan, model: str, training: Training, draw: Draw, found: Mapping[str, Float32]) -> Point:
-    labels = plan.setting.images.labels[plan.setting.split.test]
+    labels = plan.task.images.labels[plan.task.split.test]
     p = found[plan.tta]
     plain = {} if plan.tta == "none" else {"plain": numbers(found["none"], labels, plan.negative)}
     values = {

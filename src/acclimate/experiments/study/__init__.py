@@ -3,10 +3,8 @@
 from acclimate.experiments.study.campaign import dry_run, run_study
 from acclimate.experiments.study.file import Study, load_study, parse_study
 from acclimate.experiments.study.plan import Plan, plan_study
-from acclimate.experiments.study.work import Machine
 
 __all__ = [
-    "Machine",
     "Plan",
     "Study",
     "dry_run",

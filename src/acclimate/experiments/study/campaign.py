@@ -15,10 +15,11 @@ from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Cell, Plan
 from acclimate.experiments.study.progress import Shown
-from acclimate.experiments.study.work import Machine, Worker
+from acclimate.experiments.study.work import Worker
 from acclimate.experiments.study.workers import Crew
 from acclimate.models import choose_device
 from acclimate.storage.results import Result
+from acclimate.storage.runtime import AUTO, Runtime
 from acclimate.storage.store import safe_name
 
 SHOWN: Final = "accuracy"
@@ -75,11 +76,10 @@ def run_study(
     plan: Plan,
     folder: Path,
     *,
-    machine: Machine | None = None,
+    runtime: Runtime = AUTO,
     workers: int = 1,
     retry_failed: bool = False,
     skip_missing: bool = False,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Measure every cell that has no row yet; leave rows, ``results.csv`` and ``study.json``, and return the document.
 
@@ -101,12 +101,12 @@ def run_study(
     Interrupted
         On Ctrl-C; the text says how to go on.
     """
-    started, machine, ledger = time.perf_counter(), machine or Machine(), Ledger(folder)
+    started, ledger = time.perf_counter(), Ledger(folder)
     possible = require_inputs(plan, skip_missing=skip_missing)
     ledger.open(plan)
     if retry_failed:
         ledger.forget_failures(possible.cells)
-    _work(possible, ledger, machine, workers, quiet)
+    _work(possible, ledger, runtime, workers)
     rows, failures = ledger.rows(possible), ledger.failures(possible)
     if not rows:
         raise StudyError(
@@ -118,7 +118,7 @@ def run_study(
         "version": __version__,
         "seconds": round(time.perf_counter() - started, 3),
         "seed": plan.seeds[0],
-        "device": choose_device(machine.device),
+        "device": choose_device(runtime.device),
         **_head(plan),
         "finished": True,
         "models": list(plan.study.models),
@@ -153,15 +153,15 @@ def require_inputs(plan: Plan, *, skip_missing: bool) -> Plan:
     raise StudyError(f"'{first.name}'{more} of study '{plan.study.name}' is not on this machine: {first.said}; {cure}")
 
 
-def _work(plan: Plan, ledger: Ledger, machine: Machine, workers: int, quiet: bool) -> None:
+def _work(plan: Plan, ledger: Ledger, runtime: Runtime, workers: int) -> None:
     words = {group.id: f"{group.model.name} on {group.data.name}" for group in plan.groups()}
     size = min(workers, len(words))
     try:
-        with Shown(plan.cells, workers=size, quiet=quiet, words=words) as shown:
+        with Shown(plan.cells, workers=size, quiet=runtime.quiet, words=words) as shown:
             if size > 1:
-                Crew(plan, ledger, machine, shown, size).run()
+                Crew(plan, ledger, runtime, shown, size).run()
             else:
-                Worker(plan, ledger, machine, shown).run()
+                Worker(plan, ledger, runtime, shown).run()
     except (KeyboardInterrupt, Interrupted):
         settled = sum(ledger.settled(cell) for cell in plan.cells)
         raise Interrupted(

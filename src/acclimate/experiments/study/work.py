@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -19,18 +18,9 @@ from acclimate.experiments.study.plan import Cell, Group, Plan, all_labels
 from acclimate.images import Images, Split, decoded, load_images, make_split, open_pixels
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import WEIGHTS
-from acclimate.protocols import Setting, run_protocol
+from acclimate.protocols import Task, run_protocol
+from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest, safe_name
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a study runs; the attributes are those of the options of a verb."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    cache: Path | None = None
-    skip_bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,7 @@ class Worker:
 
     plan: Plan
     ledger: Ledger
-    machine: Machine
+    runtime: Runtime
     tell: Tell
     turn: float = 0.0
     images: dict[str, Images] = field(default_factory=dict)  # the data set in hand, none or one
@@ -118,8 +108,9 @@ class Worker:
             images = self._images(group.data)
             backbone = self._backbone(group.model)
             self._require_same(images, backbone, group)
-            settings = {(cell.labels, cell.seed): self._setting(group, images, cell) for cell in cells}
-            self._share(group, backbone, list(settings.values()), cells)
+            tasks = {(cell.labels, cell.seed): _task(images, cell) for cell in cells}
+            runtime = self._runtime(group)
+            self._share(backbone, runtime, list(tasks.values()), cells)
         except (StudyError, Interrupted):
             raise
         except Exception as error:
@@ -127,15 +118,15 @@ class Worker:
                 self._failed(group, cell, error)
             return
         for cell in cells:
-            self._cell(group, cell, settings[cell.labels, cell.seed], backbone)
+            self._cell(group, cell, tasks[cell.labels, cell.seed], backbone, runtime)
 
-    def _cell(self, group: Group, cell: Cell, setting: Setting, backbone: Backbone) -> None:
+    def _cell(self, group: Group, cell: Cell, task: Task, backbone: Backbone, runtime: Runtime) -> None:
         self.tell(Event("start", group.id, cell.id, cell.words))
         run = self.ledger.folder / "runs" / _run_name(cell)
         protocol = self.plan.protocol(cell.protocol)
         scale = self.plan.study.scale if protocol.scales else 1.0
         try:
-            row = run_protocol(setting, backbone, protocol.given, run, self.ledger.results, scale=scale)
+            row = run_protocol(task, backbone, runtime, protocol.given, run, self.ledger.results, scale=scale)
         except Interrupted:
             raise
         except Exception as error:
@@ -156,7 +147,7 @@ class Worker:
         if data.name not in self.images:
             self.images.clear()
             images = self._opened(
-                data, lambda: load_images(data.given, skip_bad=self.machine.skip_bad, cache=self.machine.cache)
+                data, lambda: load_images(data.given, skip_bad=self.runtime.skip_bad, cache=self.runtime.cache)
             )
             named = ":" not in data.name and data.is_path
             # Two folders of one name are two data sets: rows have the path as the study has it.
@@ -184,36 +175,30 @@ class Worker:
         same(of_data, what="fingerprint", digest=images.fingerprint, name=name)
         same(of_model, what="weights", digest=backbone.digest, name=group.model.name)
 
-    def _setting(self, group: Group, images: Images, cell: Cell) -> Setting:
-        split, labels = draw(images, cell.labels, cell.seed)
-        return Setting(
-            images,
-            split,
-            seed=cell.seed,
-            device=self.machine.device,
-            precision=self.machine.precision,
-            cache=self.machine.cache,
-            labels=labels,
-            quiet=True,
-            progress=lambda done, total: self.tell(Event("images", group.id, done=done, total=total)),
-        )
+    def _runtime(self, group: Group) -> Runtime:
+        """Return where and how a group runs: its progress is told as events."""
 
-    def _share(self, group: Group, backbone: Backbone, settings: Sequence[Setting], cells: Sequence[Cell]) -> None:
+        def progress(done: int, total: int) -> None:
+            self.tell(Event("images", group.id, done=done, total=total))
+
+        return replace(self.runtime, quiet=True, progress=progress)
+
+    def _share(self, backbone: Backbone, runtime: Runtime, tasks: Sequence[Task], cells: Sequence[Cell]) -> None:
         """Decode once for all models and workers, and extract once for all cells that measure features.
 
         The first worker of a data set and input size decodes while it extracts; others wait for its pixels.
         """
-        first, geometry = settings[0], backbone.preprocess.geometry
-        parts = [part for s in settings for part in (s.split.train, s.split.val, s.split.test)]
+        first, geometry = tasks[0], backbone.preprocess.geometry
+        parts = [part for task in tasks for part in (task.split.train, task.split.val, task.split.test)]
         needed = np.unique(np.concatenate(parts))
-        pixels = open_pixels(first.images, geometry, cache=self.machine.cache)
+        pixels = open_pixels(first.images, geometry, cache=self.runtime.cache)
         scored = any(self.plan.protocol(cell.protocol).features for cell in cells)
 
         def share() -> None:
             if scored:
-                first.features(backbone, needed)
+                first.features(backbone, runtime, needed)
             else:
-                decoded(first.images, geometry, cache=self.machine.cache, progress=first.progress, indices=needed)
+                decoded(first.images, geometry, cache=runtime.cache, progress=runtime.progress, indices=needed)
 
         name = f"pixels-{digest(first.images.fingerprint, asdict(geometry))}"
         with self.claims.wait(name, unless=lambda: bool(pixels.done[needed].all())) as alone:
@@ -221,6 +206,11 @@ class Worker:
                 share()
         if not alone:
             share()
+
+
+def _task(images: Images, cell: Cell) -> Task:
+    split, labels = draw(images, cell.labels, cell.seed)
+    return Task(images, split, seed=cell.seed, labels=labels)
 
 
 def draw(images: Images, labels: str, seed: int) -> tuple[Split, str | None]:

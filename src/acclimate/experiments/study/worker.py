@@ -14,7 +14,8 @@ from typing import Any
 from acclimate.errors import AcclimateError, Interrupted
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Plan
-from acclimate.experiments.study.work import Machine, Worker
+from acclimate.experiments.study.work import Worker
+from acclimate.storage.runtime import Runtime
 
 STOPPED = 130
 
@@ -24,11 +25,10 @@ def main() -> int:
     say = _voice()
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
-    machine = Machine(
-        **{**order["machine"], "cache": Path(order["machine"]["cache"]) if order["machine"]["cache"] else None}
-    )
+    cache = order["runtime"].pop("cache")
+    runtime = Runtime(**order["runtime"], cache=Path(cache) if cache else None)
     ledger = Ledger(Path(order["folder"]))
-    worker = Worker(Plan.of(order["plan"]), ledger, machine, lambda event: say(asdict(event)), order["turn"])
+    worker = Worker(Plan.of(order["plan"]), ledger, runtime, lambda event: say(asdict(event)), order["turn"])
     try:
         worker.run()
     except (KeyboardInterrupt, Interrupted):

@@ -15,13 +15,14 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
 from acclimate.errors import StudyError, TrainingError
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Plan
-from acclimate.experiments.study.work import Event, Machine, Tell
+from acclimate.experiments.study.work import Event, Tell
+from acclimate.storage.runtime import Runtime
 
 DEATHS: Final = 2  # of processes, before what they worked on is blamed
 PATIENCE: Final = 30.0  # seconds to write a checkpoint when stopped
@@ -34,7 +35,7 @@ class Crew:
 
     plan: Plan
     ledger: Ledger
-    machine: Machine
+    runtime: Runtime
     tell: Tell
     size: int
     running: dict[int, subprocess.Popen[str]] = field(default_factory=dict)
@@ -84,9 +85,10 @@ class Crew:
             pass  # it died at once; its stdout says so
 
     def _order(self, number: int) -> dict[str, Any]:
-        machine = {**asdict(self.machine), "cache": str(self.machine.cache) if self.machine.cache else None}
+        cache = str(self.runtime.cache) if self.runtime.cache else None
+        runtime = {name: getattr(self.runtime, name) for name in ("device", "precision", "skip_bad")} | {"cache": cache}
         folder = str(self.ledger.folder.absolute())
-        return {"plan": self.plan.document(), "folder": folder, "machine": machine, "turn": number / self.size}
+        return {"plan": self.plan.document(), "folder": folder, "runtime": runtime, "turn": number / self.size}
 
     def _listen(self, number: int, lines: IO[str]) -> None:
         for line in lines:

@@ -19,10 +19,10 @@ from acclimate.models.device import Precision, autocast, choose_device, choose_p
 from acclimate.models.features.fold import for_inference
 from acclimate.models.taps import Tap, tapped, tapped_widths
 from acclimate.storage.features import Features, feature_key, open_feature_store
+from acclimate.storage.runtime import AUTO, Runtime
 from acclimate.storage.store import ArrayStore
 from acclimate.views import Normalize, center
 
-Progress = Callable[[int, int], None]
 Forward = Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[np.float32]]]
 CPU_BATCH = 16  # a core's share of the activations of a 224-pixel ResNet stays in the last-level cache
 BATCH = 64
@@ -32,15 +32,12 @@ WORKERS = 2  # decoding threads: PIL lets go of the interpreter while it decodes
 def extract(
     backbone: Backbone,
     images: Images,
+    runtime: Runtime = AUTO,
     *,
     tap: Tap | None = None,
     indices: npt.NDArray[np.int64] | None = None,
     hflip: bool = False,
-    cache: Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
     batch: int | None = None,
-    progress: Progress | None = None,
 ) -> Features:
     """Return features of ``images``, from the cache where they are there already.
 
@@ -54,8 +51,6 @@ def extract(
         Features of the mirror images (left and right exchanged); they have a place of their own in the cache.
     batch
         Images a forward pass; default 16 on a CPU, 64 elsewhere.
-    progress
-        Called with (done, total) after each batch.
 
     Returns
     -------
@@ -66,18 +61,8 @@ def extract(
     ModelError
         For a layer or a pooling that the network does not have.
     """
-    (features,) = extract_taps(
-        backbone,
-        images,
-        (tap or Tap(),),
-        indices=indices,
-        hflip=hflip,
-        cache=cache,
-        device=device,
-        precision=precision,
-        batch=batch,
-        progress=progress,
-    )
+    taps = (tap or Tap(),)
+    (features,) = extract_taps(backbone, images, taps, runtime, indices=indices, hflip=hflip, batch=batch)
     return features
 
 
@@ -85,22 +70,19 @@ def extract_taps(
     backbone: Backbone,
     images: Images,
     taps: Sequence[Tap],
+    runtime: Runtime = AUTO,
     *,
     indices: npt.NDArray[np.int64] | None = None,
     hflip: bool = False,
-    cache: Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
     batch: int | None = None,
-    progress: Progress | None = None,
 ) -> tuple[Features, ...]:
     """Return features of several layers or poolings, all from one forward pass of each image; see `extract`."""
-    device = choose_device(device)
-    chosen = choose_precision(precision, device)
+    device = choose_device(runtime.device)
+    precision = choose_precision(runtime.precision, device)
     places = [tap.of(backbone.module) for tap in taps]
     widths = tapped_widths(backbone.module, backbone.preprocess.size, places)
     stores = [
-        _feature_store(backbone, images, place, width, chosen, cache, hflip)
+        _feature_store(backbone, images, place, width, precision, runtime.cache, hflip)
         for place, width in zip(places, widths, strict=True)
     ]
     wanted = np.arange(len(images)) if indices is None else np.unique(indices)
@@ -108,9 +90,9 @@ def extract_taps(
     if lacking:
         done = np.logical_and.reduce([stores[number].done[wanted] for number in lacking])
         filling = [stores[number] for number in lacking]
-        forward = _forward(backbone, [places[number] for number in lacking], device, chosen, hflip)
+        forward = _forward(backbone, [places[number] for number in lacking], device, precision, hflip)
         at_once = batch or (CPU_BATCH if device == "cpu" else BATCH)
-        _fill(filling, forward, backbone, images, wanted[~done], at_once, cache, progress)
+        _fill(filling, forward, backbone, images, wanted[~done], at_once, runtime)
     return tuple(Features(store.array, images.labels) for store in stores)
 
 
@@ -166,10 +148,9 @@ def _fill(
     images: Images,
     todo: npt.NDArray[np.int64],
     batch: int,
-    cache: Path | None,
-    progress: Progress | None,
+    runtime: Runtime,
 ) -> None:
-    pixels = open_pixels(images, backbone.preprocess.geometry, cache=cache)
+    pixels = open_pixels(images, backbone.preprocess.geometry, cache=runtime.cache)
     chunks = decode_ahead(images, backbone.preprocess.geometry, pixels, batch, WORKERS, indices=todo)
     done = 0
     for chunk, made in _mapped(*forward, chunks, pixels.array):
@@ -177,8 +158,8 @@ def _fill(
             new = ~store.done[chunk]
             store.write(chunk[new], features[new])
         done += len(chunk)
-        if progress is not None:
-            progress(done, len(todo))
+        if runtime.progress is not None:
+            runtime.progress(done, len(todo))
 
 
 def _mapped(

@@ -1,10 +1,9 @@
-"""What every protocol of one comparison shares, and how a row names what was run."""
+"""The task that every protocol of one comparison shares, and how a row names what was run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,15 +13,16 @@ from acclimate.images import Images, Split
 from acclimate.models import Backbone, Tap, extract
 from acclimate.storage.features import Features
 from acclimate.storage.results import row_key
-from acclimate.training import Job, Progress
+from acclimate.storage.runtime import Runtime
+from acclimate.training import Job
 from acclimate.training.recipe import Recipe
 
 OUTPUT: Final = Tap()  # the network's own pooled output
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What every protocol of one comparison shares.
+class Task:
+    """What is measured: images, one split of them, a label budget, and whether the test part stays sealed.
 
     Attributes
     ----------
@@ -41,13 +41,8 @@ class Setting:
     images: Images
     split: Split
     seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    cache: Path | None = None
     labels: str | None = None
     use_test: bool = True
-    quiet: bool = False
-    progress: Progress | None = None
     origin: str | None = None
     tap: Tap = OUTPUT
 
@@ -59,23 +54,18 @@ class Setting:
         return {name: indices for name, indices in parts.items() if len(indices)}
 
     def features(
-        self, backbone: Backbone, indices: npt.NDArray[np.int64] | None = None, *, hflip: bool = False
+        self,
+        backbone: Backbone,
+        runtime: Runtime,
+        indices: npt.NDArray[np.int64] | None = None,
+        *,
+        hflip: bool = False,
     ) -> Features:
         """Return features of some images or their mirror images, or of all, from the cache where they are there."""
-        return extract(
-            backbone,
-            self.images,
-            tap=self.tap,
-            indices=indices,
-            hflip=hflip,
-            cache=self.cache,
-            device=self.device,
-            precision=self.precision,
-            progress=self.progress,
-        )
+        return extract(backbone, self.images, runtime, tap=self.tap, indices=indices, hflip=hflip)
 
     def key(self, backbone: Backbone, protocol: str, settings: Mapping[str, Any]) -> str:
-        """Return the key that a row of this setting will have."""
+        """Return the key that a row of this task will have."""
         return row_key(
             weights=backbone.digest,
             fingerprint=self.images.fingerprint,
@@ -94,15 +84,13 @@ class Stated:
     settings: Mapping[str, Any]
 
 
-def job_of(setting: Setting, backbone: Backbone, recipe: Recipe) -> Job:
-    """Return the training job of a setting."""
+def job_of(task: Task, backbone: Backbone, runtime: Runtime, recipe: Recipe) -> Job:
+    """Return the training job of a task."""
     return Job(
         backbone,
         recipe,
-        setting.images,
-        setting.split,
-        seed=setting.seed,
-        device=setting.device,
-        precision=setting.precision,
-        cache=setting.cache,
+        task.images,
+        task.split,
+        seed=task.seed,
+        runtime=runtime,
     )
