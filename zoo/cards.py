@@ -10,7 +10,7 @@ import tomli_w
 
 from acclimate.images import load_images, make_split
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Task, run_score
+from acclimate.protocols import Task, find_protocol
 from acclimate.storage.runtime import Runtime
 from zoo.models import ARCHITECTURES, Model
 
@@ -20,12 +20,13 @@ RANDOM_COMMAND = "python -m zoo.train random --data FOLDER"
 
 def probe(backbone: Backbone, data: Path) -> dict[str, float]:
     """Return the validation accuracy of logistic regression on features of each data set in ``PROBES``."""
-    found = {}
+    accuracies = {}
     for dataset in PROBES:
         images = load_images(dataset if ":" in dataset else data / dataset)
         task = Task(images, make_split(images), use_test=False)
-        found[dataset] = round(run_score(task, backbone, Runtime(quiet=True), "logistic").metrics["val"]["accuracy"], 4)
-    return found
+        row = find_protocol("logistic").run(task, backbone, Runtime(quiet=True), None).row
+        accuracies[dataset] = round(row.metrics["val"]["accuracy"], 4)
+    return accuracies
 
 
 def card(

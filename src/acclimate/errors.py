@@ -63,8 +63,10 @@ class Interrupted(AcclimateError):
     exit_code = 130
 
 
-def unknown(kind: str, got: str, choices: Iterable[str]) -> str:
+def unknown(kind: str, got: str, choices: Iterable[str], *, near: Iterable[str] = ()) -> str:
     """Return a one-line message for an unknown name: the nearest known one first, then all of them.
+
+    ``near`` are names that may be the nearest and are not listed.
 
     Examples
     --------
@@ -72,8 +74,8 @@ def unknown(kind: str, got: str, choices: Iterable[str]) -> str:
     "unknown score 'knm'; did you mean 'knn'? Expected one of: knn, logistic"
     """
     known = sorted(choices)
-    near = difflib.get_close_matches(got, known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'? Expected" if near else "; expected"
+    nearest = difflib.get_close_matches(got, [*known, *near], n=1, cutoff=0.5)
+    hint = f"; did you mean '{nearest[0]}'? Expected" if nearest else "; expected"
     return f"unknown {kind} '{got}'{hint} one of: {', '.join(known)}"
 
 

@@ -17,7 +17,7 @@ from acclimate.experiments import ranking as select
 from acclimate.experiments.curve import measure_curve, plan_curve
 from acclimate.images import load_images, make_split
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Task, run_recipe
+from acclimate.protocols import Task, find_protocol
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import write_atomic
@@ -121,7 +121,7 @@ def _rank(task: Task, folder: Path, runtime: Runtime) -> dict[str, Any]:
 def _tune(task: Task, backbone: Backbone, folder: Path, runtime: Runtime) -> dict[str, Result]:
     results = Results(folder)
     return {
-        recipe: run_recipe(task, backbone, runtime, recipe, folder / "runs" / f"tune-{recipe}", results)
+        recipe: find_protocol(recipe).run(task, backbone, runtime, folder / "runs" / f"tune-{recipe}", results).row
         for recipe in RECIPES
     }
 

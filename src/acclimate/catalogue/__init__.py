@@ -10,21 +10,41 @@ from __future__ import annotations
 
 from acclimate.catalogue.entry import Entry, entries, zoo_names, zoo_weights
 from acclimate.catalogue.paper import Layout, PaperModel, paper_model, paper_models
+from acclimate.catalogue.protocol import (
+    ALIASES,
+    NOUNS,
+    ProtocolKind,
+    Want,
+    check_protocol_name,
+    kind_of,
+    plain_names,
+    protocol_table,
+    require_kind,
+)
 from acclimate.catalogue.read import KINDS, NamedTable, file_of, names, own_file, read, tables
 
 __all__ = [
+    "ALIASES",
     "KINDS",
+    "NOUNS",
     "Entry",
     "Layout",
     "NamedTable",
     "PaperModel",
+    "ProtocolKind",
+    "Want",
+    "check_protocol_name",
     "entries",
     "file_of",
+    "kind_of",
     "names",
     "own_file",
     "paper_model",
     "paper_models",
+    "plain_names",
+    "protocol_table",
     "read",
+    "require_kind",
     "tables",
     "zoo_names",
     "zoo_weights",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +9,6 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from acclimate import catalogue
 from acclimate.errors import RecipeError, ScopeError, complaint, unknown
 from acclimate.models.heads import HeadSpec, parse_layers
 from acclimate.models.scope import parse_scope
@@ -285,23 +283,3 @@ def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(f"recipe {where}: {complaint(error, Recipe)}") from None
-
-
-@functools.cache
-def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes that ship with the program."""
-    return tuple(name for name, table in catalogue.tables("protocols").items() if "deviations" not in table)
-
-
-def load_recipe(recipe: str | Path | Recipe) -> Recipe:
-    """Return a recipe by its name or from a TOML file.
-
-    Raises
-    ------
-    RecipeError
-        For an unknown name (the nearest one is named), an unreadable file, or a setting that is out of range.
-    """
-    if isinstance(recipe, Recipe):
-        return recipe
-    table = catalogue.read("protocols", recipe, noun="recipe")
-    return parse_recipe(table.values, where=table.where)

@@ -13,8 +13,7 @@ from acclimate.experiments.ranking import PROXIES
 from acclimate.experiments.ranking import rank as rank_backbones
 from acclimate.images import require_classes
 from acclimate.models import choose_device, load_backbone
-from acclimate.protocols import job_of
-from acclimate.protocols.training import Training
+from acclimate.protocols import find_training, job_of
 from acclimate.training import plan
 from acclimate.training.forecast import forecast
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for
@@ -46,14 +45,14 @@ def rank(
     names = [*models, *(zoo_names() if zoo else ())]
     if len(names) < 2:
         raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
-    asked = Training.of(final, 1.0)
+    protocol = find_training(final)
     images = open_data(data, options, dry_run=dry_run)
     task = setting_for(images, options, labels, origin=data)
     require_classes(images, task.split)
     backbones = [load_backbone(name) for name in names]
     if dry_run:
-        own = asked.budgeted(task)
-        trainings = [asked.recipes(backbone) for backbone in backbones]
+        own = protocol.budgeted(task)
+        trainings = [protocol.recipes(backbone) for backbone in backbones]
         jobs = [
             job_of(own, backbone, options.runtime, recipes[0])
             for backbone, recipes in zip(backbones, trainings, strict=True)
@@ -72,7 +71,7 @@ def rank(
             "dry_run": True,
             "images": counts(images, task.split),
             "proxies": list(PROXIES),
-            "final": asked.asked.name,
+            "final": protocol.name,
             "top": top,
             "models": lines,
             "expected_seconds": round(
@@ -80,4 +79,4 @@ def rank(
             ),
         }
     folder = fresh_folder(Path(out) if out else None, f"runs/rank-{Path(images.name).name}")
-    return {**rank_backbones(task, backbones, options.runtime, folder, final=final, top=top), "out": str(folder)}
+    return {**rank_backbones(task, backbones, options.runtime, folder, final=protocol, top=top), "out": str(folder)}

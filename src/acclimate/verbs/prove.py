@@ -10,10 +10,9 @@ from typing import Any
 
 from acclimate.experiments.curve import Plan, check_models, measure_curve, plan_curve
 from acclimate.models import Backbone, choose_device, load_backbone
-from acclimate.protocols import Task, job_of
+from acclimate.protocols import Task, find_training, job_of
 from acclimate.training import plan as plan_stages
 from acclimate.training.forecast import forecast
-from acclimate.training.recipe import load_recipe
 from acclimate.verbs.common import counts, fresh_folder, open_data, setting_for
 from acclimate.verbs.options import Options, document
 
@@ -60,7 +59,7 @@ def curve(
     """
     started, options = time.perf_counter(), options or Options()
     names = _listed(models)
-    load_recipe(recipe)
+    find_training(recipe).fixed_recipe()
     images = open_data(data, options, dry_run=dry_run)
     plan = plan_curve(
         setting_for(images, options, origin=data),
@@ -128,5 +127,5 @@ def _head_seconds(plan: Plan, backbone: Backbone) -> float:
     """Return the expected seconds of the features: every image once, and the mirror images of the test part."""
     split = plan.task.split
     seen = len(split.train) + len(split.val)
-    once = forecast(job_of(plan.task, backbone, plan.runtime, load_recipe("linear")))[0]
+    once = forecast(job_of(plan.task, backbone, plan.runtime, find_training("linear").fixed_recipe()))[0]
     return once * (seen + len(split.test) * len(plan.views)) / seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -16,8 +15,7 @@ from acclimate.experiments.ranking import safe_name
 from acclimate.images import clean_pool, require_classes
 from acclimate.models import Backbone, choose_device, load_backbone
 from acclimate.models.classifier import Classifier, export_onnx, export_timm, predictions_csv
-from acclimate.protocols import RUN, Task, job_of
-from acclimate.protocols.training import Training, priced
+from acclimate.protocols import RUN, Task, find_training, job_of
 from acclimate.storage.results import plain
 from acclimate.storage.store import write_atomic
 from acclimate.training import plan
@@ -54,20 +52,20 @@ def tune(
         Resolve everything and return the plan; touch nothing.
     """
     started, options = time.perf_counter(), options or Options()
-    asked = Training.of(recipe, scale)
+    protocol = find_training(recipe).at_scale(scale)
     images = open_data(data, options, dry_run=dry_run)
     backbone = load_backbone(model)
-    task = asked.budgeted(setting_for(images, options, labels, origin=data))
+    task = protocol.budgeted(setting_for(images, options, labels, origin=data))
     require_classes(images, task.split)
-    recipes = asked.recipes(backbone)
+    recipes = protocol.recipes(backbone)
     if dry_run:
         again = 1 if len(recipes) > 1 else 0  # the chosen one
-        return priced(_dry("tune", started, options, task, backbone, recipes[0]), len(recipes) + again)
+        return _priced(_dry("tune", started, options, task, backbone, recipes[0]), len(recipes) + again)
     plan(job_of(task, backbone, options.runtime, recipes[0]))
     name = safe_name(f"{images.name}-{backbone.name}-{recipes[0].name}")
     folder = fresh_folder(Path(out) if out else None, f"runs/{name}")
-    row = asked.run(task, backbone, options.runtime, folder)
-    written = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    outcome = protocol.run(task, backbone, options.runtime, folder)
+    row = outcome.row
     return {
         **document("tune", options, time.perf_counter() - started, row.device),
         "run": str(folder),
@@ -77,7 +75,7 @@ def tune(
         "scale": scale,
         "chosen": dict(row.chosen),
         "images": counts(images, task.split),
-        "stages": written["stages"],
+        "stages": list(outcome.stages),
         **{part: plain(row.metrics).get(part) for part in ("val", "test")},
     }
 
@@ -142,6 +140,12 @@ def adapt(
     ).document
     head = document("adapt", options, time.perf_counter() - started, written["device"])
     return {**written, **head, "images": {**counts(images, task.split), **written["images"]}}
+
+
+def _priced(plan: dict[str, Any], trainings: int) -> dict[str, Any]:
+    """Return a plan whose expected seconds are those of so many trainings."""
+    stages = [{**stage, "expected_seconds": stage["expected_seconds"] * trainings} for stage in plan["stages"]]
+    return {**plan, "stages": stages, "expected_seconds": round(plan["expected_seconds"] * trainings, 4)}
 
 
 def _value(choice: Choice, name: str) -> Any:
