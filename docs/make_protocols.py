@@ -12,7 +12,7 @@ from acclimate.protocols.protocol import ROW_KINDS
 PAGE = Path(__file__).with_name("protocols.md")
 HEAD = """# Evaluation protocols
 
-Made by `python docs/make_protocols.py` from `src/acclimate/catalogue/protocols/` and `SCORES`; do not edit by hand.
+Made by `python docs/make_protocols.py` from `src/acclimate/catalogue/protocols/` and `PROBES`; do not edit by hand.
 
 A protocol is a named way to measure a model. `acclimate protocols` lists them, `acclimate protocols NAME` shows one
 whole. In Python `acclimate.find_protocol(NAME).run(task, backbone, runtime, folder)` runs any of them and returns its

@@ -16,7 +16,7 @@ from acclimate.protocols.episodes import EpisodesProtocol
 from acclimate.protocols.probe import ProbeProtocol
 from acclimate.protocols.protocol import Protocol
 from acclimate.protocols.recipe import RecipeProtocol
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.training.recipe import Recipe
 
 CLASSES: Final[Mapping[ProtocolKind, type[Protocol]]] = {
@@ -30,7 +30,7 @@ def protocol_names() -> tuple[str, ...]:
     """Return every name: protocols of papers, plain probes, our own recipes, deprecated names. None is there twice."""
     ours = catalogue.plain_names()
     cited = (name for name in catalogue.names("protocols") if name not in ours)
-    return (*cited, *SCORES, *ours, *ALIASES)
+    return (*cited, *PROBES, *ours, *ALIASES)
 
 
 def find_protocol(name: str | Path | Protocol, want: Want = "any", *, others: Iterable[str] = ()) -> Protocol:
@@ -90,11 +90,11 @@ def protocol_of(recipe: Recipe) -> RecipeProtocol:
 
 
 def _found(name: str, want: Want, others: Iterable[str]) -> Protocol:
-    if name in SCORES:
+    if name in PROBES:
         return ProbeProtocol.plain(name)
     if name in ALIASES:
         print(f"acclimate: '{name}' is a deprecated name of '{ALIASES[name]}', which is run", file=sys.stderr)
-    table = catalogue.protocol_table(name, want, (*SCORES, *others))
+    table = catalogue.protocol_table(name, want, (*PROBES, *others))
     return _checked(catalogue.kind_of(table.values), table.values, f"{catalogue.NOUNS[want]} {table.where}")
 
 

@@ -19,7 +19,7 @@ from acclimate.protocols.protocol import Protocol, kept_in
 from acclimate.protocols.row import Outcome, Probabilities, measured, result_row, stored_predictions
 from acclimate.protocols.scale import with_fewer_values
 from acclimate.protocols.task import Stated, Task
-from acclimate.scores import SCORES, Fitted, Settings
+from acclimate.scores import PROBES, FittedProbe, ProbeSettings
 from acclimate.storage.results import Results
 from acclimate.storage.runtime import Runtime
 
@@ -30,7 +30,7 @@ class ProbePart(BaseModel):
     Attributes
     ----------
     name
-        A name in ``SCORES``.
+        A name in ``PROBES``.
     settings
         Settings of the probe.
     """
@@ -43,8 +43,8 @@ class ProbePart(BaseModel):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in SCORES:
-            raise ValueError(unknown("score", name, SCORES))
+        if name not in PROBES:
+            raise ValueError(unknown("score", name, PROBES))
         return name
 
     @model_validator(mode="after")
@@ -52,9 +52,9 @@ class ProbePart(BaseModel):
         self.checked()
         return self
 
-    def checked(self) -> Settings:
+    def checked(self) -> ProbeSettings:
         """Return the settings in full, checked by the probe's own model."""
-        return checked_settings(SCORES[self.name].settings, self.settings)
+        return checked_settings(PROBES[self.name].settings, self.settings)
 
 
 class ProbeProtocol(Protocol):
@@ -73,8 +73,8 @@ class ProbeProtocol(Protocol):
 
     @classmethod
     def plain(cls, name: str) -> ProbeProtocol:
-        """Return the probe of a name in ``SCORES`` with its own settings."""
-        return cls(name=name, source=SCORES[name].meaning, probe=ProbePart(name=name))
+        """Return the probe of a name in ``PROBES`` with its own settings."""
+        return cls(name=name, source=PROBES[name].meaning, probe=ProbePart(name=name))
 
     @property
     def budget(self) -> str | None:
@@ -95,7 +95,7 @@ class ProbeProtocol(Protocol):
         if self.cited:
             return super().with_settings(values)
         try:
-            checked_settings(SCORES[self.probe.name].settings, values)
+            checked_settings(PROBES[self.probe.name].settings, values)
         except ValueError as error:
             raise RecipeError(f"score '{self.name}': {error}") from None
         return self.model_copy(update={"probe": ProbePart(name=self.probe.name, settings=dict(values))})
@@ -145,10 +145,10 @@ def _fit(
     features = task.features(backbone, runtime, needed)
     x, y = features.x, features.y
 
-    def fit(settings: Settings) -> Fitted:
+    def fit(settings: ProbeSettings) -> FittedProbe:
         train, val = split.train, split.val
         n_classes = len(task.images.classes)
-        return SCORES[probe.name].fit(
+        return PROBES[probe.name].fit(
             x[train], y[train], x[val], y[val], n_classes=n_classes, seed=task.seed, settings=settings
         )
 
@@ -159,7 +159,7 @@ def _fit(
     return by_part, dict(fitted.settings), len(needed)
 
 
-def checked_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+def checked_settings(model: type[ProbeSettings], values: Mapping[str, Any]) -> ProbeSettings:
     """Return settings of a probe or of episodes, in full.
 
     A single value, or a text of values with commas between them, stands for a list where one is expected.

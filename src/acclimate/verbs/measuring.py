@@ -12,8 +12,8 @@ from acclimate.errors import InputError, RecipeError
 from acclimate.models import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
 from acclimate.protocols import Protocol, Task, find_protocol
 from acclimate.protocols.scale import check_scale
-from acclimate.scores import SCORES
-from acclimate.scores.estimates.table import ESTIMATES
+from acclimate.scores import PROBES
+from acclimate.scores.estimates import ESTIMATES
 from acclimate.storage.results import Result
 from acclimate.storage.runtime import Runtime
 from acclimate.verbs.scoring import estimates_of
@@ -42,7 +42,7 @@ class Named:
         if settings:
             raise RecipeError(f"got settings for the estimate '{score}', which has none; leave --set out")
         if score == EVERY:
-            return cls(tuple(find_protocol(name) for name in SCORES), tuple(ESTIMATES))
+            return cls(tuple(find_protocol(name) for name in PROBES), tuple(ESTIMATES))
         return cls((), (score,))
 
     def run(self, task: Task, backbone: Backbone, runtime: Runtime) -> dict[str, Result]:

@@ -1,4 +1,4 @@
-"""Presets and layers on the command line: what is printed, what is refused, and a page that is not stale."""
+"""Protocols and layers on the command line: what is printed, what is refused, and a page that is not stale."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from test_cli import call, complaint
 
 import acclimate
 from acclimate import Options
+from acclimate.catalogue import names, plain_names
 from acclimate.errors import AcclimateError, InputError, ModelError, RecipeError
-from acclimate.protocols import load_preset, preset_names, protocol_names
-from acclimate.scores import SCORES
+from acclimate.protocols import find_protocol, protocol_names
+from acclimate.scores import PROBES
 
 QUIET = Options(quiet=True, device="cpu")
 CHOOSING = """
 name = "own/grid"
 source = "this test"
 deviations = []
-[recipe]
 labels = "50%"
-[[recipe.stages]]
+[[stages]]
 scope = "head"
 augment = "none"
 epochs = 10
 lr = 0.01
-[recipe.choose]
+[choose]
 lr = [0.001, 0.01, 0.1]
 """
 
@@ -45,13 +45,13 @@ def test_protocols_lists_all_and_shows_one() -> None:
     shown = call("protocols", "logreg/dinov2")
     assert shown.code == 0
     assert "refit = True" in shown.out
-    assert shown.out.count("deviates:") == len(load_preset("logreg/dinov2").deviations)
+    assert shown.out.count("deviates:") == len(find_protocol("logreg/dinov2").deviations or ())
     assert "scope = head" in call("protocols", "linear").out
     assert "1 whole" not in call("protocols").out
     assert "knn/marks-zscore" in call("protocols").out
 
 
-def test_a_preset_is_scored_with_its_scale(digits_folder: Path) -> None:
+def test_a_protocol_is_scored_with_its_scale(digits_folder: Path) -> None:
     found = score(digits_folder, "knn/dino", scale=0.5)
     settings = found["settings"]["knn/dino"]
     assert (settings["scale"], settings["settings"]["k"]) == (0.5, [10, 200])
@@ -86,7 +86,7 @@ def test_layers_are_shown_as_a_table(digits_folder: Path, monkeypatch: pytest.Mo
     assert all(name in called.out for name in ("act1", "layer2", "layer4", "Best on validation:", "optimistic"))
 
 
-def test_tune_with_a_preset_that_chooses(digits_folder: Path, tmp_path: Path) -> None:
+def test_tune_with_a_protocol_that_chooses(digits_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "grid.toml"
     file.write_text(CHOOSING, encoding="utf-8")
     arguments = [digits_folder, "--model", "random:test_resnet", "--recipe", file, "--scale", "0.5"]
@@ -136,7 +136,7 @@ def test_bad_names_are_one_line(digits_folder: Path, tmp_path: Path) -> None:
     assert "got scale 0.5 for 'linear', which is no preset" in complaint(call(*tuned, "linear", "--scale", "0.5"))
     file = tmp_path / "grid.toml"
     file.write_text(CHOOSING.replace("lr = [", "l_r = ["), encoding="utf-8")
-    assert "recipe: choose: unknown key 'l_r'; did you mean 'lr'" in complaint(call(*tuned, file))
+    assert "choose: unknown key 'l_r'; did you mean 'lr'" in complaint(call(*tuned, file))
     file.write_text(CHOOSING, encoding="utf-8")
     assert "got a label budget of 10% for 'own/grid', which takes 50%" in complaint(
         call(*tuned, file, "--labels", "10%")
@@ -150,4 +150,4 @@ def test_protocols_page_is_not_stale() -> None:
     maker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(maker)
     assert maker.PAGE.read_text("utf-8") == maker.page(), "run: python docs/make_protocols.py"
-    assert maker.page().count("\n## `") == len(preset_names()) > len(SCORES)
+    assert maker.page().count("\n## `") == len(names("protocols")) - len(plain_names()) > len(PROBES)

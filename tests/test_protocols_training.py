@@ -1,10 +1,9 @@
-"""Presets that train: each runs, at a tiny scale, on networks of both families; its numbers are those of its source."""
+"""Protocols of papers that train: each runs, at a tiny scale, on both families of networks; its source's numbers."""
 
 from __future__ import annotations
 
 import json
 import math
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,21 @@ from conftest import RUNTIME
 from sklearn.datasets import load_digits
 
 import acclimate
+from acclimate.catalogue import names
 from acclimate.errors import InputError, RecipeError, ScopeError
 from acclimate.images import Images, label_subset, load_images, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import Classifier
 from acclimate.models.scope import parse_scope, select
-from acclimate.protocols import RecipePart, Task, load_preset, preset_names, run_protocol, scaled
+from acclimate.protocols import Task, find_protocol, find_training
 from acclimate.protocols.budget import in_all
-from acclimate.protocols.load import read_preset
-from acclimate.protocols.named import for_network, stated_settings
-from acclimate.storage.results import Results
+from acclimate.storage.results import Result, Results
 from acclimate.training import stage as loop
 from acclimate.training.recipe import Stage
 from acclimate.verbs.options import Options
 
 TINY = 0.0004  # of the length: a step or an epoch, five of linear/dinov2
-TRAINING = tuple(name for name in preset_names() if load_preset(name).kind == "recipe")
+TRAINING = tuple(name for name in names("protocols") if (one := find_protocol(name)).cited and one.trains)
 BATCH_NORM = ("bn/paper", "bn/all")
 
 
@@ -66,13 +64,19 @@ def larger(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return Task(images, make_split(images))
 
 
+def measured(
+    task: Task, backbone: Backbone, name: str, folder: Path, results: Results | None = None, *, scale: float = 1.0
+) -> Result:
+    """Run the protocol of a name and return its row."""
+    return find_protocol(name).at_scale(scale).run(task, backbone, RUNTIME, folder, results).row
+
+
 def stage_of(name: str, backbone: Backbone | None = None) -> Stage:
-    preset = load_preset(name) if backbone is None else for_network(load_preset(name), backbone)
-    assert isinstance(preset.part, RecipePart)
-    return preset.part.stages[-1]
+    protocol = find_training(name)
+    return (protocol if backbone is None else protocol.as_run(backbone)).stages[-1]
 
 
-def test_the_issue_s_presets_are_there() -> None:
+def test_the_issue_s_protocols_are_there() -> None:
     wanted = {"linear/marks", "linear/mae", "linear/dinov2", "linear/eva", "bn/paper", "bn/all", "norm/all"}
     wanted |= {"fewshot-1/marks", "fewshot-10/marks", "finetune/marks", "finetune/ericsson", "vtab1k", "staged/ssda"}
     assert wanted == set(TRAINING)
@@ -87,10 +91,10 @@ def test_every_one_runs_and_its_row_states_its_settings(
     task = larger if name == "staged/ssda" else task
     if family == "vit" and name in BATCH_NORM:
         with pytest.raises(ScopeError, match=r"VisionTransformer has none.* Its analogue here is .*'norm/all'"):
-            run_protocol(task, backbone, RUNTIME, name, tmp_path, scale=TINY)
+            measured(task, backbone, name, tmp_path, scale=TINY)
         return
-    row = run_protocol(task, backbone, RUNTIME, name, tmp_path / "run", Results(tmp_path), scale=TINY)
-    expected = stated_settings(scaled(for_network(load_preset(name), backbone), TINY), TINY)
+    row = measured(task, backbone, name, tmp_path / "run", Results(tmp_path), scale=TINY)
+    expected = find_protocol(name).at_scale(TINY).as_run(backbone).statement().settings
     assert {key: value for key, value in row.settings.items() if key != "parts"} == expected
     assert row.protocol == name
     assert set(row.metrics) == {"val", "test"}
@@ -99,7 +103,7 @@ def test_every_one_runs_and_its_row_states_its_settings(
     test = np.isin(kept.index, task.split.test)
     loaded = Classifier.load(tmp_path / "run").predict_views(task.images, indices=kept.index[test], runtime=RUNTIME)
     np.testing.assert_allclose(loaded[0], kept.probabilities[test], atol=1e-5)
-    assert run_protocol(task, backbone, RUNTIME, name, tmp_path / "run", Results(tmp_path), scale=TINY) == row
+    assert measured(task, backbone, name, tmp_path / "run", Results(tmp_path), scale=TINY) == row
 
 
 def test_numbers_are_those_of_the_papers() -> None:
@@ -124,8 +128,7 @@ def test_numbers_are_those_of_the_papers() -> None:
 
 
 def test_ericsson_s_grid_is_weight_decay_over_rate() -> None:
-    part = load_preset("finetune/ericsson").part
-    assert isinstance(part, RecipePart)
+    part = find_training("finetune/ericsson")
     found = [(float(point["lr"]), float(point["weight_decay"])) for point in part.points()]
     rates, decays = np.logspace(-4, -1, 4), [0.0, *np.logspace(-6, -3, 4)]
     np.testing.assert_allclose(sorted(found), sorted((lr, wd / lr) for lr in rates for wd in decays), rtol=1e-9)
@@ -155,7 +158,7 @@ def test_a_class_with_one_image_keeps_it(fraction: str, images: Images, resnet: 
     train = np.sort(np.concatenate([split.train[images.labels[split.train] != 2], single]))
     task = Task(images, replace(split, train=train))
     name = f"fewshot-{fraction[:-1]}/marks"
-    row = run_protocol(task, resnet, RUNTIME, name, tmp_path, scale=TINY)
+    row = measured(task, resnet, name, tmp_path, scale=TINY)
     assert row.labels == fraction
     told = json.loads((tmp_path / "run.json").read_text())
     kept = label_subset(images.labels, train, fraction=float(fraction[:-1]) / 100)
@@ -183,7 +186,7 @@ def test_a_number_of_images_in_all(images: Images) -> None:
 
 
 def test_vtab_measures_its_choice_and_its_second_training(task: Task, resnet: Backbone, tmp_path: Path) -> None:
-    row = run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path, scale=TINY)
+    row = measured(task, resnet, "vtab1k", tmp_path, scale=TINY)
     n = len(task.split.train) + len(task.split.val)
     assert row.labels == "1000 in all"
     assert json.loads((tmp_path / "run.json").read_text())["images"]["train"] == n
@@ -193,24 +196,24 @@ def test_vtab_measures_its_choice_and_its_second_training(task: Task, resnet: Ba
     assert row.chosen["refit"]
 
 
-def test_a_preset_s_own_number_of_images_and_the_user_s(task: Task, resnet: Backbone, tmp_path: Path) -> None:
+def test_its_own_number_of_images_and_the_user_s(task: Task, resnet: Backbone, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got a label budget of 5 for 'vtab1k', which takes 1000 in all"):
-        run_protocol(replace(task, labels="5"), resnet, RUNTIME, "vtab1k", tmp_path, scale=TINY)
+        measured(replace(task, labels="5"), resnet, "vtab1k", tmp_path, scale=TINY)
 
 
-def test_rank_takes_a_preset_for_its_last_round(digits_folder: Path, tmp_path: Path) -> None:
+def test_rank_takes_a_protocol_for_its_last_round(digits_folder: Path, tmp_path: Path) -> None:
     """On a grid: the choice alone, as the test part is sealed; and the dry run knows what it would cost."""
     own = tmp_path / "own.toml"
     text = """
         name = "own/grid"
         source = "this test"
         deviations = []
-        [[recipe.stages]]
+        [[stages]]
         scope = "head"
         augment = "none"
         steps = 2
         lr = 0.1
-        [recipe.choose]
+        [choose]
         lr = [1e-6, 0.1]
     """
     own.write_text(text, encoding="utf-8")
@@ -230,7 +233,7 @@ def test_rank_takes_a_preset_for_its_last_round(digits_folder: Path, tmp_path: P
         acclimate.rank(digits_folder, models=names, final="knn/dino", options=options)
 
 
-def test_tune_takes_a_preset_and_leaves_a_classifier(digits_folder: Path, tmp_path: Path) -> None:
+def test_tune_takes_a_protocol_and_leaves_a_classifier(digits_folder: Path, tmp_path: Path) -> None:
     options = Options(device="cpu", quiet=True)
     found = acclimate.tune(
         digits_folder,
@@ -270,13 +273,13 @@ def test_a_grid_that_was_killed_goes_on(
 
     monkeypatch.setattr(loop.StageRun, "do_step", counted)
     stop, scale = False, 0.002
-    whole = run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path / "whole", scale=scale)
+    whole = measured(task, resnet, "vtab1k", tmp_path / "whole", scale=scale)
     unbroken, stop = len(steps), True
     steps.clear()
     with pytest.raises(Killed):
-        run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path / "cut", scale=scale)
+        measured(task, resnet, "vtab1k", tmp_path / "cut", scale=scale)
     stop = False
-    row = run_protocol(task, resnet, RUNTIME, "vtab1k", tmp_path / "cut", scale=scale)
+    row = measured(task, resnet, "vtab1k", tmp_path / "cut", scale=scale)
     assert (row.metrics, row.chosen) == (whole.metrics, whole.chosen)
     assert unbroken == 6
     assert len(steps) <= unbroken + 1 + (after - 1) % 2  # what the interrupted training had done since its checkpoint
@@ -287,12 +290,12 @@ def test_a_grid_that_was_killed_goes_on(
     [
         ('labels = "1%"\nexamples = 10\n', "got 'labels' and 'examples'; expected one label budget"),
         ("examples = 3\n", "examples: Input should be greater than or equal to 5"),
-        ("[recipe.transformers]\nlayer_deca = 0.5\n", "unknown key 'layer_deca'; did you mean 'layer_decay'"),
-        ("[recipe.transformers]\ndrop_path = 2.0\n", "drop_path: Input should be less than 1"),
+        ("[transformers]\nlayer_deca = 0.5\n", "unknown key 'layer_deca'; did you mean 'layer_decay'"),
+        ("[transformers]\ndrop_path = 2.0\n", "drop_path: Input should be less than 1"),
     ],
 )
-def test_bad_parts(text: str, message: str) -> None:
-    head, stages = 'name = "own"\nsource = "test"\ndeviations = []\n[recipe]\n', "[[recipe.stages]]\nscope='all'\n"
-    body = f"{head}{text}{stages}steps = 2\nlr = 0.1\n"
+def test_bad_parts(text: str, message: str, tmp_path: Path) -> None:
+    head, stages = 'name = "own"\nsource = "test"\ndeviations = []\n', "[[stages]]\nscope='all'\nsteps = 2\nlr = 0.1\n"
+    (tmp_path / "own.toml").write_text(f"{head}{stages}{text}" if "[" in text else f"{head}{text}{stages}")
     with pytest.raises(RecipeError, match=message):
-        read_preset(tomllib.loads(body), where="'own'")
+        find_protocol(tmp_path / "own.toml")
