@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Cell, Column, Table, Value
+from acclimate.reports.draw import monitors
+from acclimate.reports.draw.blocks import Cell, Column, Section, Table, Value
 from acclimate.reports.draw.monitors import kept_step
 from acclimate.reports.draw.tables import RANDOM, figure_cell, flat
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
 from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import Json, count, duration, fixed, number
+
+MONITORED = (
+    " Feature spread and RankMe fall when features collapse; neighbours in common say how far the model has moved; "
+    "kNN agreement, where there are labels, is the share of an image's nearest neighbours that have its class."
+)
+DRAWN = 24  # runs with a chart
+
+
+def sections(material: Material) -> list[Section]:
+    """Return the adaptation runs: what their monitors saw, what they kept, and what they ran with."""
+    known = runs.adapted(material.found)
+    if not known:
+        return []
+    made = [chart for i, run in enumerate(known) if (chart := monitors.chart(run, f"monitors-{i}"))]
+    said = ["Adaptation looks at images without labels; monitors decide whether its weights are kept."]
+    if made:
+        said[0] += MONITORED
+    if len(made) > DRAWN:
+        said.append(f"The first {DRAWN} of {len(made)} runs are drawn; the table has all of them.")
+    shown = [outcomes(known), *settings(known)]
+    return [Section("adaptation", "Adaptation", said, made[:DRAWN], shown)]
 
 
 def outcomes(found: list[Run]) -> Table:

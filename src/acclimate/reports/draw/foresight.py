@@ -5,14 +5,62 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from acclimate.reports.draw.blocks import Cell, Column, Table, Value
+from acclimate.reports.draw.blocks import Cell, Chart, Column, Control, Section, Table, Value
 from acclimate.reports.draw.tables import figure_cell
 from acclimate.reports.read.collect import Doc, part, parts, words
 from acclimate.reports.read.foresight import Trust
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import LEVEL_TEXT, number, percent, signed, span, visible
 
 NUMBERS = ("spearman", "kendall", "weighted_tau", "pearson", "agreement", "top_k_overlap", "regret")
 LISTS = (("static_baseline", "a list by mean rank on the other data sets"), ("size_baseline", "a list by size"))
+
+
+def sections(material: Material) -> list[Section]:
+    """Return whether cheap protocols foresee the target, drawn and in numbers."""
+    trust = material.foresight
+    if trust is None:
+        return []
+    options = [(str(i), matrix.proxy) for i, matrix in enumerate(trust.matrices)]
+    sets = [(str(i), name) for i, name in enumerate(trust.datasets)]
+    controls = [Control("proxy", "Proxy", options)]
+    if len(sets) > 1:
+        same = [("", "the same data set"), *sets]
+        controls += [Control("at", "Data set", sets), Control("source", "Proxy read on", same)]
+    return [
+        Section(
+            "trust",
+            "Can the cheap numbers be trusted?",
+            [trust.answer["verdict"], remark(trust)],
+            [Chart("trust-chart", "Proxy against target", "", {}, 460, wide=True, view="scatter")],
+            [proxies(trust), *groups(trust)],
+            controls=controls,
+            live=True,
+            notes=notes(trust),
+        )
+    ]
+
+
+def domains(material: Material) -> list[Section]:
+    """Return how well each data set foretells every other one."""
+    trust = material.foresight
+    if trust is None or len(trust.datasets) < 2:
+        return []
+    proxies = [(str(i), matrix.proxy) for i, matrix in enumerate(trust.matrices)]
+    chart = Chart("domains-chart", "In and out of domain", "", {}, 520, wide=True, view="heat")
+    said = (
+        f"Rows: where the proxy was read. Columns: where '{trust.target}' is to be predicted. The diagonal, framed, is "
+        "in domain. Each number is Spearman's rank correlation over the models that have both."
+    )
+    control = Control("heat", "Proxy", proxies)
+    table = averages(trust)
+    return [Section("domains", "In and out of domain", [said], [chart], [table], controls=[control], live=True)]
+
+
+def compared_sections(material: Material) -> list[Section]:
+    """Return what `compare` left."""
+    said, shown = compared(material.found.compare)
+    return [Section("compare", "What was asked of compare", said, tables=shown)] if said or shown else []
 
 
 def remark(trust: Trust) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from acclimate.reports.draw.blocks import Cell, Chart, Column, Figure, Section, Table, Value
 from acclimate.reports.draw.plot import colour, figure, layout, swatches, symbol, whiskers
 from acclimate.reports.draw.tables import figure_cell, flat
-from acclimate.reports.read.collect import Doc, Found, Run, names, part, parts, words
+from acclimate.reports.read.collect import Doc, Run, names, part, parts, words
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import count, fixed, number, percent, plotly, short, span
 
 DRAWN = 6  # runs with charts
@@ -21,9 +22,9 @@ NOTE = (
 )
 
 
-def section(found: Found) -> list[Section]:
+def sections(material: Material) -> list[Section]:
     """Return the section of all runs that `explain` looked into; none where it never did."""
-    known = [run for run in found.runs if parts(run.inside, "layers")]
+    known = [run for run in material.found.runs if parts(run.inside, "layers")]
     if not known:
         return []
     said = [sentence for run in known for sentence in _said(run, len(known) > 1)]
@@ -32,6 +33,12 @@ def section(found: Found) -> list[Section]:
     drawn = [chart for i, run in enumerate(known[:DRAWN]) for chart in _charts(run, i, len(known) > 1)]
     shown = [table for i, run in enumerate(known) for table in _tables(run, i, len(known) > 1)]
     return [Section("inside", "What training changed inside", [NOTE, *said], drawn, shown, swatches(LEGEND))]
+
+
+def absent(material: Material) -> list[str]:
+    """Say why nothing is known of the insides."""
+    looked = any(run.inside for run in material.found.runs)
+    return [] if looked else ["Feature shift: no run that explain looked into."]
 
 
 def _said(run: Run, several: bool) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Chart, Figure, Swatch
+from acclimate.reports.draw.blocks import Chart, Figure, Section, Swatch
 from acclimate.reports.draw.plot import GLYPHS, SYMBOLS, colour, figure, layout, symbol, whiskers
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, names, parts, words
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import LEVEL_TEXT, fixed, number, plotly, short, span
 from acclimate.stats import METRICS
 
@@ -143,3 +144,14 @@ def legend(document: Doc, classes: list[str]) -> list[Swatch]:
         for i in [*range(len(classes)), -1]
         if i in used
     ]
+
+
+def sections(material: Material) -> list[Section]:
+    """Return the feature maps, one chart per model, with one legend of classes for all."""
+    document = material.found.map
+    classes = class_names(document)
+    items = parts(document, "maps")
+    made = [feature_map(item, classes, f"map-{i}") for i, item in enumerate(items)]
+    made = [chart for chart in made if chart.figure["data"]]
+    note = "Each dot is an image, placed by its features in two dimensions. Press a class to hide or show it."
+    return [Section("maps", "Feature maps", [note], made, legend=legend(document, classes))] if made else []

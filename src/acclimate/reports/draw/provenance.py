@@ -8,6 +8,7 @@ from acclimate.reports.draw.blocks import Cell, Column, Section, Table
 from acclimate.reports.read.collect import Doc, Found, part, parts, words
 from acclimate.reports.read.grid import Grid
 from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import Json, count, duration, joined, number
 
 # What a document may say about its origin, and how a reader calls it.
@@ -38,8 +39,9 @@ def documents(found: Found) -> Iterator[Doc]:
     yield from found.rows
 
 
-def section(found: Found, grid: Grid | None = None) -> list[Section]:
+def sections(material: Material) -> list[Section]:
     """Return the provenance as a table of facts, one line each, with all values that occur."""
+    found, grid = material.found, material.grid
     facts: dict[str, dict[str, None]] = {}
     for document in documents(found):
         for key, title in FACTS.items():

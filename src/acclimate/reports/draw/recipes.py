@@ -1,0 +1,86 @@
+"""The finetuning runs side by side."""
+
+from __future__ import annotations
+
+from acclimate.reports.draw import summary
+from acclimate.reports.draw.blocks import Cell, Column, Section, Table, Value
+from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, metrics, split_title
+from acclimate.reports.read import runs
+from acclimate.reports.read.collect import Run, part, words
+from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.read.material import Material
+from acclimate.reports.text import LEVEL_TEXT, count, duration, number, span
+from acclimate.stats import METRICS
+
+NOTE = (
+    "Choices are made on the validation split; the test split is only looked at afterwards. Intervals below accuracies "
+    f"are {LEVEL_TEXT}, from the count of images."
+)
+
+
+def sections(material: Material) -> list[Section]:
+    """Return the finetuning runs, those of one setting together, the most accurate first."""
+    finetuned = runs.finetuned(material.found)
+    if not finetuned:
+        return []
+    heading = "Recipes compared" if len(finetuned) > 1 else "The finetuning run"
+    ordered = sorted(finetuned, key=lambda run: (runs.setting(run), -(summary.accuracy(run) or 0.0)))
+    sentences = [*(summary.best_recipe(finetuned) if material.summarised else []), NOTE]
+    return [Section("recipes", heading, sentences, tables=[table(ordered)])]
+
+
+def table(found: list[Run]) -> Table:
+    """Return runs side by side, with the share of parameters that each one trained beside its name."""
+    labels = runs.labels_of(found)
+    splits = [split for split in ("val", "test") if any(part(run.document, split) for run in found)]
+    wanted = [(s, m) for s in splits for m in (metrics() if s == splits[-1] else FIRST)]
+    shown = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in found)]
+    return Table(
+        key="recipes-table",
+        caption="Recipes, with the share of parameters that each stage trained",
+        columns=[
+            Column("Recipe"),
+            Column("Model"),
+            Column("Labels", True, "labels per class, or share of all labels, that training saw"),
+            *(Column(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
+            Column("Trained", True, "the largest number of parameters that a stage trained"),
+            Column("Time", True),
+        ],
+        rows=[_recipe_row(run, labels[run.name], shown) for run in found],
+        records=[_recipe_record(run, labels[run.name], [(s, m) for s in splits for m in metrics()]) for run in found],
+    )
+
+
+def _recipe_row(run: Run, label: str, shown: list[tuple[str, str]]) -> list[Cell]:
+    share = runs.largest_share(run)
+    model = words(run.document, "model", "–")
+    return [
+        Cell(runs.recipe(run), label, note=runs.fractions(run)),
+        Cell(model, model, badges=(RANDOM,) if random_start(run.document) else ()),
+        Cell(words(run.document, "labels", "all"), words(run.document, "labels", "all")),
+        *(_measured(run, split, metric) for split, metric in shown),
+        Cell(count(share[0]) if share else "–", share[0] if share else None),
+        Cell(duration(runs.seconds(run)), runs.seconds(run)),
+    ]
+
+
+def _measured(run: Run, split: str, metric: str) -> Cell:
+    ends = runs.interval(run, split) if metric == "accuracy" else None
+    note = span(*ends) if ends else ""
+    return figure_cell(part(run.document, split).get(metric), METRICS[metric].digits, note)
+
+
+def _recipe_record(run: Run, label: str, shown: list[tuple[str, str]]) -> dict[str, Value]:
+    share = runs.largest_share(run)
+    return {
+        "recipe": label,
+        "run": run.name,
+        "model": words(run.document, "model"),
+        "labels": words(run.document, "labels", "all"),
+        **{f"{split} {metric}": number(part(run.document, split).get(metric)) for split, metric in shown},
+        "stages": runs.fractions(run),
+        "trainable": share[0] if share else None,
+        "total": share[1] if share else None,
+        "seconds": runs.seconds(run),
+        "random_start": "yes" if random_start(run.document) else "no",
+    }

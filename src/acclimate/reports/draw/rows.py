@@ -1,0 +1,57 @@
+"""Every result row, averaged over seeds."""
+
+from __future__ import annotations
+
+from acclimate.reports.draw.blocks import Cell, Column, Section, Table
+from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, flat, split_title
+from acclimate.reports.read.collect import Doc, part
+from acclimate.reports.read.leaderboard import group, mean_of, metric_estimate, random_start
+from acclimate.reports.read.material import Material
+from acclimate.reports.text import count, duration, number, percent, span
+from acclimate.stats import METRICS
+
+
+def sections(material: Material) -> list[Section]:
+    """Return every result row, averaged over seeds."""
+    if not material.listed:
+        return []
+    note = "The CSV file holds each row by itself, with all its settings."
+    return [Section("rows", "All measurements", [note], tables=[table(material.found.rows)])]
+
+
+def table(rows: list[Doc]) -> Table:
+    """Return the result rows, averaged over seeds; the CSV file has every row by itself."""
+    groups = group(rows, ("dataset", "model", "protocol", "labels"))
+    splits = [s for s in ("val", "test") if any(part(part(row, "metrics"), s) for row in rows)]
+    shown = [(s, m) for s in splits for m in FIRST]
+    columns = [
+        *(Column(title) for title in ("Data", "Model", "Protocol")),
+        Column("Labels", True),
+        Column("Seeds", True),
+        *(Column(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
+        Column("Trained", True),
+        Column("Time", True),
+    ]
+    body = [_group_row(key, members, shown) for key, members in groups.items()]
+    return Table("rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True)
+
+
+def _group_row(key: tuple[str, ...], members: list[Doc], shown: list[tuple[str, str]]) -> list[Cell]:
+    first, seconds = members[0], mean_of(members, "seconds")
+    cells = []
+    for split, metric in shown:
+        got = metric_estimate(members, split, metric)
+        cells.append(
+            Cell("–") if got is None else figure_cell(got.mean, METRICS[metric].digits, span(got.low, got.high))
+        )
+    share = percent(first.get("trainable"), first.get("total"))
+    return [
+        Cell(key[0], key[0]),
+        Cell(key[1], key[1], badges=(RANDOM,) if any(random_start(row) for row in members) else ()),
+        Cell(key[2], key[2], note=share),
+        Cell(key[3] or "–", number(first.get("labels")) or key[3]),
+        Cell(str(len(members)), len(members)),
+        *cells,
+        Cell(count(first.get("trainable")), number(first.get("trainable"))),
+        Cell(duration(seconds), seconds),
+    ]
