@@ -14,9 +14,9 @@ from scipy import stats
 from acclimate.comparison import STATISTICS, correlate
 from acclimate.comparison.baseline import static_list
 from acclimate.comparison.ceiling import ceiling
-from acclimate.comparison.draws import make_draws
 from acclimate.comparison.groups import pair_agreement
-from acclimate.comparison.sides import Column
+from acclimate.comparison.resamples import make_resamples
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats import benjamini_hochberg, holm, midranks, percentile_interval, permutation_p, spearman
 from acclimate.stats.correlations import logit, ones, pearson
 
@@ -44,9 +44,9 @@ def counts_of(n: int, resamples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
 
 
-def column(runs: np.ndarray, dataset: str = "d", sign: float = 1.0, metric: str = "accuracy") -> Column:
+def column(runs: np.ndarray, dataset: str = "d", sign: float = 1.0, metric: str = "accuracy") -> ScoreColumn:
     seeds = tuple(str(s) for s in range(runs.shape[1]))
-    return Column("p", dataset, metric, "", runs, seeds, sign, np.full(runs.shape, ""))
+    return ScoreColumn("p", dataset, metric, "", runs, seeds, sign, np.full(runs.shape, ""))
 
 
 # the fast path ------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_an_interval_of_mostly_undefined_resamples_is_none() -> None:
 def test_seeds_are_drawn_for_all_models_and_spread_as_wide_as_they_should() -> None:
     rng = np.random.default_rng(9)
     runs = rng.normal(size=(100, 3))
-    draws = make_draws(100, [column(runs)], None, resamples=400, seed=0)
+    draws = make_resamples(100, [column(runs)], None, resamples=400, seed=0)
     blocks = list(draws.blocks())
     assert len(blocks) == 40
     assert sum(len(counts) for _, counts in blocks) == 400
@@ -248,7 +248,7 @@ def test_seeds_are_drawn_for_all_models_and_spread_as_wide_as_they_should() -> N
 
 
 def test_one_seed_draws_models_only() -> None:
-    draws = make_draws(5, [column(np.ones((5, 1)))], None, resamples=100, seed=0)
+    draws = make_resamples(5, [column(np.ones((5, 1)))], None, resamples=100, seed=0)
     ((k, counts),) = draws.blocks()
     assert (k, counts.shape) == (-1, (100, 5))
     assert (counts.sum(axis=1) == 5).all()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from acclimate.comparison.means import mean_over
-from acclimate.comparison.sides import Column
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats.correlations import Float64, midranks
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SIZES: Final = ("parameters", "params", "n_params", "param_count", "param_count_M", "params_M", "total", "size")
 
 
-def static_list(target: Column, others: Sequence[Column]) -> Float64 | None:
+def static_list(target: ScoreColumn, others: Sequence[ScoreColumn]) -> Float64 | None:
     """Return each model's mean rank (n,) in the target protocol on the other data sets, best first: larger is better.
 
     Ranks are scaled to (0, 1), so that data sets with missing models count the same. None without another data set.

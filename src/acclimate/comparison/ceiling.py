@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 
 from acclimate.comparison.means import mean_or_none
-from acclimate.comparison.sides import Column
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, correlate, ones
 
 RERUNS: Final = 200
 
 
-def ceiling(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: int, seed: int) -> dict[str, Any]:
+def ceiling(column: ScoreColumn, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: int, seed: int) -> dict[str, Any]:
     """Return what the true values of the models in `rows` would score against one more rerun of the target.
 
     Returns

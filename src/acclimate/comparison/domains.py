@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from acclimate.comparison.cells import NUMBERS, Cell, bounds, mean_drawn, mean_point, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_drawn, mean_point, summary
 from acclimate.comparison.question import Question
 from acclimate.errors import DataError, some
 
@@ -48,7 +48,7 @@ def shifts_of(frame: pd.DataFrame, question: Question) -> Shifts:
 
 
 def domains(
-    cells: Sequence[Cell], corrected: dict[int, dict[str, float | None]], shifts: Shifts, question: Question
+    cells: Sequence[Pairing], corrected: dict[int, dict[str, float | None]], shifts: Shifts, question: Question
 ) -> dict[str, Any]:
     """Return the matrix, its averages by kind of shift, and what changes out of domain, for each proxy."""
     asked = [cell for cell in cells if cell.candidate.column is not None]
@@ -70,7 +70,7 @@ def domains(
     }
 
 
-def _cell(cell: Cell, shifts: Shifts, question: Question) -> dict[str, Any]:
+def _cell(cell: Pairing, shifts: Shifts, question: Question) -> dict[str, Any]:
     found = summary([cell], question)
     return {
         "proxy": cell.candidate.name,
@@ -83,13 +83,13 @@ def _cell(cell: Cell, shifts: Shifts, question: Question) -> dict[str, Any]:
     }
 
 
-def _shift(cell: Cell, shifts: Shifts) -> str:
+def _shift(cell: Pairing, shifts: Shifts) -> str:
     """Return the kind of shift of a cell: declared for the pair, else for the target's data set."""
     pair = (cell.candidate.source, cell.target.dataset)
     return shifts.get(pair, shifts.get(("", cell.target.dataset), ""))
 
 
-def _averages(cells: Sequence[Cell], shifts: Shifts, question: Question) -> list[dict[str, Any]]:
+def _averages(cells: Sequence[Pairing], shifts: Shifts, question: Question) -> list[dict[str, Any]]:
     """Return the numbers in domain, out of domain, and out of domain by kind of shift."""
     outside = [cell for cell in cells if not cell.in_domain]
     kinds = dict.fromkeys(shift for cell in outside if (shift := _shift(cell, shifts)))
@@ -105,7 +105,7 @@ def _averages(cells: Sequence[Cell], shifts: Shifts, question: Question) -> list
     ]
 
 
-def _change(cells: Sequence[Cell], name: str, question: Question) -> dict[str, Any]:
+def _change(cells: Sequence[Pairing], name: str, question: Question) -> dict[str, Any]:
     """Return Spearman out of domain less in domain with its interval, over the same resamples."""
     inside, outside = [c for c in cells if c.in_domain], [c for c in cells if not c.in_domain]
     if not inside or not outside:
@@ -118,7 +118,9 @@ def _change(cells: Sequence[Cell], name: str, question: Question) -> dict[str, A
     return {"proxy": name, "spearman": {"difference": y - x, **(bounds(drawn, least, question.level) or {})}}
 
 
-def _ahead(cells: Sequence[Cell], name: str, first: str, inside: bool, question: Question) -> dict[str, float] | None:
+def _ahead(
+    cells: Sequence[Pairing], name: str, first: str, inside: bool, question: Question
+) -> dict[str, float] | None:
     """Return a proxy's Spearman less the first one's with its interval, over the cells that both have; or None."""
     own, other = (
         {(c.candidate.source, c.target.dataset): c for c in cells if c.candidate.name == n and c.in_domain == inside}

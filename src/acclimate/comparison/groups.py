@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import NUMBERS, Candidate, Cell, Task, bounds, numbers
-from acclimate.comparison.draws import Draws
+from acclimate.comparison.cells import NUMBERS, Candidate, Pairing, Target, bounds, numbers
 from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
+from acclimate.comparison.resamples import Resamples
 from acclimate.comparison.sides import nearest
 from acclimate.comparison.table import columns
 from acclimate.errors import DataError
@@ -72,9 +72,9 @@ def settings_of(
 
 
 def by_group(
-    tasks: Sequence[Task],
-    main: Sequence[Cell],
-    draws: Draws,
+    tasks: Sequence[Target],
+    main: Sequence[Pairing],
+    draws: Resamples,
     groups: dict[str, str] | None,
     names: Sequence[str],
     question: Question,
@@ -128,13 +128,13 @@ def _joined(own: pd.DataFrame, rest: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([own, rest])
 
 
-def _only(task: Task, kept: set[tuple[str, str, str]]) -> Task:
+def _only(task: Target, kept: set[tuple[str, str, str]]) -> Target:
     candidates = [c for c in task.candidates if c.column and (task.target.dataset, c.name, c.source) in kept]
-    return Task(task.target, candidates)
+    return Target(task.target, candidates)
 
 
 def _lines(
-    tasks: Sequence[Task], draws: Draws, inside: np.ndarray[Any, Any], group: str, question: Question
+    tasks: Sequence[Target], draws: Resamples, inside: np.ndarray[Any, Any], group: str, question: Question
 ) -> list[dict[str, Any]]:
     """Return one line for each proxy: its mean over data sets within one group."""
     found: dict[str, list[tuple[dict[str, Float64], dict[str, Float64]]]] = {}
@@ -159,7 +159,7 @@ def _averaged(cells: list[tuple[dict[str, Float64], dict[str, Float64]]], n: int
 
 
 def _pairs(
-    tasks: Sequence[Task], draws: Draws, allowed: np.ndarray[Any, Any], question: Question
+    tasks: Sequence[Target], draws: Resamples, allowed: np.ndarray[Any, Any], question: Question
 ) -> list[dict[str, Any]]:
     """Return for each proxy the share of the allowed pairs that it orders as the target does."""
     found: dict[str, list[tuple[float, Float64]]] = {}
@@ -178,7 +178,7 @@ def _pairs(
     ]
 
 
-def _pair_cell(task: Task, candidate: Candidate, draws: Draws, allowed: Float64) -> tuple[float, Float64]:
+def _pair_cell(task: Target, candidate: Candidate, draws: Resamples, allowed: Float64) -> tuple[float, Float64]:
     def at(k: int, counts: Float64) -> Float64:
         y = draws.values(task.target, k) * task.target.sign
         return pair_agreement(candidate.values(draws, k), y, counts, allowed)

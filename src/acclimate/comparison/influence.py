@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import Cell
+from acclimate.comparison.cells import Pairing
 
 SHOWN: Final = 10
 _NUMBERS: Final = ("pearson", "spearman", "regret")
 
 
-def influence(cells: Sequence[Cell], names: Sequence[str]) -> dict[str, Any]:
+def influence(cells: Sequence[Pairing], names: Sequence[str]) -> dict[str, Any]:
     """Return the range of Spearman's correlation without one model, and the models that move it most.
 
     Of several cells the mean is meant. `most` is ordered by the size of `change`: without the model less with it.

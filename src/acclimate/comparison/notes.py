@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import Cell
-from acclimate.comparison.sides import Column
+from acclimate.comparison.cells import Pairing
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.errors import some
 from acclimate.stats.correlations import LEAST_MODELS
 
@@ -18,7 +18,7 @@ _FEW: Final = 10
 _LOSSES: Final = ("loss", "error", "ece", "rmse", "perplexity")
 
 
-def missing_cells(cells: Sequence[Cell], names: Sequence[str]) -> list[dict[str, Any]]:
+def missing_cells(cells: Sequence[Pairing], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each cell that lacks models: which of `names` are without the proxy and without the target."""
     found = []
     for cell in cells:
@@ -31,7 +31,7 @@ def missing_cells(cells: Sequence[Cell], names: Sequence[str]) -> list[dict[str,
     return found
 
 
-def notes(document: dict[str, Any], cells: Sequence[Cell]) -> list[str]:
+def notes(document: dict[str, Any], cells: Sequence[Pairing]) -> list[str]:
     """Return sentences for the cells of the headline."""
     asked = [cell for cell in cells if cell.candidate.column is not None]
     columns = [c.candidate.column for c in asked if c.candidate.column] + [c.target for c in asked]
@@ -49,7 +49,7 @@ def notes(document: dict[str, Any], cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _turned(columns: Sequence[Column]) -> list[str]:
+def _turned(columns: Sequence[ScoreColumn]) -> list[str]:
     turned = sorted({column.metric for column in columns if column.sign < 0})
     doubtful = sorted({c.metric for c in columns if c.sign > 0 and any(word in c.metric.lower() for word in _LOSSES)})
     return [
@@ -58,7 +58,7 @@ def _turned(columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def _constant(cells: Sequence[Cell]) -> list[str]:
+def _constant(cells: Sequence[Pairing]) -> list[str]:
     found = []
     for cell in cells:
         column = cell.candidate.column
@@ -74,7 +74,7 @@ def _constant(cells: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _tied_first(cells: Sequence[Cell]) -> list[str]:
+def _tied_first(cells: Sequence[Pairing]) -> list[str]:
     """Say where the proxy's first place is shared, as the regret is then that of the first in the table."""
     found = []
     for cell in cells:
@@ -89,7 +89,7 @@ def _tied_first(cells: Sequence[Cell]) -> list[str]:
     return found[:NAMED]
 
 
-def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[str]:
+def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[ScoreColumn]) -> list[str]:
     alike: dict[tuple[str, str], list[str]] = {}  # (proxy, what it lacks) -> where
     for cell in missing:
         without = [
@@ -106,7 +106,7 @@ def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[Column]) -> li
     return found
 
 
-def _undefined(cells: Sequence[Cell]) -> list[str]:
+def _undefined(cells: Sequence[Pairing]) -> list[str]:
     shares = [float(np.mean(~np.isfinite(cell.drawn["spearman"]))) for cell in cells]
     worst = max((s for s, c in zip(shares, cells, strict=True) if np.isfinite(c.point["spearman"])), default=0.0)
     if worst <= _UNDEFINED:
@@ -116,7 +116,7 @@ def _undefined(cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _few(cells: Sequence[Cell]) -> list[str]:
+def _few(cells: Sequence[Pairing]) -> list[str]:
     least = min((cell.n for cell in cells), default=0)
     return [f"only {least} models: an interval from so few is a rough guide"] if LEAST_MODELS <= least < _FEW else []
 

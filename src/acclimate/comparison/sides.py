@@ -24,7 +24,7 @@ _GAP: Final = 3  # between the largest fraction and the smallest percentage, bef
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class ScoreColumn:
     """One protocol on one data set.
 
     Attributes
@@ -81,7 +81,7 @@ def nearest(kind: str, got: str, choices: Iterable[str]) -> str:
 
 def side(
     frame: pd.DataFrame, spec: str, question: Question, models: Sequence[str], left_out: list[str], *, target: bool
-) -> dict[str, Column]:
+) -> dict[str, ScoreColumn]:
     """Return the columns of one protocol, by data set.
 
     Parameters
@@ -103,7 +103,7 @@ def side(
     rows = _of_split(_of_labels(frame, spec), spec, "test" if target else "val")
     wanted = _wanted_metric(frame, rows, spec, question.metric, target=target)
     only = question.target_dataset or question.dataset if target else question.dataset
-    found: dict[str, Column] = {}
+    found: dict[str, ScoreColumn] = {}
     problem = None
     for dataset, some in rows.groupby("dataset", sort=False):
         name = str(dataset)
@@ -182,7 +182,7 @@ def _of_metric(rows: pd.DataFrame, spec: str, dataset: str, wanted: str | None) 
     return None
 
 
-def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, models: Sequence[str]) -> Column:
+def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, models: Sequence[str]) -> ScoreColumn:
     metric = str(rows["metric"].iloc[0])
     known = rows[rows["value"].notna()]
     where = f"'{spec}' on '{dataset}', {metric}"
@@ -200,7 +200,7 @@ def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, mod
     larger = larger_is_better(metric) and metric not in question.smaller_is_better
     split = str(rows["split"].iloc[0]) if "split" in rows.columns else ""
     empty = len(rows) - int(rows["value"].notna().sum())
-    return Column(spec, dataset, metric, split, runs, tuple(seeds), 1.0 if larger else -1.0, keys, empty)
+    return ScoreColumn(spec, dataset, metric, split, runs, tuple(seeds), 1.0 if larger else -1.0, keys, empty)
 
 
 def check_units(rows: pd.DataFrame, where: str, unit: str | None, metric: str) -> None:

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acclimate.reports.draw.blocks import Report, Table
+from acclimate.reports.draw.blocks import DataTable, Report
 
 WEB = Path(__file__).with_name("web")
 SCRIPTS = ("theme.js", "tables.js", "grid.js", "figures.js", "ranks.js", "live.js", "page.js")
@@ -78,7 +78,7 @@ def payload(report: Report) -> dict[str, Any]:
     return made | ({"grid": report.grid} if report.grid else {})
 
 
-def _records(table: Table) -> dict[str, Any]:
+def _records(table: DataTable) -> dict[str, Any]:
     columns = list(dict.fromkeys(key for record in table.records for key in record))
     rows = [[record.get(key) for key in columns] for record in table.records]
     return {"columns": columns, "rows": rows}

@@ -25,7 +25,7 @@ from acclimate.reports.draw import (
 )
 from acclimate.reports.draw.blocks import Report, Section
 from acclimate.reports.draw.payload import payload
-from acclimate.reports.read.collect import Found
+from acclimate.reports.read.collect import Contents
 from acclimate.reports.read.grid import mixed_units
 from acclimate.reports.read.material import Material, gather
 
@@ -56,7 +56,7 @@ ABSENT: Final[tuple[Callable[[Material], list[str]], ...]] = (
 )
 
 
-def build(found: Found, target: str | None = None) -> Report:
+def build(found: Contents, target: str | None = None) -> Report:
     """Return the whole report of what was found; ``target`` is the protocol that the cheap ones should foresee.
 
     Raises

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Chart, Figure
 from acclimate.reports.draw.plot import DASHES, colour, figure, layout, whiskers
-from acclimate.reports.read.leaderboard import Board, Entry
-from acclimate.reports.read.runs import Curve
+from acclimate.reports.read.leaderboard import Board, BoardEntry
+from acclimate.reports.read.runs import LearningCurve
 from acclimate.reports.text import LEVEL_TEXT, fixed, plotly, short, signed, span
 
 
@@ -54,7 +54,7 @@ def _band(low: float, high: float) -> Figure:
     }
 
 
-def _dots(shown: list[Entry], tied: bool) -> Figure:
+def _dots(shown: list[BoardEntry], tied: bool) -> Figure:
     picked = [(i, e, e.final) for i, e in enumerate(shown) if e.tied is tied and e.final is not None]
     mids = [final for _, _, final in picked]
     tint = "@c1" if tied else "@muted"
@@ -75,7 +75,7 @@ def _dots(shown: list[Entry], tied: bool) -> Figure:
     }
 
 
-def _tell(entry: Entry) -> str:
+def _tell(entry: BoardEntry) -> str:
     interval = span(entry.low, entry.high)
     mark = "<br>randomly initialised" if entry.random else ""
     return f"{plotly(entry.name)}<br>{fixed(entry.final)}{f' ({interval})' if interval else ''}{mark}"
@@ -107,13 +107,15 @@ def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
     )
 
 
-def learning(curves: list[Curve], order: list[str], title: str, caption: str, key: str, steps: str = "step") -> Chart:
+def learning(
+    curves: list[LearningCurve], order: list[str], title: str, caption: str, key: str, steps: str = "step"
+) -> Chart:
     """Draw one line per run over its steps; diamonds mark where a stage begins."""
     traces = [_line(curve, order.index(curve.run)) for curve in curves]
     return Chart(key, title, caption, figure(traces, layout(steps, "")), height=320)
 
 
-def _line(curve: Curve, i: int) -> Figure:
+def _line(curve: LearningCurve, i: int) -> Figure:
     marked = [step in curve.marks for step in curve.steps]
     plain = 5 if len(curve.steps) < 40 else 0.1
     return {

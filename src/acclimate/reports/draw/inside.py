@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from acclimate.reports.draw.blocks import Cell, Chart, Column, Figure, Section, Table, Value
+from acclimate.reports.draw.blocks import Chart, DataTable, Figure, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.plot import colour, figure, layout, swatches, symbol, whiskers
-from acclimate.reports.draw.tables import figure_cell, flat
+from acclimate.reports.draw.tables import figure_cell, flat, text_cell
 from acclimate.reports.read.collect import Doc, Run, names, part, parts, words
 from acclimate.reports.read.material import Material
 from acclimate.reports.text import count, fixed, number, percent, plotly, short, span
@@ -197,27 +197,29 @@ def _times(value: float) -> str:
 # ---- tables
 
 
-def _tables(run: Run, i: int, several: bool) -> list[Table]:
+def _tables(run: Run, i: int, several: bool) -> list[DataTable]:
     more = f" of {run.name}" if several else ""
     affine = parts(run.inside, "affine")
     return [_layers(run, i, more), *([_affine(affine, i, more)] if affine else [])]
 
 
-def _layers(run: Run, i: int, more: str) -> Table:
+def _layers(run: Run, i: int, more: str) -> DataTable:
     rows = parts(run.inside, "layers")
     columns = [
-        Column("Layer"),
-        Column("CKA", True, "unbiased linear CKA with the start"),
-        Column("Shift", True, "how far the channels' means moved, in units of their spread before"),
-        Column("Log variance", True, "median and quartiles over channels of ln(variance after / before); ln 4 = 1.39"),
-        Column(
+        TableColumn("Layer"),
+        TableColumn("CKA", True, "unbiased linear CKA with the start"),
+        TableColumn("Shift", True, "how far the channels' means moved, in units of their spread before"),
+        TableColumn(
+            "Log variance", True, "median and quartiles over channels of ln(variance after / before); ln 4 = 1.39"
+        ),
+        TableColumn(
             "Zeros", True, "share of values that are exactly zero; below it Hoyer's sparsity, 0 dense, 1 one channel"
         ),
-        Column("Effective rank", True, "RankMe of the pooled features"),
-        Column("Class separation", True, "1 - distance within classes / distance of any two images"),
-        Column("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
+        TableColumn("Effective rank", True, "RankMe of the pooled features"),
+        TableColumn("Class separation", True, "1 - distance within classes / distance of any two images"),
+        TableColumn("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
     ]
-    return Table(
+    return DataTable(
         key=f"inside-{i}-table",
         caption=f"Layers{more}, before and after",
         columns=columns,
@@ -227,12 +229,12 @@ def _layers(run: Run, i: int, more: str) -> Table:
     )
 
 
-def _layer(row: Doc) -> list[Cell]:
+def _layer(row: Doc) -> list[TableCell]:
     layer, alike, ratio = words(row, "layer"), part(row, "cka"), part(row, "log_variance")
     ends = span(alike.get("low"), alike.get("high"))
     quartiles = span(ratio.get("low"), ratio.get("high"), 2)
     return [
-        Cell(layer, layer, note=words(row, "kind")),
+        text_cell(layer, note=words(row, "kind")),
         figure_cell(alike.get("value"), note=ends),
         figure_cell(row.get("shift")),
         figure_cell(ratio.get("median"), 2, note=quartiles),
@@ -243,8 +245,8 @@ def _layer(row: Doc) -> list[Cell]:
     ]
 
 
-def _sides(row: Doc, key: str, digits: int, note: str = "") -> Cell:
-    return Cell(_change(row, key, digits), number(part(row, key).get("after")), note)
+def _sides(row: Doc, key: str, digits: int, note: str = "") -> TableCell:
+    return TableCell(_change(row, key, digits), number(part(row, key).get("after")), note)
 
 
 def _change(row: Doc, key: str, digits: int) -> str:
@@ -252,22 +254,22 @@ def _change(row: Doc, key: str, digits: int) -> str:
     return "–" if before is None and after is None else f"{fixed(before, digits)} → {fixed(after, digits)}"
 
 
-def _affine(rows: list[Doc], i: int, more: str) -> Table:
+def _affine(rows: list[Doc], i: int, more: str) -> DataTable:
     columns = [
-        Column("Norm"),
-        Column("What"),
-        Column("Change", True, "length of the change, relative to the length before"),
-        Column("Sign changed", True, "share of channels"),
-        Column("Largest", True, "largest change of one channel"),
-        Column("Mean before", True),
-        Column("Mean after", True),
+        TableColumn("Norm"),
+        TableColumn("What"),
+        TableColumn("Change", True, "length of the change, relative to the length before"),
+        TableColumn("Sign changed", True, "share of channels"),
+        TableColumn("Largest", True, "largest change of one channel"),
+        TableColumn("Mean before", True),
+        TableColumn("Mean after", True),
     ]
     body = [
         [
-            Cell(words(row, "layer"), words(row, "layer")),
-            Cell(words(row, "role"), words(row, "role")),
+            text_cell(words(row, "layer")),
+            text_cell(words(row, "role")),
             _relative(row),
-            Cell(percent(row.get("sign_changed"), 1) or "–", number(row.get("sign_changed"))),
+            TableCell(percent(row.get("sign_changed"), 1) or "–", number(row.get("sign_changed"))),
             figure_cell(row.get("largest")),
             figure_cell(row.get("before")),
             figure_cell(row.get("after")),
@@ -276,11 +278,11 @@ def _affine(rows: list[Doc], i: int, more: str) -> Table:
     ]
     records: list[dict[str, Value]] = [flat(row) for row in rows]
     caption = f"Norms{more}: scales, shifts and running statistics"
-    return Table(f"inside-{i}-norms-table", caption, columns, body, records, folded=True)
+    return DataTable(f"inside-{i}-norms-table", caption, columns, body, records, folded=True)
 
 
-def _relative(row: Doc) -> Cell:
+def _relative(row: Doc) -> TableCell:
     value = number(row.get("relative"))
     if value is None:
-        return Cell("from zero", None)
-    return Cell(f"{100 * value:.1f}%" if value < 2 else f"{value:.1f}×", value)
+        return TableCell("from zero", None)
+    return TableCell(f"{100 * value:.1f}%" if value < 2 else f"{value:.1f}×", value)

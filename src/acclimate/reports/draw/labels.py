@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from acclimate.reports.draw import charts, curves, maps, plot
-from acclimate.reports.draw.blocks import Chart, Section, Table
+from acclimate.reports.draw.blocks import Chart, DataTable, Section
 from acclimate.reports.draw.learning import BEST, VALIDATION
 from acclimate.reports.read import efficiency, runs
-from acclimate.reports.read.collect import Doc, Found, names, parts, words
+from acclimate.reports.read.collect import Contents, Doc, names, parts, words
 from acclimate.reports.read.material import Material
 
 
@@ -29,7 +29,7 @@ def sections(material: Material) -> list[Section]:
     return [Section("labels", "Label efficiency", said, drawn, _curve_tables(curve), legend)]
 
 
-def _finetuned(found: Found) -> list[Chart]:
+def _finetuned(found: Contents) -> list[Chart]:
     """Return the validation curves of the finetuning runs behind a curve, at its largest budget, final stage alone."""
     order, largest = efficiency.models(found.curve), efficiency.label_steps(found.curve)[-1]
     known = [r for r in found.tuned if words(r.document, "labels") == largest and words(r.document, "model") in order]
@@ -46,7 +46,7 @@ def _finetuned(found: Found) -> list[Chart]:
     return made
 
 
-def _curve_tables(curve: Doc) -> list[Table]:
+def _curve_tables(curve: Doc) -> list[DataTable]:
     """Return the curve's comparisons and its points."""
     if not words(curve, "base"):
         return []

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from acclimate.reports.draw import charts, summary
-from acclimate.reports.draw.blocks import Badge, Cell, Chart, Column, Control, Section, Table, Value
+from acclimate.reports.draw.blocks import Badge, Chart, Control, DataTable, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.live import protocol_options
-from acclimate.reports.draw.tables import RANDOM, figure_cell
+from acclimate.reports.draw.tables import RANDOM, figure_cell, text_cell
 from acclimate.reports.read.grid import ALL, Grid
-from acclimate.reports.read.leaderboard import Board, Entry
+from acclimate.reports.read.leaderboard import Board, BoardEntry
 from acclimate.reports.read.material import Material
 from acclimate.reports.read.ranks import headline
 from acclimate.reports.text import LEVEL_TEXT, duration, figure
@@ -84,61 +84,61 @@ def proxies(material: Material) -> list[Section]:
     return [Section("proxies", "Proxies against final numbers", [note], drawings)] if drawings else []
 
 
-def table(board: Board, key: str) -> Table:
+def table(board: Board, key: str) -> DataTable:
     """Return the leaderboard; entries that share a rank show it with an equals sign."""
     proxies = list(dict.fromkeys(name for entry in board.entries for name in entry.proxies))
     reach = any(entry.reach for entry in board.entries)
     shared = Counter(entry.rank for entry in board.entries)
-    return Table(
+    return DataTable(
         key=key,
         caption=f"Leaderboard by {board.metric}" + (f" on {board.dataset}" if board.dataset else ""),
         columns=[
-            Column("Rank", True),
-            *([Column("Could be", True, "the ranks that the intervals leave open")] if reach else []),
-            Column("Model"),
-            Column(board.metric[:1].upper() + board.metric[1:], True),
-            Column(f"{LEVEL_TEXT} interval", True),
-            *(Column(name, True, "a cheap proxy, from cached features") for name in proxies),
-            Column("Time", True),
+            TableColumn("Rank", True),
+            *([TableColumn("Could be", True, "the ranks that the intervals leave open")] if reach else []),
+            TableColumn("Model"),
+            TableColumn(board.metric[:1].upper() + board.metric[1:], True),
+            TableColumn(f"{LEVEL_TEXT} interval", True),
+            *(TableColumn(name, True, "a cheap proxy, from cached features") for name in proxies),
+            TableColumn("Time", True),
         ],
         rows=[_leader_row(entry, shared[entry.rank] > 1, proxies, reach) for entry in board.entries],
         records=[_leader_record(entry, board, proxies) for entry in board.entries],
     )
 
 
-def _viewed(table: Table, view: str) -> Table:
+def _viewed(table: DataTable, view: str) -> DataTable:
     """Return the table as one that the page's script fills; its rows are for Markdown."""
     return replace(table, view=view, records=[])
 
 
-def _leader_row(entry: Entry, shared: bool, proxies: list[str], reach: bool) -> list[Cell]:
+def _leader_row(entry: BoardEntry, shared: bool, proxies: list[str], reach: bool) -> list[TableCell]:
     best = entry.rank == 1 and not shared
     marks = [Badge("best", "best")] if best else [TIE] if entry.tied else []
     rank = "–" if entry.rank is None else f"{entry.rank}{'=' if shared else ''}"
     note = "proxies only" if entry.final is None else f"{entry.seeds} seeds" if entry.seeds > 1 else ""
     return [
-        Cell(rank, entry.rank),
+        TableCell(rank, entry.rank),
         *([_reach(entry)] if reach else []),
-        Cell(entry.name, entry.name, badges=(*marks, *([RANDOM] if entry.random else []))),
-        Cell(figure(entry.final), entry.final, note),
-        Cell(_interval(entry), entry.low),
+        text_cell(entry.name, badges=(*marks, *([RANDOM] if entry.random else []))),
+        TableCell(figure(entry.final), entry.final, note),
+        TableCell(_interval(entry), entry.low),
         *(figure_cell(entry.proxies.get(name)) for name in proxies),
-        Cell(duration(entry.seconds), entry.seconds),
+        TableCell(duration(entry.seconds), entry.seconds),
     ]
 
 
-def _interval(entry: Entry) -> str:
+def _interval(entry: BoardEntry) -> str:
     return "–" if entry.low is None or entry.high is None else f"{figure(entry.low)} to {figure(entry.high)}"
 
 
-def _reach(entry: Entry) -> Cell:
+def _reach(entry: BoardEntry) -> TableCell:
     if entry.reach is None:
-        return Cell("–")
+        return TableCell("–")
     first, last = entry.reach
-    return Cell(f"{first} to {last}" if last > first else str(first), first)
+    return TableCell(f"{first} to {last}" if last > first else str(first), first)
 
 
-def _leader_record(entry: Entry, board: Board, proxies: list[str]) -> dict[str, Value]:
+def _leader_record(entry: BoardEntry, board: Board, proxies: list[str]) -> dict[str, Value]:
     return {
         "rank": entry.rank,
         "model": entry.name,

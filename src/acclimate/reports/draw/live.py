@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Chart, Column, Control, Section, Table
+from acclimate.reports.draw.blocks import Chart, Control, DataTable, Section, TableColumn
 from acclimate.reports.read.grid import ALL, Grid
 from acclimate.reports.read.material import Material
 
@@ -44,8 +44,8 @@ def cost(material: Material) -> list[Section]:
     which = [("", "all protocols"), *names] if grid.costs and len(names) > 1 else names
     chart = Chart("cost-chart", "Cost against what it buys", "", {}, 460, wide=True, view="cost")
     said = "The line is the Pareto front: nothing that was measured is both cheaper and better than a point on it."
-    columns = [Column(title) for title in ("Model", "Protocol", "Cost", "Value")]
-    table = Table("front-table", "On the Pareto front", columns, [], [], view="front")
+    columns = [TableColumn(title) for title in ("Model", "Protocol", "Cost", "Value")]
+    table = DataTable("front-table", "On the Pareto front", columns, [], [], view="front")
     controls = [Control("price", "Cost", options), Control("priced", "Protocol", which)]
     return [Section("cost", "Cost against accuracy", [said], [chart], [table], controls=controls, live=True)]
 
@@ -56,7 +56,7 @@ def numbers(material: Material) -> list[Section]:
     if grid is None or (material.listed and not material.found.tables):
         return []
     cells = sum(int((column.runs > 0).sum()) for column in grid.columns if column.dataset != ALL)
-    table = Table("cells-table", "Every number, averaged over seeds", [], [], [], view="cells")
+    table = DataTable("cells-table", "Every number, averaged over seeds", [], [], [], view="cells")
     said = f"{cells:,} numbers from {grid.rows:,} rows, six digits each; the filters above choose what is listed."
     return [Section("cells", "All numbers", [said], tables=[table], live=True)]
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from acclimate.comparison import Matrix
-from acclimate.reports.read.foresight import Trust
-from acclimate.reports.read.grid import Column, Float64, Grid
+from acclimate.reports.read.foresight import Foresight
+from acclimate.reports.read.grid import Float64, Grid, RankColumn
 from acclimate.reports.read.ranks import headline, standing
 from acclimate.stats import LEVEL
 
 Numbers = list[float | None]
 
 
-def payload(grid: Grid, trust: Trust | None, target: str | None) -> dict[str, Any]:
+def payload(grid: Grid, trust: Foresight | None, target: str | None) -> dict[str, Any]:
     """Return what live sections are drawn from.
 
     Names are as they are: the script makes text nodes of them, and escapes what it hands to Plotly. Columns hold one
@@ -56,7 +56,7 @@ def _grouping(name: str, of: list[str]) -> dict[str, Any]:
     return {"name": name, "groups": groups, "of": [groups.index(group) for group in of]}
 
 
-def _column(grid: Grid, column: Column) -> dict[str, Any]:
+def _column(grid: Grid, column: RankColumn) -> dict[str, Any]:
     got = standing(column, grid.measures[column.measure].higher)
     out: dict[str, Any] = {"measure": column.measure, "dataset": column.dataset, "mean": numbers(column.mean)}
     if got.first.any():
@@ -67,7 +67,7 @@ def _column(grid: Grid, column: Column) -> dict[str, Any]:
     return out | {"rank": got.rank.tolist(), "runs": int(runs[0]) if same else column.runs.tolist()}
 
 
-def _trust(grid: Grid, trust: Trust) -> dict[str, Any]:
+def _trust(grid: Grid, trust: Foresight) -> dict[str, Any]:
     where = {name: i for i, name in enumerate(grid.datasets)}
     sets = [where[name] for name in trust.datasets]
     return {
@@ -79,7 +79,7 @@ def _trust(grid: Grid, trust: Trust) -> dict[str, Any]:
     }
 
 
-def _places(grid: Grid, trust: Trust, protocol: str) -> list[int]:
+def _places(grid: Grid, trust: Foresight, protocol: str) -> list[int]:
     """Return the number of the grid's column behind each data set of the matrix; -1 where there is none."""
     places = {
         (own.protocol, own.metric, own.split, grid.datasets[c.dataset]): i
@@ -92,7 +92,7 @@ def _places(grid: Grid, trust: Trust, protocol: str) -> list[int]:
     ]
 
 
-def _matrix(grid: Grid, trust: Trust, matrix: Matrix) -> dict[str, Any]:
+def _matrix(grid: Grid, trust: Foresight, matrix: Matrix) -> dict[str, Any]:
     def flat(values: Float64) -> Numbers:
         return [None if v is None else round(v, 4) for v in numbers(values.ravel())]
 

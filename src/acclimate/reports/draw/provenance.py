@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from acclimate.reports.draw.blocks import Cell, Column, Section, Table
-from acclimate.reports.read.collect import Doc, Found, part, parts, words
+from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn
+from acclimate.reports.draw.tables import text_cell
+from acclimate.reports.read.collect import Contents, Doc, part, parts, words
 from acclimate.reports.read.grid import Grid
 from acclimate.reports.read.leaderboard import random_start
 from acclimate.reports.read.material import Material
@@ -32,7 +33,7 @@ FACTS = {
 }
 
 
-def documents(found: Found) -> Iterator[Doc]:
+def documents(found: Contents) -> Iterator[Doc]:
     """Yield every document that says where numbers come from."""
     yield from filter(None, (found.rank, found.curve, found.map))
     yield from (run.document for run in found.runs)
@@ -55,14 +56,14 @@ def sections(material: Material) -> list[Section]:
         facts["Rows with a number"] = {count(grid.rows): None}
     if not facts:
         return []
-    rows = [[Cell(title, title), Cell(_several(list(values)), "")] for title, values in facts.items()]
+    rows = [[text_cell(title), TableCell(_several(list(values)), "")] for title, values in facts.items()]
     records = [{"fact": title, "value": value} for title, values in facts.items() for value in values]
-    columns = [Column("Fact"), Column("Value")]
-    table = Table("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
+    columns = [TableColumn("Fact"), TableColumn("Value")]
+    table = DataTable("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
     return [Section("provenance", "Provenance", tables=[table])]
 
 
-def _started(found: Found) -> Iterator[Doc]:
+def _started(found: Contents) -> Iterator[Doc]:
     yield from parts(found.rank, "models")
     yield from documents(found)
 
@@ -80,7 +81,7 @@ def _several(values: list[str], limit: int = 24) -> str:
     return "; ".join(values[:limit]) + more
 
 
-def subtitle(found: Found, grid: Grid | None = None) -> str:
+def subtitle(found: Contents, grid: Grid | None = None) -> str:
     """Return one line below the title: the data, the command, the version, the time it took."""
     said = []
     for document in documents(found):

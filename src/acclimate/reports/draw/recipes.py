@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from acclimate.reports.draw import summary
-from acclimate.reports.draw.blocks import Cell, Column, Section, Table, Value
-from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, metrics, split_title
+from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
+from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, metrics, split_title, text_cell
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Run, part, words
 from acclimate.reports.read.leaderboard import random_start
@@ -29,42 +29,42 @@ def sections(material: Material) -> list[Section]:
     return [Section("recipes", heading, sentences, tables=[table(ordered)])]
 
 
-def table(found: list[Run]) -> Table:
+def table(found: list[Run]) -> DataTable:
     """Return runs side by side, with the share of parameters that each one trained beside its name."""
     labels = runs.labels_of(found)
     splits = [split for split in ("val", "test") if any(part(run.document, split) for run in found)]
     wanted = [(s, m) for s in splits for m in (metrics() if s == splits[-1] else FIRST)]
     shown = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in found)]
-    return Table(
+    return DataTable(
         key="recipes-table",
         caption="Recipes, with the share of parameters that each stage trained",
         columns=[
-            Column("Recipe"),
-            Column("Model"),
-            Column("Labels", True, "labels per class, or share of all labels, that training saw"),
-            *(Column(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
-            Column("Trained", True, "the largest number of parameters that a stage trained"),
-            Column("Time", True),
+            TableColumn("Recipe"),
+            TableColumn("Model"),
+            TableColumn("Labels", True, "labels per class, or share of all labels, that training saw"),
+            *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
+            TableColumn("Trained", True, "the largest number of parameters that a stage trained"),
+            TableColumn("Time", True),
         ],
         rows=[_recipe_row(run, labels[run.name], shown) for run in found],
         records=[_recipe_record(run, labels[run.name], [(s, m) for s in splits for m in metrics()]) for run in found],
     )
 
 
-def _recipe_row(run: Run, label: str, shown: list[tuple[str, str]]) -> list[Cell]:
+def _recipe_row(run: Run, label: str, shown: list[tuple[str, str]]) -> list[TableCell]:
     share = runs.largest_share(run)
     model = words(run.document, "model", "–")
     return [
-        Cell(runs.recipe(run), label, note=runs.fractions(run)),
-        Cell(model, model, badges=(RANDOM,) if random_start(run.document) else ()),
-        Cell(words(run.document, "labels", "all"), words(run.document, "labels", "all")),
+        TableCell(runs.recipe(run), label, note=runs.fractions(run)),
+        text_cell(model, badges=(RANDOM,) if random_start(run.document) else ()),
+        text_cell(words(run.document, "labels", "all")),
         *(_measured(run, split, metric) for split, metric in shown),
-        Cell(count(share[0]) if share else "–", share[0] if share else None),
-        Cell(duration(runs.seconds(run)), runs.seconds(run)),
+        TableCell(count(share[0]) if share else "–", share[0] if share else None),
+        TableCell(duration(runs.seconds(run)), runs.seconds(run)),
     ]
 
 
-def _measured(run: Run, split: str, metric: str) -> Cell:
+def _measured(run: Run, split: str, metric: str) -> TableCell:
     ends = runs.interval(run, split) if metric == "accuracy" else None
     note = span(*ends) if ends else ""
     return figure_cell(part(run.document, split).get(metric), METRICS[metric].digits, note)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Cell, Column, Section, Table
-from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, flat, split_title
+from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn
+from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, flat, split_title, text_cell
 from acclimate.reports.read.collect import Doc, part
 from acclimate.reports.read.leaderboard import group, mean_of, metric_estimate, random_start
 from acclimate.reports.read.material import Material
@@ -19,39 +19,41 @@ def sections(material: Material) -> list[Section]:
     return [Section("rows", "All measurements", [note], tables=[table(material.found.rows)])]
 
 
-def table(rows: list[Doc]) -> Table:
+def table(rows: list[Doc]) -> DataTable:
     """Return the result rows, averaged over seeds; the CSV file has every row by itself."""
     groups = group(rows, ("dataset", "model", "protocol", "labels"))
     splits = [s for s in ("val", "test") if any(part(part(row, "metrics"), s) for row in rows)]
     shown = [(s, m) for s in splits for m in FIRST]
     columns = [
-        *(Column(title) for title in ("Data", "Model", "Protocol")),
-        Column("Labels", True),
-        Column("Seeds", True),
-        *(Column(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
-        Column("Trained", True),
-        Column("Time", True),
+        *(TableColumn(title) for title in ("Data", "Model", "Protocol")),
+        TableColumn("Labels", True),
+        TableColumn("Seeds", True),
+        *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
+        TableColumn("Trained", True),
+        TableColumn("Time", True),
     ]
     body = [_group_row(key, members, shown) for key, members in groups.items()]
-    return Table("rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True)
+    return DataTable(
+        "rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True
+    )
 
 
-def _group_row(key: tuple[str, ...], members: list[Doc], shown: list[tuple[str, str]]) -> list[Cell]:
+def _group_row(key: tuple[str, ...], members: list[Doc], shown: list[tuple[str, str]]) -> list[TableCell]:
     first, seconds = members[0], mean_of(members, "seconds")
     cells = []
     for split, metric in shown:
         got = metric_estimate(members, split, metric)
         cells.append(
-            Cell("–") if got is None else figure_cell(got.mean, METRICS[metric].digits, span(got.low, got.high))
+            TableCell("–") if got is None else figure_cell(got.mean, METRICS[metric].digits, span(got.low, got.high))
         )
     share = percent(first.get("trainable"), first.get("total"))
     return [
-        Cell(key[0], key[0]),
-        Cell(key[1], key[1], badges=(RANDOM,) if any(random_start(row) for row in members) else ()),
-        Cell(key[2], key[2], note=share),
-        Cell(key[3] or "–", number(first.get("labels")) or key[3]),
-        Cell(str(len(members)), len(members)),
+        text_cell(key[0]),
+        text_cell(key[1], badges=(RANDOM,) if any(random_start(row) for row in members) else ()),
+        text_cell(key[2], note=share),
+        TableCell(key[3] or "–", number(first.get("labels")) or key[3]),
+        TableCell(str(len(members)), len(members)),
         *cells,
-        Cell(count(first.get("trainable")), number(first.get("trainable"))),
-        Cell(duration(seconds), seconds),
+        TableCell(count(first.get("trainable")), number(first.get("trainable"))),
+        TableCell(duration(seconds), seconds),
     ]

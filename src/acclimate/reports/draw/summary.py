@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Tile
 from acclimate.reports.read import efficiency, runs
-from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
+from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, words
 from acclimate.reports.read.grid import Grid
 from acclimate.reports.read.leaderboard import Board, random_start
 from acclimate.reports.text import LEVEL_TEXT, count, duration, figure, fixed, joined, number, signed, span
 
 
-def sentences(found: Found, boards: list[Board], trust: Doc) -> list[str]:
+def sentences(found: Contents, boards: list[Board], trust: Doc) -> list[str]:
     """Return the summary: what the program that made the folder says, or else what the numbers say.
 
     The program knows more than its files hold; where it spoke, the numbers speak in their own sections.
@@ -121,7 +121,7 @@ def _rivals(best: Run, group: list[Run], names: dict[str, str]) -> str:
     return "Its interval meets none of the others."
 
 
-def warnings(found: Found, grid: Grid | None = None) -> list[str]:
+def warnings(found: Contents, grid: Grid | None = None) -> list[str]:
     """Say loudly what a reader must know: models that began from random weights, files that were left out."""
     seen = [words(row, "model") for row in found.rows if random_start(row)]
     seen += [words(model, "model") for model in parts(found.rank, "models") if random_start(model)]
@@ -142,7 +142,7 @@ def warnings(found: Found, grid: Grid | None = None) -> list[str]:
     return said
 
 
-def tiles(found: Found, boards: list[Board]) -> list[Tile]:
+def tiles(found: Contents, boards: list[Board]) -> list[Tile]:
     """Return the key figures: the best model, the size of the top set, the gain of adapting, the time."""
     made: list[Tile] = []
     if len(boards) == 1 and (entries := [e for e in boards[0].entries if e.final is not None]):
@@ -160,12 +160,12 @@ def tiles(found: Found, boards: list[Board]) -> list[Tile]:
     return made
 
 
-def _work(found: Found) -> str:
+def _work(found: Contents) -> str:
     amounts = ((len(found.runs), "run"), (len(found.rows), "result row"))
     return ", ".join(f"{count(n)} {name}{'s' if n > 1 else ''}" for n, name in amounts if n)
 
 
-def _gain_tile(found: Found) -> list[Tile]:
+def _gain_tile(found: Contents) -> list[Tile]:
     """Return the change with the fewest labels: where adapting has most to give."""
     for one in parts(found.curve, "comparisons")[:1]:
         mean, low, high = (number(part(one, "accuracy").get(key)) for key in ("mean", "low", "high"))

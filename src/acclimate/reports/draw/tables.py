@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Badge, Cell, Value
+from acclimate.reports.draw.blocks import Badge, TableCell, Value
 from acclimate.reports.read.collect import Doc
 from acclimate.reports.text import fixed, number
 from acclimate.stats import METRICS
@@ -16,9 +16,14 @@ def metrics() -> list[str]:
     return [*FIRST, *(name for name, metric in METRICS.items() if metric.of is not None and name not in FIRST)]
 
 
-def figure_cell(value: object, digits: int = 3, note: str = "") -> Cell:
+def text_cell(text: str, note: str = "", badges: tuple[Badge, ...] = ()) -> TableCell:
+    """Return a cell that sorts by its text."""
+    return TableCell(text, text, note, badges)
+
+
+def figure_cell(value: object, digits: int = 3, note: str = "") -> TableCell:
     """Return a cell with a rounded number and the number it sorts by."""
-    return Cell(fixed(value, digits), number(value), note)
+    return TableCell(fixed(value, digits), number(value), note)
 
 
 def split_title(name: str) -> str:

@@ -33,7 +33,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Found:
+class Contents:
     """Everything a folder holds that a report can show. Empty parts are empty, never made up.
 
     Attributes
@@ -90,7 +90,7 @@ def names(document: Doc, key: str) -> list[str]:
     return [str(item) for item in value if isinstance(item, str | int)] if isinstance(value, list) else []
 
 
-def collect(folder: Path) -> Found:
+def collect(folder: Path) -> Contents:
     """Read every document a report knows, in the folder and below it.
 
     A file that cannot be read is named on the page instead of stopping it: a report of a run that was
@@ -109,7 +109,7 @@ def collect(folder: Path) -> Found:
     documents = {name: _document(folder / name, folder, unreadable) for name in DOCUMENTS}
     rows, runs, curves = _walk(folder, unreadable)
     shown = folder if documents["curve.json"] or len(curves) != 1 else curves[0]
-    found = Found(
+    found = Contents(
         title=visible(folder.resolve().name) or "report",
         rows=rows,
         rank=documents["rank.json"],
@@ -127,7 +127,7 @@ def collect(folder: Path) -> Found:
     return found
 
 
-def _refuse_nothing(found: Found, folder: Path) -> None:
+def _refuse_nothing(found: Contents, folder: Path) -> None:
     if any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings, found.elsewhere)):
         return
     if found.compare or found.tables:
@@ -140,14 +140,14 @@ def _refuse_nothing(found: Found, folder: Path) -> None:
     )
 
 
-def _of_file(path: Path) -> Found:
+def _of_file(path: Path) -> Contents:
     """Return a results table that was given by itself."""
     if not is_table(path):
         raise DataError(
             f"cannot report on the file '{path}'; expected a folder, or a results table ({', '.join(SUFFIXES)}) with "
             f"the columns {', '.join(NEEDED)}"
         )
-    return Found(title=visible(path.stem) or "report", tables=[(visible(path.name), path)])
+    return Contents(title=visible(path.stem) or "report", tables=[(visible(path.name), path)])
 
 
 def _tables(folder: Path, rows: list[Doc]) -> list[tuple[str, Path]]:

@@ -13,8 +13,7 @@ import numpy as np
 
 from acclimate.comparison import Matrix, Question, analyse, matrices
 from acclimate.comparison.domains import Shifts, shifts_of
-from acclimate.comparison.sides import Column as Side
-from acclimate.comparison.sides import nearest, side
+from acclimate.comparison.sides import ScoreColumn, nearest, side
 from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
 from acclimate.reports.read.grid import ALL, Grid
@@ -34,7 +33,7 @@ _DEAR: Final = re.compile(r"fine-?_?tun|full", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
-class Trust:
+class Foresight:
     """What `agreement` answered.
 
     Attributes
@@ -51,7 +50,7 @@ class Trust:
     datasets: list[str]
     answer: dict[str, Any]
     matrices: list[Matrix]
-    sides: dict[str, dict[str, Side]]
+    sides: dict[str, dict[str, ScoreColumn]]
     averages: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -92,7 +91,7 @@ def _cost(grid: Grid, protocol: str) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def ask(grid: Grid, target: str) -> tuple[Trust | None, str]:
+def ask(grid: Grid, target: str) -> tuple[Foresight | None, str]:
     """Return what `agreement` says of every other protocol as a proxy of the target; or None and why not."""
     names = [n for n in dict.fromkeys(m.protocol for m in grid.measures) if n != target]
     if not names:
@@ -109,11 +108,11 @@ def ask(grid: Grid, target: str) -> tuple[Trust | None, str]:
     except DataError as error:
         return None, visible(str(error))
     by_proxy, averages = matrices(sides, datasets, _shifts(grid, question), question)
-    return Trust(target, datasets, answer, by_proxy, sides, averages, [*more, *notes, *left_out]), ""
+    return Foresight(target, datasets, answer, by_proxy, sides, averages, [*more, *notes, *left_out]), ""
 
 
 def _proxies(
-    grid: Grid, sides: dict[str, dict[str, Side]], names: list[str], target: str
+    grid: Grid, sides: dict[str, dict[str, ScoreColumn]], names: list[str], target: str
 ) -> tuple[list[str], list[str]]:
     """Return the proxies that share models with the target, the cheapest first, and a note if some are left out."""
     known = [name for name in names if name in sides and _shared(sides[name], sides[target]) >= LEAST_MODELS]
@@ -168,9 +167,9 @@ def _means(grid: Grid) -> pd.DataFrame:
 
 def _sides(
     grid: Grid, means: pd.DataFrame, names: list[str], question: Question
-) -> tuple[dict[str, dict[str, Side]], list[str]]:
+) -> tuple[dict[str, dict[str, ScoreColumn]], list[str]]:
     """Return protocol -> data set -> column, and which data sets were left out and why; the target must be there."""
-    found: dict[str, dict[str, Side]] = {}
+    found: dict[str, dict[str, ScoreColumn]] = {}
     left_out: list[str] = []
     target = question.target
     own = dict(iter(means.groupby("protocol", sort=False)))
@@ -184,7 +183,7 @@ def _sides(
     return found, [visible(why) for why in dict.fromkeys(left_out)][:5]
 
 
-def _shared(proxy: dict[str, Side], target: dict[str, Side]) -> int:
+def _shared(proxy: dict[str, ScoreColumn], target: dict[str, ScoreColumn]) -> int:
     both = [np.isfinite(proxy[d].means) & np.isfinite(target[d].means) for d in proxy if d in target]
     return max((int(b.sum()) for b in both), default=0)
 

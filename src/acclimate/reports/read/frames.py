@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from acclimate.comparison.table import KEY, ROW, read_table, tidy
 from acclimate.errors import DataError
-from acclimate.reports.read.collect import Doc, Found, part, words
+from acclimate.reports.read.collect import Contents, Doc, part, words
 from acclimate.reports.read.leaderboard import EPISODES_ENDS, random_start
 from acclimate.reports.text import number, visible
 
@@ -20,7 +20,7 @@ CORE: Final = ("model", "dataset", "protocol", "metric", "value", "seed", "split
 RANDOM: Final = "_random"  # whether a row says that its model began from random numbers
 
 
-def table_of(found: Found) -> tuple[pd.DataFrame | None, list[str]]:
+def table_of(found: Contents) -> tuple[pd.DataFrame | None, list[str]]:
     """Return every number that was found, one line each, and what had to be left out and why.
 
     Returns

@@ -40,7 +40,7 @@ class Measure:
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class RankColumn:
     """One measure (its index) on one data set (its index, or `ALL`): mean, interval and count of runs, each (n,).
 
     Over all data sets ``parts`` (d, n) has the numbers behind the means, and the interval is that of the difference to
@@ -77,7 +77,7 @@ class Grid:
     models: list[str]
     datasets: list[str]
     measures: list[Measure]
-    columns: list[Column]
+    columns: list[RankColumn]
     random: npt.NDArray[np.bool_]
     groups: dict[str, list[str]]
     costs: dict[tuple[str, int], Float64]
@@ -87,7 +87,7 @@ class Grid:
     rows: int
     notes: list[str] = field(default_factory=list)
 
-    def column(self, measure: int, dataset: int) -> Column | None:
+    def column(self, measure: int, dataset: int) -> RankColumn | None:
         """Return a column, or None where nothing was measured."""
         return next((c for c in self.columns if c.measure == measure and c.dataset == dataset), None)
 
@@ -148,7 +148,7 @@ def mixed_units(grid: Grid) -> list[str]:
     return found[:3]
 
 
-def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int) -> list[Column]:
+def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int) -> list[RankColumn]:
     """Return the column of each measure and data set that occurs, seeds gathered."""
     measure, dataset, model = place
     column, which = np.unique(measure * datasets + dataset, return_inverse=True)
@@ -162,12 +162,12 @@ def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int
     shape = len(column), n
     mean, half, runs = mean.reshape(shape), half.reshape(shape), runs.reshape(shape)
     return [
-        Column(int(key) // datasets, int(key) % datasets, mean[i], mean[i] - half[i], mean[i] + half[i], runs[i])
+        RankColumn(int(key) // datasets, int(key) % datasets, mean[i], mean[i] - half[i], mean[i] + half[i], runs[i])
         for i, key in enumerate(column)
     ]
 
 
-def _over_all(single: Sequence[Column], measures: Sequence[Measure], notes: list[str]) -> list[Column]:
+def _over_all(single: Sequence[RankColumn], measures: Sequence[Measure], notes: list[str]) -> list[RankColumn]:
     """Return the mean over data sets of each measure that is on several, for the models that have all of them."""
     found, fewer = [], 0
     for measure, own in enumerate(measures):
@@ -184,7 +184,7 @@ def _over_all(single: Sequence[Column], measures: Sequence[Measure], notes: list
     return found
 
 
-def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *, higher: bool) -> Column:
+def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *, higher: bool) -> RankColumn:
     """Return the mean over data sets (d, n) with the interval of the paired difference to the best.
 
     A hard data set is hard for all, so the spread of the numbers says little; that of differences says what another
@@ -196,7 +196,7 @@ def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *,
     error = (values - values[:, [best]]).std(axis=0, ddof=1) / np.sqrt(d)
     half = student(d - 1) * np.where(whole, error, np.nan)
     parts = np.where(whole, values, np.nan)
-    return Column(measure, ALL, mean, mean - half, mean + half, np.where(whole, d, 0), parts)
+    return RankColumn(measure, ALL, mean, mean - half, mean + half, np.where(whole, d, 0), parts)
 
 
 def _priced(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:

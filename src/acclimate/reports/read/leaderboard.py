@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from acclimate.reports.read.collect import Doc, Found, names, part, parts, words
+from acclimate.reports.read.collect import Contents, Doc, names, part, parts, words
 from acclimate.reports.text import number
 from acclimate.stats import Interval, MeanInterval, at_level, mean_interval, share_interval
 
@@ -16,7 +16,7 @@ EPISODES_LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True)
-class Entry:
+class BoardEntry:
     """One line of a leaderboard. ``tied``: cannot be told apart from the best; ``reach``: the ranks it could have."""
 
     name: str
@@ -38,12 +38,12 @@ class Board:
 
     metric: str
     higher: bool
-    entries: list[Entry]
+    entries: list[BoardEntry]
     dataset: str = ""
     basis: str = ""
 
     @property
-    def tied(self) -> list[Entry]:
+    def tied(self) -> list[BoardEntry]:
         """The entries of the top set, the best one first."""
         return [entry for entry in self.entries if entry.tied]
 
@@ -53,7 +53,7 @@ def random_start(document: Doc, model: str = "") -> bool:
     return document.get("random_start") is True or (model or words(document, "model")).startswith("random:")
 
 
-def boards(found: Found) -> list[Board]:
+def boards(found: Contents) -> list[Board]:
     """Return one leaderboard per data set, made from the result rows: where there is one model, of its protocols."""
     rows = [row for row in found.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
     sets = dict.fromkeys(words(row, "dataset") for row in rows)
@@ -73,10 +73,10 @@ def ranked(document: Doc) -> Board:
     return Board(metric, True, _share(entries), words(document, "data"), "rank")
 
 
-def _ranked_entry(model: Doc, top: set[str]) -> Entry:
+def _ranked_entry(model: Doc, top: set[str]) -> BoardEntry:
     name = words(model, "model", "(no name)")
     rank = number(model.get("rank"))
-    return Entry(
+    return BoardEntry(
         name=name,
         rank=None if rank is None else int(rank),
         final=number(model.get("final")),
@@ -89,9 +89,9 @@ def _ranked_entry(model: Doc, top: set[str]) -> Entry:
     )
 
 
-def _share(entries: list[Entry]) -> list[Entry]:
+def _share(entries: list[BoardEntry]) -> list[BoardEntry]:
     """Give the whole top set rank 1, and everyone else one more than the entries that are truly ahead."""
-    shared: list[Entry] = []
+    shared: list[BoardEntry] = []
     for place, entry in enumerate(entries, start=1):
         last = shared[-1] if shared else None
         if entry.tied:
@@ -113,7 +113,7 @@ def from_rows(rows: list[Doc], dataset: str) -> Board:
     known.sort(key=lambda item: -item[2].mean)
     keys = [key for key, _, _ in known]
     entries = [
-        Entry(
+        BoardEntry(
             name=_row_name(key, keys),
             rank=place,
             final=got.mean,

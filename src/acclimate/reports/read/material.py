@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from acclimate.errors import DataError
 from acclimate.reports.read import frames, ranks
-from acclimate.reports.read.collect import Found, parts, words
-from acclimate.reports.read.foresight import Trust, ask, target_of
+from acclimate.reports.read.collect import Contents, parts, words
+from acclimate.reports.read.foresight import Foresight, ask, target_of
 from acclimate.reports.read.grid import Grid
 from acclimate.reports.read.grid import build as grid_of
 from acclimate.reports.read.leaderboard import Board, boards, ranked
@@ -33,10 +33,10 @@ class Material:
         A sentence for each table that was left out.
     """
 
-    found: Found
+    found: Contents
     grid: Grid | None = None
     target: str | None = None
-    foresight: Trust | None = None
+    foresight: Foresight | None = None
     unforeseen: str = ""
     boards: list[Board] = field(default_factory=list)
     live: bool = False
@@ -53,7 +53,7 @@ class Material:
         return 0 < len(self.found.rows) <= LISTED
 
 
-def gather(found: Found, target: str | None = None) -> Material:
+def gather(found: Contents, target: str | None = None) -> Material:
     """Return the material of a report; ``target`` is the protocol that the cheap ones should foresee.
 
     Raises
@@ -68,7 +68,7 @@ def gather(found: Found, target: str | None = None) -> Material:
     return Material(found, grid, aim, foresight, why, leaders, live, problems)
 
 
-def _grid(found: Found) -> tuple[Grid | None, list[str]]:
+def _grid(found: Contents) -> tuple[Grid | None, list[str]]:
     """Return the grid of all numbers where two models or more have some, and which tables were left out."""
     models = {words(row, "model") for row in found.rows}
     if not found.tables and len(models) < 2:
@@ -81,7 +81,7 @@ def _grid(found: Found) -> tuple[Grid | None, list[str]]:
     return grid, problems
 
 
-def _boards(found: Found, grid: Grid | None, target: str | None) -> tuple[list[Board], bool]:
+def _boards(found: Contents, grid: Grid | None, target: str | None) -> tuple[list[Board], bool]:
     """Return the leaderboards, and whether the one there is belongs to the grid."""
     if parts(found.rank, "models"):
         return [ranked(found.rank)], False

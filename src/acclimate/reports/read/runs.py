@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
+from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, words
 from acclimate.reports.read.leaderboard import images_interval
 from acclimate.reports.text import number, percent
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """One line of a learning-curve chart; ``marks`` names the steps at which later stages begin.
 
     ``run`` is what the legend calls it; ``note`` tells apart several lines of one name.
@@ -23,7 +23,7 @@ class Curve:
     note: str = ""
 
 
-def finetuned(found: Found) -> list[Run]:
+def finetuned(found: Contents) -> list[Run]:
     """Return the runs that end in a classifier: those with validation or test numbers."""
     return finetuned_of(found.runs)
 
@@ -33,7 +33,7 @@ def finetuned_of(runs: list[Run]) -> list[Run]:
     return [run for run in runs if part(run.document, "val") or part(run.document, "test")]
 
 
-def adapted(found: Found) -> list[Run]:
+def adapted(found: Contents) -> list[Run]:
     """Return the runs of adaptation without labels: those that say what they kept."""
     return [run for run in found.runs if words(run.document, "kept")]
 
@@ -126,7 +126,7 @@ def placed(points: list[Doc]) -> list[tuple[float, Doc]]:
     return out
 
 
-def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | None = None) -> list[Curve]:
+def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | None = None) -> list[LearningCurve]:
     """Return one learning curve per run for one key of the log, of the stages with that objective.
 
     ``names`` holds what the legend calls each run, see `labels_of`.
@@ -135,7 +135,7 @@ def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | No
     return [curve for curve in made if curve.steps]
 
 
-def final_curve(run: Run, name: str, key: str, note: str = "") -> Curve:
+def final_curve(run: Run, name: str, key: str, note: str = "") -> LearningCurve:
     """Return the learning curve of a run's last stage alone, its steps counted from that stage's start."""
     last = max(0, len(parts(run.document, "stages")) - 1)
     known = [
@@ -145,10 +145,10 @@ def final_curve(run: Run, name: str, key: str, note: str = "") -> Curve:
         and (step := number(point.get("step"))) is not None
         and (value := number(point.get(key))) is not None
     ]
-    return _thin(Curve(name, [step for step, _ in known], [value for _, value in known], note=note))
+    return _thin(LearningCurve(name, [step for step, _ in known], [value for _, value in known], note=note))
 
 
-def _curve(run: Run, name: str, key: str, objective: str | None) -> Curve:
+def _curve(run: Run, name: str, key: str, objective: str | None) -> LearningCurve:
     stages = parts(run.document, "stages")
     steps, values, marks = [], [], {}
     seen: set[int] = set()
@@ -163,17 +163,19 @@ def _curve(run: Run, name: str, key: str, objective: str | None) -> Curve:
         seen.add(at)
         steps.append(step)
         values.append(value)
-    return _thin(Curve(name, steps, values, marks))
+    return _thin(LearningCurve(name, steps, values, marks))
 
 
-def _thin(curve: Curve, limit: int = 600) -> Curve:
+def _thin(curve: LearningCurve, limit: int = 600) -> LearningCurve:
     """Keep at most about ``limit`` points: every k-th, the last one, and the starts of stages."""
     stride = -(-len(curve.steps) // limit)
     if stride <= 1:
         return curve
     last = len(curve.steps) - 1
     keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
-    return Curve(curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note)
+    return LearningCurve(
+        curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note
+    )
 
 
 def objectives(runs: list[Run]) -> list[str]:

@@ -8,37 +8,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acclimate.comparison.baseline import size_list, static_list
-from acclimate.comparison.cells import Candidate, Cell, Task, evaluate
-from acclimate.comparison.draws import Draws, make_draws
+from acclimate.comparison.cells import Candidate, Pairing, Target, evaluate
 from acclimate.comparison.groups import groups_of, settings_of
 from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.notes import NAMED
 from acclimate.comparison.question import Question
-from acclimate.comparison.sides import Column, nearest, side
+from acclimate.comparison.resamples import Resamples, make_resamples
+from acclimate.comparison.sides import ScoreColumn, nearest, side
 from acclimate.errors import DataError
 from acclimate.stats.correlations import LEAST_MODELS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Sides = dict[str, dict[str, Column]]  # proxy -> data set -> column
+Sides = dict[str, dict[str, ScoreColumn]]  # proxy -> data set -> column
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
+class Groundwork:
     """What every part of the answer is made from: the models in common, and every cell with its resamples."""
 
     names: list[str]
     proxies: list[str]
     groups: dict[str, str] | None
-    tasks: list[Task]
-    draws: Draws
+    tasks: list[Target]
+    draws: Resamples
     images: ImageDraw | None
-    cells: list[Cell]
+    cells: list[Pairing]
     left_out: list[str]
 
 
-def make_ready(frame: pd.DataFrame, question: Question, images: ImageDraw | None) -> Ready:
+def make_groundwork(frame: pd.DataFrame, question: Question, images: ImageDraw | None) -> Groundwork:
     """Find the columns and the models in common, draw the resamples, and evaluate every cell on them."""
     groups = groups_of(frame, question.by)
     left_out: list[str] = []
@@ -51,14 +51,14 @@ def make_ready(frame: pd.DataFrame, question: Question, images: ImageDraw | None
     tasks = _tasks(pairs, proxies, {d: _take(c, rows) for d, c in targets.items()}, size_list(frame, names))
     everything = [c.column for task in tasks for c in task.candidates if c.column] + [task.target for task in tasks]
     images = images if images is not None and any(images.covers(column) for column in everything) else None
-    draws = make_draws(len(rows), everything, images, resamples=question.resamples, seed=question.seed)
+    draws = make_resamples(len(rows), everything, images, resamples=question.resamples, seed=question.seed)
     cells = [cell for task in tasks for cell in evaluate(task, draws, question)]
-    return Ready(names, list(proxies), groups, tasks, draws, images, cells, left_out)
+    return Groundwork(names, list(proxies), groups, tasks, draws, images, cells, left_out)
 
 
 def _sides(
     frame: pd.DataFrame, question: Question, settings: dict[str, Any], left_out: list[str]
-) -> tuple[Sides, dict[str, Column]]:
+) -> tuple[Sides, dict[str, ScoreColumn]]:
     """Return the columns of the proxies and of the target over all models of the table."""
     models = list(dict.fromkeys(frame["model"]))
     targets = side(frame, question.target, question, models, left_out, target=True)
@@ -75,7 +75,7 @@ def _sides(
     return proxies, targets
 
 
-def _pairs(proxies: Sides, targets: dict[str, Column], question: Question) -> list[tuple[str, str]]:
+def _pairs(proxies: Sides, targets: dict[str, ScoreColumn], question: Question) -> list[tuple[str, str]]:
     """Return (data set of the proxy, data set of the target) of every cell."""
     sources = list(dict.fromkeys(d for columns in proxies.values() for d in columns))
     sources = [question.dataset] if question.dataset is not None else sources
@@ -93,7 +93,7 @@ def _pairs(proxies: Sides, targets: dict[str, Column], question: Question) -> li
 
 
 def _shared_models(
-    pairs: list[tuple[str, str]], proxies: Sides, targets: dict[str, Column], models: list[str], question: Question
+    pairs: list[tuple[str, str]], proxies: Sides, targets: dict[str, ScoreColumn], models: list[str], question: Question
 ) -> np.ndarray[Any, np.dtype[np.intp]]:
     """Return the rows of models that have a proxy and the target in some cell; every proxy needs a cell of three."""
     shared = np.zeros(len(models), bool)
@@ -110,24 +110,24 @@ def _shared_models(
     return np.flatnonzero(shared)
 
 
-def _both(proxy: Column, target: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _both(proxy: ScoreColumn, target: ScoreColumn) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which models (n,) have both."""
     there: np.ndarray[Any, np.dtype[np.bool_]] = np.isfinite(proxy.means) & np.isfinite(target.means)
     return there
 
 
-def _take(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]]) -> Column:
+def _take(column: ScoreColumn, rows: np.ndarray[Any, np.dtype[np.intp]]) -> ScoreColumn:
     return replace(column, runs=column.runs[rows], keys=column.keys[rows])
 
 
 def _tasks(
-    pairs: list[tuple[str, str]], proxies: Sides, targets: dict[str, Column], size: np.ndarray[Any, Any] | None
-) -> list[Task]:
+    pairs: list[tuple[str, str]], proxies: Sides, targets: dict[str, ScoreColumn], size: np.ndarray[Any, Any] | None
+) -> list[Target]:
     """Return one task for each target, with every proxy that has three models in common, and the lists."""
     tasks = []
     for dataset in dict.fromkeys(target for _, target in pairs):
         target = targets[dataset]
-        task = Task(target)
+        task = Target(target)
         for name, columns in proxies.items():
             for source in [s for s, t in pairs if t == dataset and s in columns]:
                 if _both(columns[source], target).sum() >= LEAST_MODELS:

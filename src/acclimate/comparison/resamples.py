@@ -16,7 +16,7 @@ import numpy as np
 
 from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.means import mean_over
-from acclimate.comparison.sides import Column
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats.quantiles import Float64
 from acclimate.stats.resampling import bootstrap_counts
 
@@ -24,7 +24,7 @@ OUTER: Final = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class Resamples:
     """The resamples of one question, shared by every number of the answer so that differences are paired.
 
     Attributes
@@ -34,7 +34,7 @@ class Draws:
     seeds
         All labels of seeds, and (k, seeds) how often each is drawn; k is 0 where no protocol was run twice.
     images
-        Draws the values again over test images; None without predictions.
+        Resamples the values again over test images; None without predictions.
     """
 
     counts: Float64
@@ -50,14 +50,14 @@ class Draws:
         for k, rows in enumerate(np.array_split(np.arange(len(self.counts)), len(self.seed_counts))):
             yield k, self.counts[rows]
 
-    def values(self, column: Column, k: int) -> Float64:
+    def values(self, column: ScoreColumn, k: int) -> Float64:
         """Return the column's mean of each model (n,) in outer draw `k`; -1 is as measured."""
         if k < 0:
             return column.means
         runs = self.images.draw(column, k) if self.images is not None else None
         return self._seeded(column, column.runs if runs is None else runs, k)
 
-    def _seeded(self, column: Column, runs: Float64, k: int) -> Float64:
+    def _seeded(self, column: ScoreColumn, runs: Float64, k: int) -> Float64:
         """Return means over drawn seeds, deviations stretched by sqrt(s / (s - 1)): s runs show less than there is."""
         means = mean_over(runs)
         if runs.shape[1] < 2:
@@ -70,7 +70,9 @@ class Draws:
         return np.where(total > 0, means + stretch * (drawn - means), means)
 
 
-def make_draws(n: int, columns: Sequence[Column], images: ImageDraw | None, *, resamples: int, seed: int) -> Draws:
+def make_resamples(
+    n: int, columns: Sequence[ScoreColumn], images: ImageDraw | None, *, resamples: int, seed: int
+) -> Resamples:
     """Return the resamples for columns of `n` models."""
     counts = bootstrap_counts(n, resamples, np.random.default_rng([seed, 1]))
     several = [column for column in columns if column.runs.shape[1] > 1]
@@ -79,4 +81,4 @@ def make_draws(n: int, columns: Sequence[Column], images: ImageDraw | None, *, r
     enough = min(OUTER, max(10, 4000 // n))
     outer = min(enough, resamples) if several or images is not None else 0
     s = max(1, len(seeds))
-    return Draws(counts, seeds, bootstrap_counts(s, outer, np.random.default_rng([seed, 2])), images)
+    return Resamples(counts, seeds, bootstrap_counts(s, outer, np.random.default_rng([seed, 2])), images)
