@@ -700,7 +700,7 @@ def test_a_file_that_draws_sections_has_its_line() -> None:
 
 def test_a_section_is_shown_because_it_has_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def weather(material: Material) -> list[Section]:
-        return [Section("weather", "Weather", [f"{len(material.found.runs)} runs in the rain."])]
+        return [Section("weather", "Weather", [f"{len(material.contents.runs)} runs in the rain."])]
 
     write_run(tmp_path, "bn", 0.8, [("supervised", "norm", 0.01)])
     monkeypatch.setattr("acclimate.reports.sections.SECTIONS", (weather, *SECTIONS))

@@ -55,7 +55,7 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
 def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> dict[str, Any]:
     """Return what was asked, and what the numbers are of."""
     first = _cells_of(main, groundwork.proxies[0])
-    drawn = {"models": True, "seeds": bool(groundwork.draws.seeds), "images": groundwork.images is not None}
+    resampled = {"models": True, "seeds": bool(groundwork.draws.seeds), "images": groundwork.images is not None}
     return {
         "proxy": groundwork.proxies[0],
         "target": question.target,
@@ -67,7 +67,7 @@ def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> d
         "top": question.top,
         "level": question.level,
         "resamples": question.resamples,
-        "drawn": [name for name, there in drawn.items() if there],
+        "drawn": [name for name, there in resampled.items() if there],
     }
 
 
@@ -116,8 +116,8 @@ def _main(cells: list[Pairing], question: Question) -> list[Pairing]:
     proxies = [cell for cell in cells if cell.candidate.column is not None]
     if question.target_dataset is not None or not any(cell.in_domain for cell in proxies):
         return cells
-    kept = {cell.target.dataset for cell in proxies if cell.in_domain}
-    return [c for c in cells if c.in_domain or (c.candidate.column is None and c.target.dataset in kept)]
+    datasets = {cell.target.dataset for cell in proxies if cell.in_domain}
+    return [c for c in cells if c.in_domain or (c.candidate.column is None and c.target.dataset in datasets)]
 
 
 def _corrected(cells: list[Pairing]) -> Corrected:
@@ -157,15 +157,15 @@ def _ahead(a: list[Pairing], b: list[Pairing], question: Question) -> dict[str, 
     pairs = [(cell, by_target[cell.target.dataset]) for cell in a if cell.target.dataset in by_target]
     if not pairs:
         return dict.fromkeys(NUMBERS)
-    left, right = [p[0] for p in pairs], [p[1] for p in pairs]
-    least = min(cell.n for cell in (*left, *right))
-    x, y = summary(left, question), summary(right, question)
+    first, second = [p[0] for p in pairs], [p[1] for p in pairs]
+    least = min(cell.n for cell in (*first, *second))
+    x, y = summary(first, question), summary(second, question)
     return {
         name: None
         if x[name] is None or y[name] is None
         else {
             "difference": x[name] - y[name],
-            **(bounds(mean_drawn(left, name) - mean_drawn(right, name), least, question.level) or {}),
+            **(bounds(mean_drawn(first, name) - mean_drawn(second, name), least, question.level) or {}),
         }
         for name in NUMBERS
     }

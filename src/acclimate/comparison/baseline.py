@@ -36,14 +36,14 @@ def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
     name = next((name for name in SIZES if name in frame.columns), None)
     if name is None:
         return None
-    known: dict[str, float] = {}
+    by_model: dict[str, float] = {}
     for model, text in zip(frame["model"], frame[name], strict=True):
-        if model not in known and text:
+        if model not in by_model and text:
             try:
-                known[model] = float(text)
+                by_model[model] = float(text)
             except ValueError:
                 continue
-    sizes = np.array([known.get(model, np.nan) for model in models])
+    sizes = np.array([by_model.get(model, np.nan) for model in models])
     return sizes if np.isfinite(sizes).any() else None
 
 

@@ -96,7 +96,7 @@ def evaluate(task: Target, draws: Resamples, question: Question) -> list[Pairing
     n = draws.counts.shape[1]
     point, x, y = _measured(task, draws, -1, ones(n), question)
     blocks = [_measured(task, draws, k, counts, question)[0] for k, counts in draws.blocks()]
-    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
+    resampled = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
     alone = correlate(x, y, 1 - np.eye(n), pairs=False)
     return [
         Pairing(
@@ -104,7 +104,7 @@ def evaluate(task: Target, draws: Resamples, question: Question) -> list[Pairing
             task.target,
             np.flatnonzero(np.isfinite(x[:, i]) & np.isfinite(y[:, 0])),
             {name: float(point[name][0, i]) for name in NUMBERS},
-            {name: drawn[name][:, i] for name in NUMBERS},
+            {name: resampled[name][:, i] for name in NUMBERS},
             {name: alone[name][:, i, 0] for name in ("pearson", "spearman", "regret")},
             _chance(candidate, x[:, i], y[:, 0], question),
         )
@@ -122,9 +122,9 @@ def _measured(
 ) -> tuple[dict[str, Float64], Float64, Float64]:
     x = np.stack([candidate.values(draws, k) for candidate in task.candidates], axis=1)
     y = (draws.values(task.target, k) * task.target.sign)[:, None]
-    found = {name: values[:, :, 0] for name, values in correlate(x, y, counts, top=question.top).items()}
-    found["pearson_logit"] = _logits(task, draws, k, counts, question)
-    return found, x, y
+    values_of = {name: values[:, :, 0] for name, values in correlate(x, y, counts, top=question.top).items()}
+    values_of["pearson_logit"] = _logits(task, draws, k, counts, question)
+    return values_of, x, y
 
 
 def _logits(task: Target, draws: Resamples, k: int, counts: Float64, question: Question) -> Float64:
@@ -144,8 +144,8 @@ def _logits(task: Target, draws: Resamples, k: int, counts: Float64, question: Q
 def _log_odds(column: ScoreColumn, draws: Resamples, k: int, question: Question) -> Float64 | None:
     if question.unit == "other" or not column.proportion:
         return None
-    found = logit(draws.values(column, k), percent=column.percent(question.unit))
-    return None if found is None else found * column.sign
+    odds = logit(draws.values(column, k), percent=column.percent(question.unit))
+    return None if odds is None else odds * column.sign
 
 
 def _chance(candidate: Candidate, x: Float64, y: Float64, question: Question) -> tuple[float, float]:

@@ -67,11 +67,11 @@ def _sides(
         parts = settings.get(spec, {spec: frame})
         for name, part in parts.items():
             proxies[name] = side(part, spec, question, models, left_out, target=False)
-    for which, asked in (("dataset", question.dataset), ("target data set", question.target_dataset)):
-        known = {d for columns in proxies.values() for d in columns} if which == "dataset" else set(targets)
-        if asked is not None and asked not in known:
+    for which, dataset in (("dataset", question.dataset), ("target data set", question.target_dataset)):
+        datasets = {d for columns in proxies.values() for d in columns} if which == "dataset" else set(targets)
+        if dataset is not None and dataset not in datasets:
             spec = question.proxies[0] if which == "dataset" else question.target
-            raise DataError(nearest(f"{which} of {spec}", asked, known))
+            raise DataError(nearest(f"{which} of {spec}", dataset, datasets))
     return proxies, targets
 
 

@@ -118,8 +118,8 @@ def _part(stored: Predictions, metrics: Mapping[str, Mapping[str, Any]], split: 
     losses = np.cumsum(log_losses(stored.probabilities, stored.labels))
     size = np.arange(1, m)
     first, second = losses[:-1] / size, (losses[-1] - losses[:-1]) / (m - size)
-    told = [float(metrics[name].get("log_loss", np.nan)) for name in names]
-    cuts = size[(np.abs(first - told[0]) < _SAME) & (np.abs(second - told[1]) < _SAME)]
+    stored_losses = [float(metrics[name].get("log_loss", np.nan)) for name in names]
+    cuts = size[(np.abs(first - stored_losses[0]) < _SAME) & (np.abs(second - stored_losses[1]) < _SAME)]
     if len(cuts) != 1:
         return None
     return slice(0, int(cuts[0])) if split == names[0] else slice(int(cuts[0]), m)

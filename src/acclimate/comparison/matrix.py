@@ -57,16 +57,16 @@ def matrices(
     y = _values(sides[question.target], datasets)
     counts = make_resamples(len(y), [], None, resamples=question.resamples, seed=question.seed).counts
     parts = _parts(datasets, shifts)
-    found, averages = [], []
+    by_proxy, averages = [], []
     for proxy in question.proxies:
         matrix, resampled = _matrix(proxy, _values(sides[proxy], datasets), y, counts, question.level)
-        found.append(matrix)
+        by_proxy.append(matrix)
         averages += [
             {"proxy": proxy, "part": part, **_average(matrix, resampled, mask & np.isfinite(matrix.spearman), question)}
             for part, mask in parts.items()
             if (mask & np.isfinite(matrix.spearman)).any()
         ]
-    return found, averages
+    return by_proxy, averages
 
 
 def _matrix(proxy: str, x: Float64, y: Float64, counts: Float64, level: float) -> tuple[Matrix, Float64]:

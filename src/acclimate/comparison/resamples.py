@@ -65,9 +65,9 @@ class Resamples:
         at = [self.seeds.index(seed) for seed in column.seeds]
         weight = np.where(np.isfinite(runs), self.seed_counts[k, at], 0.0)
         total, several = weight.sum(axis=1), np.isfinite(runs).sum(axis=1)
-        drawn = (np.where(weight > 0, runs, 0) * weight).sum(axis=1) / np.maximum(total, 1)
+        resampled = (np.where(weight > 0, runs, 0) * weight).sum(axis=1) / np.maximum(total, 1)
         stretch = np.sqrt(several / np.maximum(several - 1, 1))
-        return np.where(total > 0, means + stretch * (drawn - means), means)
+        return np.where(total > 0, means + stretch * (resampled - means), means)
 
 
 def make_resamples(

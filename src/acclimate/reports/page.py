@@ -69,13 +69,13 @@ def policy(scripts: list[str]) -> str:
 
 def payload(report: Report) -> dict[str, Any]:
     """Return what the script needs: the figures by key, each table's records as columns and rows, and the grid."""
-    drawn = [chart for section in report.sections for chart in section.charts]
-    shown = [table for section in report.sections for table in section.tables]
-    made: dict[str, Any] = {
-        "charts": {chart.key: chart.figure for chart in drawn if not chart.view},
-        "tables": {table.key: _records(table) for table in shown if not table.view},
+    charts = [chart for section in report.sections for chart in section.charts]
+    tables = [table for section in report.sections for table in section.tables]
+    data: dict[str, Any] = {
+        "charts": {chart.key: chart.figure for chart in charts if not chart.view},
+        "tables": {table.key: _records(table) for table in tables if not table.view},
     }
-    return made | ({"grid": report.grid} if report.grid else {})
+    return data | ({"grid": report.grid} if report.grid else {})
 
 
 def _records(table: DataTable) -> dict[str, Any]:

@@ -56,7 +56,7 @@ ABSENT: Final[tuple[Callable[[Material], list[str]], ...]] = (
 )
 
 
-def build(found: Contents, target: str | None = None) -> Report:
+def build(contents: Contents, target: str | None = None) -> Report:
     """Return the whole report of what was found; ``target`` is the protocol that the cheap ones should foresee.
 
     Raises
@@ -64,14 +64,14 @@ def build(found: Contents, target: str | None = None) -> Report:
     DataError
         If there is no such protocol, or if tables are all there is and none can be used.
     """
-    material = gather(found, target)
+    material = gather(contents, target)
     grid, answer = material.grid, material.foresight.answer if material.foresight else {}
     return Report(
-        title=found.title,
-        subtitle=provenance.subtitle(found, grid),
-        tiles=summary.tiles(found, material.boards),
-        summary=summary.sentences(found, material.boards, answer),
-        warnings=[*summary.warnings(found, grid), *(mixed_units(grid) if grid else []), *material.problems],
+        title=contents.title,
+        subtitle=provenance.subtitle(contents, grid),
+        tiles=summary.tiles(contents, material.boards),
+        summary=summary.sentences(contents, material.boards, answer),
+        warnings=[*summary.warnings(contents, grid), *(mixed_units(grid) if grid else []), *material.problems],
         sections=[section for make in SECTIONS for section in make(material)],
         grid=payload(grid, material.foresight, material.target) if grid else None,
         absent=[line for say in ABSENT for line in say(material)],

@@ -21,20 +21,20 @@ DRAWN = 24  # runs with a chart
 
 def sections(material: Material) -> list[Section]:
     """Return the adaptation runs: what their monitors saw, what they kept, and what they ran with."""
-    known = runs.adapted(material.found)
-    if not known:
+    adapted = runs.adapted(material.contents)
+    if not adapted:
         return []
-    made = [chart for i, run in enumerate(known) if (chart := monitors.chart(run, f"monitors-{i}"))]
-    said = ["Adaptation looks at images without labels; monitors decide whether its weights are kept."]
-    if made:
-        said[0] += MONITORED
-    if len(made) > DRAWN:
-        said.append(f"The first {DRAWN} of {len(made)} runs are drawn; the table has all of them.")
-    shown = [outcomes(known), *settings(known)]
-    return [Section("adaptation", "Adaptation", said, made[:DRAWN], shown)]
+    drawings = [chart for i, run in enumerate(adapted) if (chart := monitors.chart(run, f"monitors-{i}"))]
+    sentences = ["Adaptation looks at images without labels; monitors decide whether its weights are kept."]
+    if drawings:
+        sentences[0] += MONITORED
+    if len(drawings) > DRAWN:
+        sentences.append(f"The first {DRAWN} of {len(drawings)} runs are drawn; the table has all of them.")
+    tables = [outcomes(adapted), *settings(adapted)]
+    return [Section("adaptation", "Adaptation", sentences, drawings[:DRAWN], tables)]
 
 
-def outcomes(found: list[Run]) -> DataTable:
+def outcomes(adapted: list[Run]) -> DataTable:
     """Return the runs of adaptation without labels: what they changed, what each one kept, and why."""
     columns = [
         *(TableColumn(title) for title in ("Run", "Model", "Method", "Kept", "Reason")),
@@ -48,20 +48,20 @@ def outcomes(found: list[Run]) -> DataTable:
         key="adapt-table",
         caption="Adaptation without labels, before and after",
         columns=columns,
-        rows=[_outcome(run) for run in found],
-        records=[_record(run) for run in found],
+        rows=[_outcome(run) for run in adapted],
+        records=[_record(run) for run in adapted],
     )
 
 
 def _outcome(run: Run) -> list[TableCell]:
     document = run.document
     model, method = words(document, "model", "–"), words(document, "method") or runs.recipe(run)
-    kept, reason = words(document, "kept"), words(document, "reason")
+    weights, reason = words(document, "kept"), words(document, "reason")
     return [
         text_cell(run.name),
         text_cell(model, badges=(RANDOM,) if random_start(document) else ()),
         text_cell(method, note=runs.fractions(run)),
-        text_cell(kept, _step(run)),
+        text_cell(weights, _step(run)),
         text_cell(reason),
         _pool(document),
         _before_after(document, "feature_std", 3),
@@ -95,12 +95,12 @@ def _record(run: Run) -> dict[str, Value]:
     return {"run": run.name, **facts, "kept_step": kept_step(run)}
 
 
-def settings(found: list[Run]) -> list[DataTable]:
+def settings(adapted: list[Run]) -> list[DataTable]:
     """Return what was chosen for each run and why, folded; no table where no run says."""
-    chosen = [(run, name, choice) for run in found for name, choice in _choices(run).items()]
-    if not chosen:
+    choices = [(run, name, choice) for run in adapted for name, choice in _choices(run).items()]
+    if not choices:
         return []
-    several = len({run.name for run, _, _ in chosen}) > 1
+    several = len({run.name for run, _, _ in choices}) > 1
     rows = [
         [
             *([text_cell(run.name)] if several else []),
@@ -108,11 +108,11 @@ def settings(found: list[Run]) -> list[DataTable]:
             text_cell(_shown(choice.get("value"))),
             text_cell(words(choice, "why")),
         ]
-        for run, name, choice in chosen
+        for run, name, choice in choices
     ]
     records: list[dict[str, Value]] = [
         {"run": run.name, "setting": name, "value": _shown(choice.get("value")), "why": words(choice, "why")}
-        for run, name, choice in chosen
+        for run, name, choice in choices
     ]
     columns = [
         *([TableColumn("Run")] if several else []),
@@ -130,6 +130,6 @@ def _choices(run: Run) -> dict[str, Doc]:
 def _shown(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if (known := number(value)) is not None:
-        return f"{known:g}"
+    if (figure := number(value)) is not None:
+        return f"{figure:g}"
     return value if isinstance(value, str) else "–"

@@ -16,7 +16,7 @@ SAID = {"better": "better", "worse": "worse", "same": "cannot tell", "unknown": 
 
 def comparisons(curve: Doc) -> DataTable:
     """Return what every model changes against the base, and how many times the labels that is worth."""
-    found = parts(curve, "comparisons")
+    compared = parts(curve, "comparisons")
     columns = [
         TableColumn("Model"),
         TableColumn("Labels", True),
@@ -28,13 +28,13 @@ def comparisons(curve: Doc) -> DataTable:
     ]
     caption = f"Against {words(curve, 'base')}, with the same labels"
     return DataTable(
-        "worth-table", caption, columns, [_compared(one) for one in found], [_record(one) for one in found]
+        "worth-table", caption, columns, [_compared(one) for one in compared], [_record(one) for one in compared]
     )
 
 
 def _compared(one: Doc) -> list[TableCell]:
     loss, accuracy = part(one, "log_loss"), part(one, "accuracy")
-    said = words(one, "said")
+    verdict = words(one, "said")
     return [
         text_cell(words(one, "model"), efficiency.training_words(words(one, "training"))),
         text_cell(words(one, "labels")),
@@ -42,7 +42,7 @@ def _compared(one: Doc) -> list[TableCell]:
         TableCell(span(loss.get("low"), loss.get("high")) or "–", number(loss.get("low"))),
         _change(accuracy, span(accuracy.get("low"), accuracy.get("high"))),
         TableCell(words(one, "worth_words"), number(one.get("worth")), _ends(one)),
-        TableCell(SAID.get(said, said), said),
+        TableCell(SAID.get(verdict, verdict), verdict),
     ]
 
 
@@ -70,10 +70,10 @@ def _record(one: Doc) -> dict[str, Value]:
 def side_by_side(curve: Doc) -> DataTable:
     """Return every model and training at the largest budget, each metric without and with the mirror image."""
     metrics = sorted(efficiency.metrics_of(curve), key=lambda name: (name != LOSS, name == "accuracy"))
-    largest, known = efficiency.label_steps(curve)[-1], efficiency.models(curve)
+    largest, names = efficiency.label_steps(curve)[-1], efficiency.models(curve)
     here = [point for point in parts(curve, "points") if words(point, "labels") == largest]
     groups = group(here, ("training", "model"))
-    order = sorted(groups, key=lambda key: (key[0] != "head", known.index(key[1])))
+    order = sorted(groups, key=lambda key: (key[0] != "head", names.index(key[1])))
     mirrored = any(part(point, "plain") for point in here)
     hint = f"mean over seeds, below it half the width of its {LEVEL_TEXT} interval"
     columns = [TableColumn("Model")]
@@ -84,7 +84,7 @@ def side_by_side(curve: Doc) -> DataTable:
             columns.append(
                 TableColumn(f"{title}, TTA", True, f"{METRICS[metric].title} averaged with the mirror image: {hint}")
             )
-    rows = [_beside(key, groups[key], metrics, mirrored, key[1] == known[0], curve) for key in order]
+    rows = [_beside(key, groups[key], metrics, mirrored, key[1] == names[0], curve) for key in order]
     records = [_averages(key, groups[key], metrics, mirrored) for key in order]
     caption = f"All models with {efficiency.amount(largest)}, on the test part"
     caption += ", without and with test-time augmentation (TTA)" if mirrored else ""
@@ -92,12 +92,12 @@ def side_by_side(curve: Doc) -> DataTable:
 
 
 def _beside(
-    key: tuple[str, ...], found: list[Doc], metrics: list[str], mirrored: bool, base: bool, curve: Doc
+    key: tuple[str, ...], members: list[Doc], metrics: list[str], mirrored: bool, base: bool, curve: Doc
 ) -> list[TableCell]:
     how = ", ".join(filter(None, (efficiency.training_words(key[0]), "base" if base else "")))
     cells = [text_cell(key[1], how, (RANDOM,) if key[1] in _random(curve) else ())]
     for metric in metrics:
-        cells += [_half_width(values) for values in _views(found, metric, mirrored)]
+        cells += [_half_width(values) for values in _views(members, metric, mirrored)]
     return cells
 
 
@@ -105,38 +105,40 @@ def _random(curve: Doc) -> set[str]:
     return {words(model, "model") for model in parts(curve, "models") if random_start(model)}
 
 
-def _views(found: list[Doc], metric: str, mirrored: bool) -> list[list[float]]:
+def _views(members: list[Doc], metric: str, mirrored: bool) -> list[list[float]]:
     """Return a metric's values over seeds: without the mirror image, and with it where it was asked for."""
-    shown = [value for point in found if (value := number(point.get(metric))) is not None]
+    values = [value for point in members if (value := number(point.get(metric))) is not None]
     if not mirrored:
-        return [shown]
-    return [[value for point in found if (value := number(part(point, "plain").get(metric))) is not None], shown]
+        return [values]
+    return [[value for point in members if (value := number(part(point, "plain").get(metric))) is not None], values]
 
 
 def _half_width(values: list[float]) -> TableCell:
     if not values:
         return TableCell("–")
-    got = mean_interval(values)
-    return TableCell(fixed(got.mean), got.mean, "" if got.high is None else f"±{fixed(got.high - got.mean)}")
+    estimate = mean_interval(values)
+    return TableCell(
+        fixed(estimate.mean), estimate.mean, "" if estimate.high is None else f"±{fixed(estimate.high - estimate.mean)}"
+    )
 
 
-def _averages(key: tuple[str, ...], found: list[Doc], metrics: list[str], mirrored: bool) -> dict[str, Value]:
-    out: dict[str, Value] = {"model": key[1], "training": key[0], "labels": words(found[0], "labels")}
+def _averages(key: tuple[str, ...], members: list[Doc], metrics: list[str], mirrored: bool) -> dict[str, Value]:
+    out: dict[str, Value] = {"model": key[1], "training": key[0], "labels": words(members[0], "labels")}
     for metric in metrics:
-        views = _views(found, metric, mirrored)
+        views = _views(members, metric, mirrored)
         for name, values in zip(("plain", "tta") if mirrored else ("plain",), views, strict=True):
-            got = mean_interval(values) if values else None
-            ends = (got.mean, got.low, got.high) if got else (None, None, None)
+            estimate = mean_interval(values) if values else None
+            ends = (estimate.mean, estimate.low, estimate.high) if estimate else (None, None, None)
             out |= dict(zip((f"{name} {metric}{end}" for end in ("", " low", " high")), ends, strict=True))
-    return out | {"seeds": len(found)}
+    return out | {"seeds": len(members)}
 
 
 def points(curve: Doc) -> DataTable:
     """Return every model at every budget, averaged over seeds; below each number what the mirror image changed."""
     metrics = efficiency.metrics_of(curve)
     groups = group(parts(curve, "points"), ("training", "labels", "model"))
-    steps, known = efficiency.label_steps(curve), efficiency.models(curve)
-    order = sorted(groups, key=lambda key: (key[0] != "head", steps.index(key[1]), known.index(key[2])))
+    steps, names = efficiency.label_steps(curve), efficiency.models(curve)
+    order = sorted(groups, key=lambda key: (key[0] != "head", steps.index(key[1]), names.index(key[2])))
     hint = "means over seeds; in brackets: by how much averaging with the mirror image changed it"
     columns = [
         TableColumn("Model"),
@@ -159,13 +161,13 @@ def points(curve: Doc) -> DataTable:
     )
 
 
-def _mean(found: list[Doc], metric: str) -> TableCell:
-    values = [value for point in found if (value := number(point.get(metric))) is not None]
+def _mean(members: list[Doc], metric: str) -> TableCell:
+    values = [value for point in members if (value := number(point.get(metric))) is not None]
     if not values:
         return TableCell("–")
     gains = [
         value - plain
-        for point in found
+        for point in members
         if (value := number(point.get(metric))) is not None
         and (plain := number(part(point, "plain").get(metric))) is not None
     ]

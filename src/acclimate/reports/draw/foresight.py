@@ -48,19 +48,19 @@ def domains(material: Material) -> list[Section]:
         return []
     proxies = [(str(i), matrix.proxy) for i, matrix in enumerate(trust.matrices)]
     chart = Chart("domains-chart", "In and out of domain", "", {}, 520, wide=True, view="heat")
-    said = (
+    sentence = (
         f"Rows: where the proxy was read. Columns: where '{trust.target}' is to be predicted. The diagonal, framed, is "
         "in domain. Each number is Spearman's rank correlation over the models that have both."
     )
     control = Control("heat", "Proxy", proxies)
     table = averages(trust)
-    return [Section("domains", "In and out of domain", [said], [chart], [table], controls=[control], live=True)]
+    return [Section("domains", "In and out of domain", [sentence], [chart], [table], controls=[control], live=True)]
 
 
 def compared_sections(material: Material) -> list[Section]:
     """Return what `compare` left."""
-    said, shown = compared(material.found.compare)
-    return [Section("compare", "What was asked of compare", said, tables=shown)] if said or shown else []
+    sentences, tables = compared(material.contents.compare)
+    return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
 
 
 def remark(trust: Foresight) -> str:
@@ -73,8 +73,8 @@ def remark(trust: Foresight) -> str:
 
 def notes(trust: Foresight) -> list[str]:
     """Return what else a reader may want to know beside the numbers."""
-    told = dict.fromkeys([*trust.notes, *(visible(str(note)) for note in trust.answer["notes"])])
-    return [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in told]
+    lines = dict.fromkeys([*trust.notes, *(visible(str(note)) for note in trust.answer["notes"])])
+    return [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in lines]
 
 
 def proxies(trust: Foresight) -> DataTable:
@@ -84,7 +84,7 @@ def proxies(trust: Foresight) -> DataTable:
 
 def _proxies(answer: Doc | dict[str, Any], caption: str, key: str) -> DataTable:
     lines = [(words(one, "proxy"), one, False) for one in parts(answer, "proxies")]
-    lines += [(title, found, True) for name, title in LISTS if (found := part(answer, name))]
+    lines += [(title, baseline, True) for name, title in LISTS if (baseline := part(answer, name))]
     unit = words(answer, "regret_unit") or "the metric"
     columns = [
         TableColumn("Proxy"),
@@ -101,12 +101,12 @@ def _proxies(answer: Doc | dict[str, Any], caption: str, key: str) -> DataTable:
 
 
 def _proxy(name: str, one: Doc, listed: bool) -> list[TableCell]:
-    found = part(part(one, "intervals"), "spearman")
+    ends = part(part(one, "intervals"), "spearman")
     alike = number(one.get("agreement"))
     return [
         text_cell(name),
         figure_cell(one.get("spearman"), 2),
-        TableCell(span(found.get("low"), found.get("high"), 2) or "–", number(found.get("low"))),
+        TableCell(span(ends.get("low"), ends.get("high"), 2) or "–", number(ends.get("low"))),
         figure_cell(one.get("kendall"), 2),
         TableCell(percent(alike, 1) or "–", alike),
         figure_cell(one.get("regret")),
@@ -118,8 +118,8 @@ def _proxy(name: str, one: Doc, listed: bool) -> list[TableCell]:
 def _lead(ahead: Doc, listed: bool) -> TableCell:
     """Return how far a line is ahead of the first proxy; of a list it is the proxy's lead that the document has."""
     sign = -1.0 if listed else 1.0
-    known = (number(ahead.get(key)) for key in ("difference", "low", "high"))
-    change, low, high = (None if value is None else sign * value for value in known)
+    numbers = (number(ahead.get(key)) for key in ("difference", "low", "high"))
+    change, low, high = (None if value is None else sign * value for value in numbers)
     if change is None:
         return TableCell("–")
     return TableCell(signed(change, 2), change, span(high, low, 2) if listed else span(low, high, 2))
@@ -128,16 +128,16 @@ def _lead(ahead: Doc, listed: bool) -> TableCell:
 def _record(name: str, one: Doc) -> dict[str, Value]:
     out: dict[str, Value] = {"proxy": name}
     for key in NUMBERS:
-        found = part(part(one, "intervals"), key)
-        ends = {f"{key} {end}": number(found.get(end)) for end in ("low", "high")}
+        interval = part(part(one, "intervals"), key)
+        ends = {f"{key} {end}": number(interval.get(end)) for end in ("low", "high")}
         out |= {key: number(one.get(key)), **ends}
     return out | {"models": number(one.get("n_models"))}
 
 
 def groups(trust: Foresight) -> list[DataTable]:
     """Return each proxy within each group of models; nothing where none were asked for."""
-    found = part(trust.answer, "groups")
-    lines = parts(found, "groups")
+    grouped = part(trust.answer, "groups")
+    lines = parts(grouped, "groups")
     if not lines:
         return []
     numbers = (TableColumn(title, True) for title in ("Spearman", "Interval", "Models"))
@@ -157,7 +157,7 @@ def groups(trust: Foresight) -> list[DataTable]:
         ]
         rows.append([*cells, TableCell(words(line, "n_models"), n)])
         records.append({"group": group, "proxy": proxy, "spearman": rho, "low": low, "high": high, "models": n})
-    caption = f"Within groups by {words(found, 'by')}"
+    caption = f"Within groups by {words(grouped, 'by')}"
     return [DataTable("groups-table", caption, columns, rows, records, folded=True)]
 
 
@@ -168,24 +168,24 @@ def averages(trust: Foresight) -> DataTable:
 
 def compared(document: Doc) -> tuple[list[str], list[DataTable]]:
     """Return the words and the tables of a ``compare.json``, which may be of another table than lies here."""
-    said = [verdict] if (verdict := words(document, "verdict")) else []
+    sentences = [verdict] if (verdict := words(document, "verdict")) else []
     if not parts(document, "proxies"):
-        return said, []
+        return sentences, []
     caption = (
         f"Proxies of '{words(document, 'target')}', as asked of {PurePath(words(document, 'results', 'a table')).name}"
     )
-    shown = [_proxies(document, caption, "compare-table")]
+    tables = [_proxies(document, caption, "compare-table")]
     if lines := [_flat(line) for line in parts(part(document, "ood"), "averages")]:
-        shown.append(_parts(lines, "In and out of domain, as asked", "compare-ood-table"))
-    return said, shown
+        tables.append(_parts(lines, "In and out of domain, as asked", "compare-ood-table"))
+    return sentences, tables
 
 
 def _flat(line: Doc) -> dict[str, Any]:
     """Return an average of a ``compare.json`` as `Foresight.averages` has them."""
     ends = part(part(line, "intervals"), "spearman")
-    known = {"spearman": line.get("spearman"), "low": ends.get("low"), "high": ends.get("high")}
+    numbers = {"spearman": line.get("spearman"), "low": ends.get("low"), "high": ends.get("high")}
     named = {"proxy": words(line, "proxy"), "part": words(line, "part"), "cells": int(number(line.get("cells")) or 0)}
-    return {**named, **{key: number(value) for key, value in known.items()}}
+    return {**named, **{key: number(value) for key, value in numbers.items()}}
 
 
 def _parts(lines: list[dict[str, Any]], caption: str, key: str) -> DataTable:

@@ -12,38 +12,42 @@ from acclimate.reports.read.material import Material
 
 def sections(material: Material) -> list[Section]:
     """Return the label-efficiency charts and the paired gains over the base model."""
-    found, curve = material.found, material.found.curve
+    contents, curve = material.contents, material.contents.curve
     metrics = efficiency.metrics_of(curve)
     if not metrics:
         return []
     legend = plot.swatches(efficiency.models(curve))
-    said = (
+    sentences = (
         [verdict]
-        if material.summarised and (verdict := words(curve, "verdict")) and verdict not in found.findings
+        if material.summarised and (verdict := words(curve, "verdict")) and verdict not in contents.findings
         else []
     )
-    said += efficiency.verdicts(curve) if material.summarised else []
-    said.append("Seeds draw other labels; differences are paired by seed, on the same images.")
-    said += [f"Note: {note}." for note in names(curve, "notes")]
-    drawn = [*_by_labels(curve, metrics), *_finetuned(found)]
-    return [Section("labels", "Label efficiency", said, drawn, _curve_tables(curve), legend)]
+    sentences += efficiency.verdicts(curve) if material.summarised else []
+    sentences.append("Seeds draw other labels; differences are paired by seed, on the same images.")
+    sentences += [f"Note: {note}." for note in names(curve, "notes")]
+    drawings = [*_by_labels(curve, metrics), *_finetuned(contents)]
+    return [Section("labels", "Label efficiency", sentences, drawings, _curve_tables(curve), legend)]
 
 
-def _finetuned(found: Contents) -> list[Chart]:
+def _finetuned(contents: Contents) -> list[Chart]:
     """Return the validation curves of the finetuning runs behind a curve, at its largest budget, final stage alone."""
-    order, largest = efficiency.models(found.curve), efficiency.label_steps(found.curve)[-1]
-    known = [r for r in found.tuned if words(r.document, "labels") == largest and words(r.document, "model") in order]
-    made = []
+    order, largest = efficiency.models(contents.curve), efficiency.label_steps(contents.curve)[-1]
+    tuned = [
+        r for r in contents.tuned if words(r.document, "labels") == largest and words(r.document, "model") in order
+    ]
+    drawings = []
     for key, title, better in VALIDATION:
-        drawn = [
+        lines = [
             runs.final_curve(run, words(run.document, "model"), key, f", seed {words(run.document, 'seed')}")
-            for run in known
+            for run in tuned
         ]
-        if drawn := [curve for curve in drawn if curve.steps]:
-            said = f"Full finetuning with {efficiency.amount(largest)}; one line a seed. {better} is better. {BEST}"
+        if lines := [curve for curve in lines if curve.steps]:
+            caption = f"Full finetuning with {efficiency.amount(largest)}; one line a seed. {better} is better. {BEST}"
             heading = f"{title}, final stage"
-            made.append(charts.learning(drawn, order, heading, said, f"labels-final-{key}", "step of the final stage"))
-    return made
+            drawings.append(
+                charts.learning(lines, order, heading, caption, f"labels-final-{key}", "step of the final stage")
+            )
+    return drawings
 
 
 def _curve_tables(curve: Doc) -> list[DataTable]:
@@ -56,17 +60,20 @@ def _curve_tables(curve: Doc) -> list[DataTable]:
 
 def _by_labels(curve: Doc, metrics: list[str]) -> list[Chart]:
     """Return the charts of accuracy and log loss, or of what there is, for each way to train."""
-    shown = [metric for metric in ("accuracy", "log_loss") if metric in metrics] or metrics[:1]
-    known = efficiency.trainings(curve)
-    made = []
-    for i, training in enumerate(known):
-        mine, said = efficiency.of_training(curve, training), efficiency.training_words(training)
+    drawn_metrics = [metric for metric in ("accuracy", "log_loss") if metric in metrics] or metrics[:1]
+    trainings = efficiency.trainings(curve)
+    drawings = []
+    for i, training in enumerate(trainings):
+        mine, title = efficiency.of_training(curve, training), efficiency.training_words(training)
         tag = f"{i}-" if i else ""
-        made += [maps.label_efficiency(mine, m, f"labels-{tag}{m}", said if len(known) > 1 else "") for m in shown]
-    return made
+        drawings += [
+            maps.label_efficiency(mine, m, f"labels-{tag}{m}", title if len(trainings) > 1 else "")
+            for m in drawn_metrics
+        ]
+    return drawings
 
 
 def absent(material: Material) -> list[str]:
     """Say why there is no label efficiency."""
-    there = material.found.curve or material.found.elsewhere
+    there = material.contents.curve or material.contents.elsewhere
     return [] if there else ["Label efficiency: no curve.json of the command curve."]

@@ -50,14 +50,14 @@ def _still(board: Board, i: int, several: bool, summarised: bool) -> Section:
 
 def _live(grid: Grid, board: Board, target: str | None) -> Section:
     """Return the ranking of any protocol on any data set, that of ``board`` first."""
-    known = any(entry.reach for entry in board.entries)
+    reaches = any(entry.reach for entry in board.entries)
     several = any(column.dataset == ALL for column in grid.columns)
     opening = grid.measures[headline(grid, target).measure].protocol
     title = f"{board.metric[:1].upper()}{board.metric[1:]}"
     return Section(
         key="leaderboard",
         title="Leaderboard",
-        words=[(SHARED + (OVER_SETS if several else "")) if known else BARE],
+        words=[(SHARED + (OVER_SETS if several else "")) if reaches else BARE],
         charts=[Chart("leaderboard-chart", title, "", {}, 480, wide=True, view="board")],
         tables=[_viewed(table(board, "leaderboard-table"), "board")],
         controls=[Control("protocol", "Protocol", protocol_options(grid, opening))],
@@ -69,7 +69,7 @@ def _live(grid: Grid, board: Board, target: str | None) -> Section:
 def proxies(material: Material) -> list[Section]:
     """Return the cheap proxies of a ranking drawn against the final numbers, where at least two models have both."""
     drawings: list[Chart] = []
-    for i, board in enumerate(material.boards if material.found.rank else []):
+    for i, board in enumerate(material.boards if material.contents.rank else []):
         names = dict.fromkeys(name for entry in board.entries for name in entry.proxies)
         for j, name in enumerate(names):
             pairs = [

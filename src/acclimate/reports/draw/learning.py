@@ -17,45 +17,49 @@ VALIDATION = (
 
 def sections(material: Material) -> list[Section]:
     """Return the learning curves: one loss chart per objective, then what validation said."""
-    known = [run for run in material.found.runs if run.log]
-    names = runs.labels_of(known, with_model=True)
+    logged = [run for run in material.contents.runs if run.log]
+    names = runs.labels_of(logged, with_model=True)
     order = list(names.values())
-    made = [chart for i, name in enumerate(runs.objectives(known)) for chart in _loss(known, names, name, i)]
+    drawings = [chart for i, name in enumerate(runs.objectives(logged)) for chart in _loss(logged, names, name, i)]
     for key, title, better in VALIDATION:
-        if curves := runs.curves(known, names, key):
-            made.append(charts.learning(curves, order, title, f"{better} is better.", f"curve-{key}"))
-    made += _final_stage(known, names)
-    if not made:
+        if curves := runs.curves(logged, names, key):
+            drawings.append(charts.learning(curves, order, title, f"{better} is better.", f"curve-{key}"))
+    drawings += _final_stage(logged, names)
+    if not drawings:
         return []
     note = (
         "One line per run; press a name to hide or show it. Steps count over all stages of a run; a diamond "
         "marks where a later stage begins. Losses of different objectives do not compare: each has its chart."
     )
-    return [Section("learning", "Learning curves", [note], made, legend=plot.swatches(order, lines=True))]
+    return [Section("learning", "Learning curves", [note], drawings, legend=plot.swatches(order, lines=True))]
 
 
-def _loss(known: list[Run], names: dict[str, str], objective: str, i: int) -> list[Chart]:
-    curves = runs.curves(known, names, "loss", objective)
+def _loss(logged: list[Run], names: dict[str, str], objective: str, i: int) -> list[Chart]:
+    curves = runs.curves(logged, names, "loss", objective)
     title = f"Training loss, {objective}" if objective else "Training loss"
     order = list(names.values())
     return [charts.learning(curves, order, title, "Lower is better.", f"curve-loss-{i}")] if curves else []
 
 
-def _final_stage(known: list[Run], names: dict[str, str]) -> list[Chart]:
+def _final_stage(logged: list[Run], names: dict[str, str]) -> list[Chart]:
     """Return what validation said of the last stages alone; nothing where that would be the same charts again."""
-    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned_of(known)):
+    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned_of(logged)):
         return []
-    made = []
+    drawings = []
     for key, title, better in VALIDATION:
-        curves = [curve for run in known if (curve := runs.final_curve(run, names[run.name], key)).steps]
+        curves = [curve for run in logged if (curve := runs.final_curve(run, names[run.name], key)).steps]
         if len(curves) > 1:
-            said = f"The last stage of each run, its steps counted from that stage's start. {better} is better. {BEST}"
+            caption = (
+                f"The last stage of each run, its steps counted from that stage's start. {better} is better. {BEST}"
+            )
             heading, tag = f"{title}, final stage", f"final-{key}"
-            made.append(charts.learning(curves, list(names.values()), heading, said, tag, "step of the final stage"))
-    return made
+            drawings.append(
+                charts.learning(curves, list(names.values()), heading, caption, tag, "step of the final stage")
+            )
+    return drawings
 
 
 def absent(material: Material) -> list[str]:
     """Say why there are no learning curves."""
-    logged = any(run.log for run in material.found.runs)
+    logged = any(run.log for run in material.contents.runs)
     return [] if logged else ["Learning curves: no run with a log."]

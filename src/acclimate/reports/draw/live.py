@@ -26,9 +26,11 @@ def changes(material: Material) -> list[Section]:
     if not options:
         return []
     chart = Chart("bump-chart", "Ranks", "", {}, 560, wide=True, view="bump")
-    said = "One line a model; where lines cross, the order changes. Ranks are among the models that all columns have."
+    sentence = (
+        "One line a model; where lines cross, the order changes. Ranks are among the models that all columns have."
+    )
     controls = [Control("across", "Across", options)]
-    return [Section("bump", "How ranks change", [said], [chart], controls=controls, live=True)]
+    return [Section("bump", "How ranks change", [sentence], [chart], controls=controls, live=True)]
 
 
 def cost(material: Material) -> list[Section]:
@@ -43,33 +45,33 @@ def cost(material: Material) -> list[Section]:
     names = protocol_options(grid, grid.measures[0].protocol)
     which = [("", "all protocols"), *names] if grid.costs and len(names) > 1 else names
     chart = Chart("cost-chart", "Cost against what it buys", "", {}, 460, wide=True, view="cost")
-    said = "The line is the Pareto front: nothing that was measured is both cheaper and better than a point on it."
+    sentence = "The line is the Pareto front: nothing that was measured is both cheaper and better than a point on it."
     columns = [TableColumn(title) for title in ("Model", "Protocol", "Cost", "Value")]
     table = DataTable("front-table", "On the Pareto front", columns, [], [], view="front")
     controls = [Control("price", "Cost", options), Control("priced", "Protocol", which)]
-    return [Section("cost", "Cost against accuracy", [said], [chart], [table], controls=controls, live=True)]
+    return [Section("cost", "Cost against accuracy", [sentence], [chart], [table], controls=controls, live=True)]
 
 
 def numbers(material: Material) -> list[Section]:
     """Return every number, page by page, where no table lists all rows."""
     grid = material.grid
-    if grid is None or (material.listed and not material.found.tables):
+    if grid is None or (material.listed and not material.contents.tables):
         return []
     cells = sum(int((column.runs > 0).sum()) for column in grid.columns if column.dataset != ALL)
     table = DataTable("cells-table", "Every number, averaged over seeds", [], [], [], view="cells")
-    said = f"{cells:,} numbers from {grid.rows:,} rows, six digits each; the filters above choose what is listed."
-    return [Section("cells", "All numbers", [said], tables=[table], live=True)]
+    sentence = f"{cells:,} numbers from {grid.rows:,} rows, six digits each; the filters above choose what is listed."
+    return [Section("cells", "All numbers", [sentence], tables=[table], live=True)]
 
 
 def absent(material: Material) -> list[str]:
     """Return in a line each which live sections are not there, and what would bring them."""
-    grid, said = material.grid, []
+    grid, lines = material.grid, []
     if grid is None:
         return []
     if material.foresight is None:
-        said.append(f"Whether a cheap protocol foresees an expensive one: {material.unforeseen}.")
+        lines.append(f"Whether a cheap protocol foresees an expensive one: {material.unforeseen}.")
     if not grid.costs and grid.sizes is None:
-        said.append("Cost against accuracy: no column seconds, cost or parameters.")
+        lines.append("Cost against accuracy: no column seconds, cost or parameters.")
     if len(grid.datasets) < 2:
-        said.append("In and out of domain: there is one data set.")
-    return said
+        lines.append("In and out of domain: there is one data set.")
+    return lines

@@ -57,14 +57,14 @@ def _grouping(name: str, of: list[str]) -> dict[str, Any]:
 
 
 def _column(grid: Grid, column: RankColumn) -> dict[str, Any]:
-    got = standing(column, grid.measures[column.measure].higher)
+    ranks = standing(column, grid.measures[column.measure].higher)
     out: dict[str, Any] = {"measure": column.measure, "dataset": column.dataset, "mean": numbers(column.mean)}
-    if got.first.any():
+    if ranks.first.any():
         ends = {"low": numbers(column.low), "high": numbers(column.high)}
-        out |= ends | {"first": got.first.tolist(), "last": got.last.tolist()}
+        out |= ends | {"first": ranks.first.tolist(), "last": ranks.last.tolist()}
     runs = column.runs[column.runs > 0]
     same = len(set(runs.tolist())) == 1
-    return out | {"rank": got.rank.tolist(), "runs": int(runs[0]) if same else column.runs.tolist()}
+    return out | {"rank": ranks.rank.tolist(), "runs": int(runs[0]) if same else column.runs.tolist()}
 
 
 def _trust(grid: Grid, trust: Foresight) -> dict[str, Any]:

@@ -20,7 +20,7 @@ NOTE = (
 
 def sections(material: Material) -> list[Section]:
     """Return the finetuning runs, those of one setting together, the most accurate first."""
-    finetuned = runs.finetuned(material.found)
+    finetuned = runs.finetuned(material.contents)
     if not finetuned:
         return []
     heading = "Recipes compared" if len(finetuned) > 1 else "The finetuning run"
@@ -29,12 +29,12 @@ def sections(material: Material) -> list[Section]:
     return [Section("recipes", heading, sentences, tables=[table(ordered)])]
 
 
-def table(found: list[Run]) -> DataTable:
+def table(finetuned: list[Run]) -> DataTable:
     """Return runs side by side, with the share of parameters that each one trained beside its name."""
-    labels = runs.labels_of(found)
-    splits = [split for split in ("val", "test") if any(part(run.document, split) for run in found)]
+    labels = runs.labels_of(finetuned)
+    splits = [split for split in ("val", "test") if any(part(run.document, split) for run in finetuned)]
     wanted = [(s, m) for s in splits for m in (metrics() if s == splits[-1] else FIRST)]
-    shown = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in found)]
+    columns_of = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in finetuned)]
     return DataTable(
         key="recipes-table",
         caption="Recipes, with the share of parameters that each stage trained",
@@ -42,23 +42,25 @@ def table(found: list[Run]) -> DataTable:
             TableColumn("Recipe"),
             TableColumn("Model"),
             TableColumn("Labels", True, "labels per class, or share of all labels, that training saw"),
-            *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
+            *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in columns_of),
             TableColumn("Trained", True, "the largest number of parameters that a stage trained"),
             TableColumn("Time", True),
         ],
-        rows=[_recipe_row(run, labels[run.name], shown) for run in found],
-        records=[_recipe_record(run, labels[run.name], [(s, m) for s in splits for m in metrics()]) for run in found],
+        rows=[_recipe_row(run, labels[run.name], columns_of) for run in finetuned],
+        records=[
+            _recipe_record(run, labels[run.name], [(s, m) for s in splits for m in metrics()]) for run in finetuned
+        ],
     )
 
 
-def _recipe_row(run: Run, label: str, shown: list[tuple[str, str]]) -> list[TableCell]:
+def _recipe_row(run: Run, label: str, columns: list[tuple[str, str]]) -> list[TableCell]:
     share = runs.largest_share(run)
     model = words(run.document, "model", "–")
     return [
         TableCell(runs.recipe(run), label, note=runs.fractions(run)),
         text_cell(model, badges=(RANDOM,) if random_start(run.document) else ()),
         text_cell(words(run.document, "labels", "all")),
-        *(_measured(run, split, metric) for split, metric in shown),
+        *(_measured(run, split, metric) for split, metric in columns),
         TableCell(count(share[0]) if share else "–", share[0] if share else None),
         TableCell(duration(runs.seconds(run)), runs.seconds(run)),
     ]
@@ -70,14 +72,14 @@ def _measured(run: Run, split: str, metric: str) -> TableCell:
     return figure_cell(part(run.document, split).get(metric), METRICS[metric].digits, note)
 
 
-def _recipe_record(run: Run, label: str, shown: list[tuple[str, str]]) -> dict[str, Value]:
+def _recipe_record(run: Run, label: str, columns: list[tuple[str, str]]) -> dict[str, Value]:
     share = runs.largest_share(run)
     return {
         "recipe": label,
         "run": run.name,
         "model": words(run.document, "model"),
         "labels": words(run.document, "labels", "all"),
-        **{f"{split} {metric}": number(part(run.document, split).get(metric)) for split, metric in shown},
+        **{f"{split} {metric}": number(part(run.document, split).get(metric)) for split, metric in columns},
         "stages": runs.fractions(run),
         "trainable": share[0] if share else None,
         "total": share[1] if share else None,

@@ -16,35 +16,37 @@ def sections(material: Material) -> list[Section]:
     if not material.listed:
         return []
     note = "The CSV file holds each row by itself, with all its settings."
-    return [Section("rows", "All measurements", [note], tables=[table(material.found.rows)])]
+    return [Section("rows", "All measurements", [note], tables=[table(material.contents.rows)])]
 
 
 def table(rows: list[Doc]) -> DataTable:
     """Return the result rows, averaged over seeds; the CSV file has every row by itself."""
     groups = group(rows, ("dataset", "model", "protocol", "labels"))
     splits = [s for s in ("val", "test") if any(part(part(row, "metrics"), s) for row in rows)]
-    shown = [(s, m) for s in splits for m in FIRST]
+    measured = [(s, m) for s in splits for m in FIRST]
     columns = [
         *(TableColumn(title) for title in ("Data", "Model", "Protocol")),
         TableColumn("Labels", True),
         TableColumn("Seeds", True),
-        *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in shown),
+        *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in measured),
         TableColumn("Trained", True),
         TableColumn("Time", True),
     ]
-    body = [_group_row(key, members, shown) for key, members in groups.items()]
+    body = [_group_row(key, members, measured) for key, members in groups.items()]
     return DataTable(
         "rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True
     )
 
 
-def _group_row(key: tuple[str, ...], members: list[Doc], shown: list[tuple[str, str]]) -> list[TableCell]:
+def _group_row(key: tuple[str, ...], members: list[Doc], measured: list[tuple[str, str]]) -> list[TableCell]:
     first, seconds = members[0], mean_of(members, "seconds")
     cells = []
-    for split, metric in shown:
-        got = metric_estimate(members, split, metric)
+    for split, metric in measured:
+        estimate = metric_estimate(members, split, metric)
         cells.append(
-            TableCell("–") if got is None else figure_cell(got.mean, METRICS[metric].digits, span(got.low, got.high))
+            TableCell("–")
+            if estimate is None
+            else figure_cell(estimate.mean, METRICS[metric].digits, span(estimate.low, estimate.high))
         )
     share = percent(first.get("trainable"), first.get("total"))
     return [

@@ -55,7 +55,7 @@ class Foresight:
     notes: list[str] = field(default_factory=list)
 
 
-def target_of(grid: Grid, asked: str | None) -> str | None:
+def target_of(grid: Grid, wish: str | None) -> str | None:
     """Return the protocol to be predicted: the one asked for, else a finetuning, else the dearest; None if unclear.
 
     Raises
@@ -65,10 +65,10 @@ def target_of(grid: Grid, asked: str | None) -> str | None:
     """
     names = list(dict.fromkeys(measure.protocol for measure in grid.measures))
     several = len(names) > 1
-    if asked is not None:
-        if asked not in names:
-            raise DataError(nearest("protocol", asked, names))
-        return asked
+    if wish is not None:
+        if wish not in names:
+            raise DataError(nearest("protocol", wish, names))
+        return wish
     counts = {name: [np.isfinite(c.mean).sum() for c in grid.columns if _of(grid, c, name)] for name in names}
     names = [name for name in names if max(counts[name]) >= LEAST_MODELS]
     if dear := [name for name in names if _DEAR.search(name)]:
@@ -86,8 +86,8 @@ def _of(grid: Grid, column: Any, name: str) -> bool:
 
 
 def _cost(grid: Grid, protocol: str) -> float:
-    known = [costs for (name, dataset), costs in grid.costs.items() if name == protocol and dataset != ALL]
-    values = np.concatenate(known) if known else np.array([np.nan])
+    by_dataset = [costs for (name, dataset), costs in grid.costs.items() if name == protocol and dataset != ALL]
+    values = np.concatenate(by_dataset) if by_dataset else np.array([np.nan])
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
@@ -115,11 +115,11 @@ def _proxies(
     grid: Grid, sides: dict[str, dict[str, ScoreColumn]], names: list[str], target: str
 ) -> tuple[list[str], list[str]]:
     """Return the proxies that share models with the target, the cheapest first, and a note if some are left out."""
-    known = [name for name in names if name in sides and _shared(sides[name], sides[target]) >= LEAST_MODELS]
-    if not known:
+    usable = [name for name in names if name in sides and _shared(sides[name], sides[target]) >= LEAST_MODELS]
+    if not usable:
         raise DataError(f"no other protocol shares {LEAST_MODELS} models on one data set with '{target}'")
-    ordered = sorted(known, key=lambda name: (np.nan_to_num(_cost(grid, name), nan=0.0), names.index(name)))
-    return ordered[:PROXIES], [f"{PROXIES} of {len(known)} proxies are shown"] if len(known) > PROXIES else []
+    ordered = sorted(usable, key=lambda name: (np.nan_to_num(_cost(grid, name), nan=0.0), names.index(name)))
+    return ordered[:PROXIES], [f"{PROXIES} of {len(usable)} proxies are shown"] if len(usable) > PROXIES else []
 
 
 def _metric(grid: Grid, target: str) -> str | None:
@@ -169,18 +169,18 @@ def _sides(
     grid: Grid, means: pd.DataFrame, names: list[str], question: Question
 ) -> tuple[dict[str, dict[str, ScoreColumn]], list[str]]:
     """Return protocol -> data set -> column, and which data sets were left out and why; the target must be there."""
-    found: dict[str, dict[str, ScoreColumn]] = {}
+    by_protocol: dict[str, dict[str, ScoreColumn]] = {}
     left_out: list[str] = []
     target = question.target
     own = dict(iter(means.groupby("protocol", sort=False)))
     for name in names:
         try:
-            found[name] = side(own[name], name, question, grid.models, left_out, target=name == target)
+            by_protocol[name] = side(own[name], name, question, grid.models, left_out, target=name == target)
         except DataError as error:
             if name == target:
                 raise
             left_out.append(str(error))
-    return found, [visible(why) for why in dict.fromkeys(left_out)][:5]
+    return by_protocol, [visible(why) for why in dict.fromkeys(left_out)][:5]
 
 
 def _shared(proxy: dict[str, ScoreColumn], target: dict[str, ScoreColumn]) -> int:

@@ -131,10 +131,10 @@ def build(frame: pd.DataFrame) -> Grid | None:
 
 def mixed_units(grid: Grid) -> list[str]:
     """Return a sentence for each column in which percentages and fractions seem to be mixed; a few are enough."""
-    found = []
+    sentences = []
     for column in grid.columns:
-        known = column.mean[np.isfinite(column.mean)]
-        if column.dataset == ALL or known.max() <= 1 or known.min() > 1:
+        measured = column.mean[np.isfinite(column.mean)]
+        if column.dataset == ALL or measured.max() <= 1 or measured.min() > 1:
             continue
         own, dataset = grid.measures[column.measure], grid.datasets[column.dataset]
         wanted = {"protocol": own.protocol, "metric": own.metric, "split": own.split, "dataset": dataset}
@@ -144,8 +144,8 @@ def mixed_units(grid: Grid) -> list[str]:
         try:
             check_units(rows.assign(**{ROW: rows.index + 1}), f"'{own.protocol}' on '{dataset}'", None, own.metric)
         except DataError as error:
-            found.append(f"{str(error).split(';')[0]}: add a column 'unit' with fraction or percent.")
-    return found[:3]
+            sentences.append(f"{str(error).split(';')[0]}: add a column 'unit' with fraction or percent.")
+    return sentences[:3]
 
 
 def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int) -> list[RankColumn]:
@@ -169,7 +169,7 @@ def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int
 
 def _over_all(single: Sequence[RankColumn], measures: Sequence[Measure], notes: list[str]) -> list[RankColumn]:
     """Return the mean over data sets of each measure that is on several, for the models that have all of them."""
-    found, fewer = [], 0
+    columns, fewer = [], 0
     for measure, own in enumerate(measures):
         parts = [column for column in single if column.measure == measure]
         if len(parts) < 2:
@@ -178,10 +178,10 @@ def _over_all(single: Sequence[RankColumn], measures: Sequence[Measure], notes: 
         whole = np.asarray(np.isfinite(values).all(axis=0))
         fewer += bool(0 < whole.sum() < np.isfinite(values).any(axis=0).sum())
         if whole.sum() > 1:
-            found.append(_mean_column(measure, values, whole, higher=own.higher))
+            columns.append(_mean_column(measure, values, whole, higher=own.higher))
     if fewer:
         notes.append("Means over all data sets leave out models that were not measured on each of them.")
-    return found
+    return columns
 
 
 def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *, higher: bool) -> RankColumn:
@@ -225,14 +225,14 @@ def _costs(costs: pd.DataFrame | None, of: dict[str, int], at: dict[str, int]) -
     """Return mean costs by protocol and data set, and over the data sets of each protocol."""
     if costs is None:
         return {}
-    found: dict[tuple[str, int], Float64] = {}
-    known = costs[(costs["cost"] > 0) & costs["model"].isin(of) & costs["dataset"].isin(at)]
-    means = known.groupby(["protocol", "dataset", "model"], as_index=False)["cost"].mean()
+    by_place: dict[tuple[str, int], Float64] = {}
+    positive = costs[(costs["cost"] > 0) & costs["model"].isin(of) & costs["dataset"].isin(at)]
+    means = positive.groupby(["protocol", "dataset", "model"], as_index=False)["cost"].mean()
     for protocol, dataset, model, mean in means.itertuples(index=False, name=None):
-        column = found.setdefault((protocol, at[dataset]), np.full(len(of), np.nan))
+        column = by_place.setdefault((protocol, at[dataset]), np.full(len(of), np.nan))
         column[of[model]] = mean
-    for protocol in dict.fromkeys(key[0] for key in found):
-        parts = np.stack([column for key, column in found.items() if key[0] == protocol])
+    for protocol in dict.fromkeys(key[0] for key in by_place):
+        parts = np.stack([column for key, column in by_place.items() if key[0] == protocol])
         if len(parts) > 1:
-            found[protocol, ALL] = parts.mean(axis=0)
-    return found
+            by_place[protocol, ALL] = parts.mean(axis=0)
+    return by_place

@@ -33,7 +33,7 @@ class Material:
         A sentence for each table that was left out.
     """
 
-    found: Contents
+    contents: Contents
     grid: Grid | None = None
     target: str | None = None
     foresight: Foresight | None = None
@@ -45,15 +45,15 @@ class Material:
     @property
     def summarised(self) -> bool:
         """Whether a program wrote findings; the summary then has its words, and what numbers say is in the sections."""
-        return bool(self.found.findings)
+        return bool(self.contents.findings)
 
     @property
     def listed(self) -> bool:
         """Whether every result row has a line in a table of its own; of very many the live table is enough."""
-        return 0 < len(self.found.rows) <= LISTED
+        return 0 < len(self.contents.rows) <= LISTED
 
 
-def gather(found: Contents, target: str | None = None) -> Material:
+def gather(contents: Contents, target: str | None = None) -> Material:
     """Return the material of a report; ``target`` is the protocol that the cheap ones should foresee.
 
     Raises
@@ -61,30 +61,32 @@ def gather(found: Contents, target: str | None = None) -> Material:
     DataError
         If there is no such protocol, or if tables are all there is and none can be used.
     """
-    grid, problems = _grid(found)
+    grid, problems = _grid(contents)
     aim = target_of(grid, target) if grid else None
     foresight, why = ask(grid, aim) if grid and aim else (None, "nothing says which is which; say --target PROTOCOL")
-    leaders, live = _boards(found, grid, aim)
-    return Material(found, grid, aim, foresight, why, leaders, live, problems)
+    leaders, live = _boards(contents, grid, aim)
+    return Material(contents, grid, aim, foresight, why, leaders, live, problems)
 
 
-def _grid(found: Contents) -> tuple[Grid | None, list[str]]:
+def _grid(contents: Contents) -> tuple[Grid | None, list[str]]:
     """Return the grid of all numbers where two models or more have some, and which tables were left out."""
-    models = {words(row, "model") for row in found.rows}
-    if not found.tables and len(models) < 2:
+    models = {words(row, "model") for row in contents.rows}
+    if not contents.tables and len(models) < 2:
         return None, []
-    frame, problems = frames.table_of(found)
+    frame, problems = frames.table_of(contents)
     grid = None if frame is None else grid_of(frame)
-    nothing_else = not any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings, found.compare))
+    nothing_else = not any(
+        (contents.rows, contents.rank, contents.runs, contents.curve, contents.map, contents.findings, contents.compare)
+    )
     if grid is None and nothing_else:
         raise DataError(problems[0] if problems else "the table has numbers of one model only; expected two or more")
     return grid, problems
 
 
-def _boards(found: Contents, grid: Grid | None, target: str | None) -> tuple[list[Board], bool]:
+def _boards(contents: Contents, grid: Grid | None, target: str | None) -> tuple[list[Board], bool]:
     """Return the leaderboards, and whether the one there is belongs to the grid."""
-    if parts(found.rank, "models"):
-        return [ranked(found.rank)], False
+    if parts(contents.rank, "models"):
+        return [ranked(contents.rank)], False
     if grid is None:
-        return boards(found), False
+        return boards(contents), False
     return [ranks.board(grid, ranks.headline(grid, target))], True

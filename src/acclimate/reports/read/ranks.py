@@ -41,10 +41,10 @@ def standing(column: RankColumn, higher: bool) -> Ranks:
 
 def _apart(ends: Float64) -> tuple[Index, Index]:
     """Return first and last ranks by intervals (2, n) that do not meet."""
-    known, n = np.isfinite(ends).all(axis=0), ends.shape[1]
-    if not known.any():
+    bounded, n = np.isfinite(ends).all(axis=0), ends.shape[1]
+    if not bounded.any():
         return np.zeros(n, np.int64), np.zeros(n, np.int64)
-    low, high = np.where(known, ends.min(axis=0), -np.inf), np.where(known, ends.max(axis=0), np.inf)
+    low, high = np.where(bounded, ends.min(axis=0), -np.inf), np.where(bounded, ends.max(axis=0), np.inf)
     first = n - np.searchsorted(np.sort(low), high, "right") + 1
     return first, n - np.searchsorted(np.sort(high), low, "left")
 
@@ -77,8 +77,8 @@ def headline(grid: Grid, target: str | None) -> RankColumn:
 
     def first(column: RankColumn) -> tuple[bool, ...]:
         measure = grid.measures[column.measure]
-        asked = target is None or measure.protocol == target
-        return asked, measure.metric == "accuracy", measure.split == "val", measure.split == "test"
+        wished = target is None or measure.protocol == target
+        return wished, measure.metric == "accuracy", measure.split == "val", measure.split == "test"
 
     def size(column: RankColumn) -> tuple[bool, bool, int, int]:
         n = int(np.isfinite(column.mean).sum())
@@ -91,9 +91,9 @@ def headline(grid: Grid, target: str | None) -> RankColumn:
 def board(grid: Grid, column: RankColumn) -> Board:
     """Return a column as a leaderboard."""
     measure = grid.measures[column.measure]
-    got = standing(column, measure.higher)
-    order = sorted(np.flatnonzero(got.rank), key=lambda i: (got.rank[i], grid.models[i]))
-    entries = [_entry(grid, column, got, int(i)) for i in order]
+    ranks = standing(column, measure.higher)
+    order = sorted(np.flatnonzero(ranks.rank), key=lambda i: (ranks.rank[i], grid.models[i]))
+    entries = [_entry(grid, column, ranks, int(i)) for i in order]
     return Board(
         metric=_named(grid, column),
         higher=measure.higher,
@@ -118,13 +118,13 @@ def _where(grid: Grid, column: RankColumn) -> str:
     return f"average over {sum(c.measure == column.measure for c in grid.columns) - 1} data sets"
 
 
-def _entry(grid: Grid, column: RankColumn, got: Ranks, i: int) -> BoardEntry:
-    known = got.first.any()
-    tied = int(got.first[i]) == 1 if known else int(got.rank[i]) == 1
+def _entry(grid: Grid, column: RankColumn, ranks: Ranks, i: int) -> BoardEntry:
+    bounded = ranks.first.any()
+    tied = int(ranks.first[i]) == 1 if bounded else int(ranks.rank[i]) == 1
     costs = grid.costs.get((grid.measures[column.measure].protocol, column.dataset))
     return BoardEntry(
         name=grid.models[i],
-        rank=1 if tied else int(got.rank[i]),
+        rank=1 if tied else int(ranks.rank[i]),
         final=float(column.mean[i]),
         low=_finite(column.low, i),
         high=_finite(column.high, i),
@@ -132,7 +132,7 @@ def _entry(grid: Grid, column: RankColumn, got: Ranks, i: int) -> BoardEntry:
         random=bool(grid.random[i]),
         seconds=None if costs is None or grid.cost != "seconds" else _finite(costs, i),
         seeds=int(column.runs[i]) if column.dataset != ALL else 1,
-        reach=(int(got.first[i]), int(got.last[i])) if known else None,
+        reach=(int(ranks.first[i]), int(ranks.last[i])) if bounded else None,
     )
 
 
