@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acclimate.comparison.ceiling import ceiling, mean_ceiling
-from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_drawn, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_resampled, summary
 from acclimate.comparison.domains import domains, shifts_of
 from acclimate.comparison.groundwork import Groundwork, make_groundwork
 from acclimate.comparison.groups import by_group
@@ -165,7 +165,7 @@ def _ahead(a: list[Pairing], b: list[Pairing], question: Question) -> dict[str, 
         if x[name] is None or y[name] is None
         else {
             "difference": x[name] - y[name],
-            **(bounds(mean_drawn(first, name) - mean_drawn(second, name), least, question.level) or {}),
+            **(bounds(mean_resampled(first, name) - mean_resampled(second, name), least, question.level) or {}),
         }
         for name in NUMBERS
     }

@@ -56,7 +56,7 @@ class Pairing:
     ----------
     models : (m,) int
         Rows of the models that have both.
-    point, drawn : dict
+    point, resampled : dict
         Name of `NUMBERS` -> value, and values in each resample (r,).
     alone : dict
         Name -> (n,): the value without each model.
@@ -68,7 +68,7 @@ class Pairing:
     target: ScoreColumn
     models: np.ndarray[Any, np.dtype[np.intp]]
     point: dict[str, float]
-    drawn: dict[str, Float64]
+    resampled: dict[str, Float64]
     alone: dict[str, Float64]
     p: tuple[float, float]
 
@@ -159,9 +159,9 @@ def mean_point(cells: Sequence[Pairing], name: str) -> float | None:
     return mean_or_none([cell.point[name] for cell in cells])
 
 
-def mean_drawn(cells: Sequence[Pairing], name: str) -> Float64:
+def mean_resampled(cells: Sequence[Pairing], name: str) -> Float64:
     """Return the mean over cells in each resample (r,), over those where it is defined."""
-    return mean_over(np.stack([cell.drawn[name] for cell in cells]), axis=0)
+    return mean_over(np.stack([cell.resampled[name] for cell in cells]), axis=0)
 
 
 def summary(cells: Sequence[Pairing], question: Question) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def summary(cells: Sequence[Pairing], question: Question) -> dict[str, Any]:
     least = min(cell.n for cell in cells)
     return {
         **{name: mean_point(cells, name) for name in NUMBERS},
-        "intervals": {name: bounds(mean_drawn(cells, name), least, question.level) for name in NUMBERS},
+        "intervals": {name: bounds(mean_resampled(cells, name), least, question.level) for name in NUMBERS},
         "n_models": len(models),
         "cells": len(cells),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_drawn, mean_point, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_point, mean_resampled, summary
 from acclimate.comparison.question import Question
 from acclimate.errors import DataError, some
 
@@ -115,7 +115,7 @@ def _change(cells: Sequence[Pairing], name: str, question: Question) -> dict[str
     x, y = summary(inside, question)["spearman"], summary(outside, question)["spearman"]
     if x is None or y is None:
         return {"proxy": name, "spearman": None}
-    change = mean_drawn(outside, "spearman") - mean_drawn(inside, "spearman")
+    change = mean_resampled(outside, "spearman") - mean_resampled(inside, "spearman")
     return {"proxy": name, "spearman": {"difference": y - x, **(bounds(change, least, question.level) or {})}}
 
 
@@ -133,5 +133,5 @@ def _ahead(
     if x is None or y is None:
         return None
     least = min(cell.n for cell in (*a, *b))
-    lead = mean_drawn(a, "spearman") - mean_drawn(b, "spearman")
+    lead = mean_resampled(a, "spearman") - mean_resampled(b, "spearman")
     return {"difference": x - y, **(bounds(lead, least, question.level) or {})}

@@ -107,7 +107,7 @@ def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[ScoreColumn]) 
 
 
 def _undefined(cells: Sequence[Pairing]) -> list[str]:
-    shares = [float(np.mean(~np.isfinite(cell.drawn["spearman"]))) for cell in cells]
+    shares = [float(np.mean(~np.isfinite(cell.resampled["spearman"]))) for cell in cells]
     worst = max((s for s, c in zip(shares, cells, strict=True) if np.isfinite(c.point["spearman"])), default=0.0)
     if worst <= _UNDEFINED:
         return []

@@ -1,4 +1,4 @@
-"""The answer in a sentence: can the proxy be trusted, how sure is that, and what would a fixed list have done."""
+"""The answer in a sentence: does the proxy foresee the target, how sure is that, and what would a fixed list do."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def words(document: dict[str, Any]) -> dict[str, str]:
 
     Yes when the interval of Spearman's correlation lies above `TRUSTED`, no when it lies below, else nobody can tell.
     """
-    trust = _trust(document)
-    opening = _OPENINGS[trust].format(proxy=document["proxy"], target=document["target"], where=_where(document))
+    answer = _answer(document)
+    opening = _OPENINGS[answer].format(proxy=document["proxy"], target=document["target"], where=_where(document))
     parts = [_correlation(document), *_pairs(document), *_cost(document), *_beside(document)]
     parts += [*_ceiling(document), *_outside(document)]
-    return {"trust": trust, "verdict": f"{opening}. {'; '.join(parts)}."}
+    return {"trust": answer, "verdict": f"{opening}. {'; '.join(parts)}."}
 
 
-def _trust(document: dict[str, Any]) -> str:
+def _answer(document: dict[str, Any]) -> str:
     ends = document["intervals"]["spearman"]
     if ends is None or document["spearman"] is None:
         return "cannot tell"
@@ -77,12 +77,12 @@ def _beside(document: dict[str, Any]) -> list[str]:
     for key, name in (("static_baseline", "the static list"), ("size_baseline", "a list by size")):
         listed = document[key]
         if listed is not None and listed["spearman"] is not None:
-            phrases.append(f"{name} alone gives {listed['spearman']:.2f}{_told(listed['ahead']['spearman'])}")
+            phrases.append(f"{name} alone gives {listed['spearman']:.2f}{_significance(listed['ahead']['spearman'])}")
     return phrases
 
 
-def _told(ahead: dict[str, Any] | None) -> str:
-    """Return whether a difference can be told from none."""
+def _significance(ahead: dict[str, Any] | None) -> str:
+    """Return in words whether a difference has an interval without zero."""
     if ahead is None or "low" not in ahead:
         return ""
     if ahead["low"] > 0:

@@ -100,11 +100,11 @@ def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
         "hoverinfo": "text",
         "hovertext": [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in measured],
     }
-    agreement = "" if rho is None else f" Spearman's rank correlation over {len(measured)} models: {signed(rho, 2)}."
+    correlation = "" if rho is None else f" Spearman's rank correlation over {len(measured)} models: {signed(rho, 2)}."
     return Chart(
         key=key,
         title=f"{short(name, 40)} against {board.metric}",
-        caption=f"Each dot is a model and carries its rank; blue is the top set.{agreement}",
+        caption=f"Each dot is a model and carries its rank; blue is the top set.{correlation}",
         figure=figure([trace], layout(name, board.metric)),
     )
 

@@ -1,4 +1,4 @@
-"""Tables of what `agreement` answered: each proxy, groups of models, in domain and out of it."""
+"""Whether cheap protocols foresee the target: each proxy, groups of models, in domain and out of it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LISTS = (("static_baseline", "a list by mean rank on the other data sets"), ("si
 
 def sections(material: Material) -> list[Section]:
     """Return whether cheap protocols foresee the target, drawn and in numbers."""
-    trust = material.foresight
-    if trust is None:
+    foresight = material.foresight
+    if foresight is None:
         return []
-    options = [(str(i), matrix.proxy) for i, matrix in enumerate(trust.matrices)]
-    sets = [(str(i), name) for i, name in enumerate(trust.datasets)]
+    options = [(str(i), matrix.proxy) for i, matrix in enumerate(foresight.matrices)]
+    sets = [(str(i), name) for i, name in enumerate(foresight.datasets)]
     controls = [Control("proxy", "Proxy", options)]
     if len(sets) > 1:
         same = [("", "the same data set"), *sets]
@@ -31,29 +31,29 @@ def sections(material: Material) -> list[Section]:
         Section(
             "trust",
             "Can the cheap numbers be trusted?",
-            [trust.answer["verdict"], remark(trust)],
+            [foresight.answer["verdict"], remark(foresight)],
             [Chart("trust-chart", "Proxy against target", "", {}, 460, wide=True, view="scatter")],
-            [proxies(trust), *groups(trust)],
+            [proxies(foresight), *groups(foresight)],
             controls=controls,
             live=True,
-            notes=notes(trust),
+            notes=notes(foresight),
         )
     ]
 
 
 def domains(material: Material) -> list[Section]:
     """Return how well each data set foretells every other one."""
-    trust = material.foresight
-    if trust is None or len(trust.datasets) < 2:
+    foresight = material.foresight
+    if foresight is None or len(foresight.datasets) < 2:
         return []
-    proxies = [(str(i), matrix.proxy) for i, matrix in enumerate(trust.matrices)]
+    proxies = [(str(i), matrix.proxy) for i, matrix in enumerate(foresight.matrices)]
     chart = Chart("domains-chart", "In and out of domain", "", {}, 520, wide=True, view="heat")
     sentence = (
-        f"Rows: where the proxy was read. Columns: where '{trust.target}' is to be predicted. The diagonal, framed, is "
-        "in domain. Each number is Spearman's rank correlation over the models that have both."
+        f"Rows: where the proxy was read. Columns: where '{foresight.target}' is to be predicted. The diagonal, "
+        "framed, is in domain. Each number is Spearman's rank correlation over the models that have both."
     )
     control = Control("heat", "Proxy", proxies)
-    table = averages(trust)
+    table = averages(foresight)
     return [Section("domains", "In and out of domain", [sentence], [chart], [table], controls=[control], live=True)]
 
 
@@ -63,23 +63,23 @@ def compared_sections(material: Material) -> list[Section]:
     return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
 
 
-def remark(trust: Foresight) -> str:
+def remark(foresight: Foresight) -> str:
     """Return how the intervals came about."""
     return (
-        f"Intervals ({LEVEL_TEXT}) resample the models {trust.answer['resamples']:,} times. The filters hide dots; "
+        f"Intervals ({LEVEL_TEXT}) resample the models {foresight.answer['resamples']:,} times. The filters hide dots; "
         "every correlation is over all models."
     )
 
 
-def notes(trust: Foresight) -> list[str]:
+def notes(foresight: Foresight) -> list[str]:
     """Return what else a reader may want to know beside the numbers."""
-    lines = dict.fromkeys([*trust.notes, *(visible(str(note)) for note in trust.answer["notes"])])
+    lines = dict.fromkeys([*foresight.notes, *(visible(str(note)) for note in foresight.answer["notes"])])
     return [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in lines]
 
 
-def proxies(trust: Foresight) -> DataTable:
+def proxies(foresight: Foresight) -> DataTable:
     """Return each proxy against the target, averaged over data sets, and what a fixed list would have done."""
-    return _proxies(trust.answer, f"Proxies of '{trust.target}', each on its own data sets", "trust-table")
+    return _proxies(foresight.answer, f"Proxies of '{foresight.target}', each on its own data sets", "trust-table")
 
 
 def _proxies(answer: Doc | dict[str, Any], caption: str, key: str) -> DataTable:
@@ -134,9 +134,9 @@ def _record(name: str, one: Doc) -> dict[str, Value]:
     return out | {"models": number(one.get("n_models"))}
 
 
-def groups(trust: Foresight) -> list[DataTable]:
+def groups(foresight: Foresight) -> list[DataTable]:
     """Return each proxy within each group of models; nothing where none were asked for."""
-    grouped = part(trust.answer, "groups")
+    grouped = part(foresight.answer, "groups")
     lines = parts(grouped, "groups")
     if not lines:
         return []
@@ -161,9 +161,9 @@ def groups(trust: Foresight) -> list[DataTable]:
     return [DataTable("groups-table", caption, columns, rows, records, folded=True)]
 
 
-def averages(trust: Foresight) -> DataTable:
+def averages(foresight: Foresight) -> DataTable:
     """Return each proxy's mean correlation in domain, out of domain, and by kind of shift."""
-    return _parts(trust.averages, "Averages in and out of domain", "domains-table")
+    return _parts(foresight.averages, "Averages in and out of domain", "domains-table")
 
 
 def compared(document: Doc) -> tuple[list[str], list[DataTable]]:

@@ -10,7 +10,7 @@ from acclimate.reports.read.leaderboard import Board, random_start
 from acclimate.reports.text import LEVEL_TEXT, count, duration, figure, fixed, joined, number, signed, span
 
 
-def sentences(contents: Contents, boards: list[Board], trust: Doc) -> list[str]:
+def sentences(contents: Contents, boards: list[Board], answer: Doc) -> list[str]:
     """Return the summary: what the program that made the folder says, or else what the numbers say.
 
     The program knows more than its files hold; where it spoke, the numbers speak in their own sections.
@@ -18,7 +18,7 @@ def sentences(contents: Contents, boards: list[Board], trust: Doc) -> list[str]:
     lines = list(contents.findings)
     if not lines:
         lines += [sentence for board in boards for sentence in leader(board)]
-        lines += [verdict] if (verdict := words(trust or contents.compare, "verdict")) else []
+        lines += [verdict] if (verdict := words(answer or contents.compare, "verdict")) else []
         lines += [verdict] if (verdict := words(contents.curve, "verdict")) else []
         lines += efficiency.verdicts(contents.curve) + [kept(run) for run in runs.adapted(contents)]
         lines += best_recipe(runs.finetuned(contents))

@@ -1,6 +1,6 @@
-"""Does a cheap protocol foresee an expensive one, in domain and out of it: asked of `agreement`, for the page to show.
+"""Does a cheap protocol foresee an expensive one, in domain and out of it: asked of `comparison`, for the page to show.
 
-Every number here is one that `agreement` computed; this file only chooses what to ask, and on how many resamples.
+Every number here is one that `comparison` computed; this file only chooses what to ask, and on how many resamples.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _DEAR: Final = re.compile(r"fine-?_?tun|full", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class Foresight:
-    """What `agreement` answered.
+    """What `comparison` answered.
 
     Attributes
     ----------
     answer
-        The document of `agreement.analyse`, of the proxies on their own data sets.
+        The document of `comparison.analyse`, of the proxies on their own data sets.
     sides
         Protocol -> data set -> what was compared; the target's too.
     averages
@@ -92,7 +92,7 @@ def _cost(grid: Grid, protocol: str) -> float:
 
 
 def ask(grid: Grid, target: str) -> tuple[Foresight | None, str]:
-    """Return what `agreement` says of every other protocol as a proxy of the target; or None and why not."""
+    """Return what `comparison` says of every other protocol as a proxy of the target; or None and why not."""
     names = [n for n in dict.fromkeys(m.protocol for m in grid.measures) if n != target]
     if not names:
         return None, "there is one protocol only"
@@ -123,7 +123,7 @@ def _proxies(
 
 
 def _metric(grid: Grid, target: str) -> str | None:
-    """Return the metric to ask for: None leaves it to `agreement`, which takes accuracy, or the only one there is."""
+    """Return the metric to ask for: None leaves it to `comparison`, which takes accuracy, or the only one there is."""
     places = [(grid.measures[c.measure].metric, c.dataset) for c in grid.columns if _of(grid, c, target)]
     sets = [dataset for _, dataset in places]
     if any(metric == "accuracy" or sets.count(dataset) == 1 for metric, dataset in places):
@@ -145,7 +145,7 @@ def _question(grid: Grid, plain: Question, datasets: int) -> tuple[Question, lis
 
 
 def _means(grid: Grid) -> pd.DataFrame:
-    """Return the grid as a table with one line for each cell, and what `agreement` may group or order models by."""
+    """Return the grid as a table with one line for each cell, and what `comparison` may group or order models by."""
     import pandas as pd
 
     lines = []

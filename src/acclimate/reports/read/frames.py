@@ -26,7 +26,7 @@ def table_of(contents: Contents) -> tuple[pd.DataFrame | None, list[str]]:
     Returns
     -------
     frame
-        The columns of `agreement.read_table`; text is visible, `RANDOM` is a bool. None where there is no number.
+        The columns of `comparison.read_table`; text is visible, `RANDOM` is a bool. None where there is no number.
     problems : list of str
         One sentence for each table that cannot be used.
     """

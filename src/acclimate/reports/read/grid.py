@@ -71,7 +71,7 @@ class Grid:
     sizes : (n,) or None
         Numbers of parameters.
     frame
-        Seeds kept, protocols told apart: what `agreement` may be asked about.
+        Seeds kept, protocols told apart: what `comparison` may be asked about.
     """
 
     models: list[str]

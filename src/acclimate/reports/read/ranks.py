@@ -25,7 +25,7 @@ class Ranks(NamedTuple):
     last: Index
 
 
-def standing(column: RankColumn, higher: bool) -> Ranks:
+def ranks_of(column: RankColumn, higher: bool) -> Ranks:
     """Return the ranks of a column; where nothing says how sure they are, ``first`` and ``last`` are all 0."""
     sign = 1.0 if higher else -1.0
     there = np.isfinite(column.mean)
@@ -91,7 +91,7 @@ def headline(grid: Grid, target: str | None) -> RankColumn:
 def board(grid: Grid, column: RankColumn) -> Board:
     """Return a column as a leaderboard."""
     measure = grid.measures[column.measure]
-    ranks = standing(column, measure.higher)
+    ranks = ranks_of(column, measure.higher)
     order = sorted(np.flatnonzero(ranks.rank), key=lambda i: (ranks.rank[i], grid.models[i]))
     entries = [_entry(grid, column, ranks, int(i)) for i in order]
     return Board(
