@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acclimate.images.layouts.datasets import Dataset, dataset_entries
+from acclimate.images import Dataset, dataset_entries
 
 PAGE = Path(__file__).with_name("datasets.md")
 METRICS = {"accuracy": "top-1", "balanced_accuracy": "mean per class"}
@@ -21,7 +21,7 @@ name. `data:NAME` without a folder has torchvision download the data set into th
   and cut there, so the cut is the same on every machine. Where there is no val part, a part of train is set aside for
   it, never a part of test.
 - **Metric** is what the papers report: top-1 (`accuracy` in a result) or the mean of the per-class accuracies
-  (`balanced_accuracy`); in Python `acclimate.images.layouts.datasets.dataset_entry("pets").metric`. A result always has both.
+  (`balanced_accuracy`); in Python `acclimate.images.dataset_entry("pets").metric`. A result always has both.
 - **Papers**: M Marks et al. (2024), S Sirotkin et al. (2024), E Ericsson et al. (2021), K Kornblith et al. (2019).
 - **Licences** are as their sites put them, in short; read them there before you use the images.
 - An image that a list names must lie inside the folder: absolute paths, `..` and links that lead out are refused.

@@ -6,13 +6,13 @@ from importlib import resources
 from pathlib import Path
 
 from acclimate.protocols import Preset, load_preset, preset_names
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.training.recipe import load_recipe, recipe_names
 
 PAGE = Path(__file__).with_name("protocols.md")
 HEAD = """# Evaluation protocols
 
-Made by `python docs/make_protocols.py` from `src/acclimate/presets/`, `recipes/` and `SCORES`; do not edit by hand.
+Made by `python docs/make_protocols.py` from `src/acclimate/presets/`, `recipes/` and `PROBES`; do not edit by hand.
 
 A protocol is a **preset**, a plain **score** or a **recipe**; `acclimate protocols` lists them, `acclimate
 protocols NAME` shows one whole. In Python `acclimate.protocols.run_protocol(setting, backbone, name, folder)` runs
@@ -59,7 +59,7 @@ def page() -> str:
     table = ["## Presets", "", "| name | kind | source |", "|---|---|---|"]
     rows = [f"| [`{p.name}`](#{_anchor(p.name)}) | {p.kind} | {p.source} |" for p in presets]
     others = ["## Plain scores and recipes", "", "| name | kind | what it is |", "|---|---|---|"]
-    others += [f"| `{name}` | score | {score.meaning} |" for name, score in SCORES.items()]
+    others += [f"| `{name}` | score | {score.meaning} |" for name, score in PROBES.items()]
     others += [f"| `{name}` | recipe | {load_recipe(name).source} |" for name in recipe_names()]
     sections = [line for preset in presets for line in _section(preset)]
     return "\n".join([HEAD, *table, *rows, "", *others, "", *sections])
