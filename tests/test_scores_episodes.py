@@ -9,8 +9,9 @@ import pytest
 from sklearn.neighbors import NearestCentroid
 
 from acclimate.errors import DataError
+from acclimate.scores import EpisodeSettings, episodes
 from acclimate.scores.probes import episodes as room
-from acclimate.scores.probes.episodes import EpisodeSettings, draw, episodes
+from acclimate.scores.probes.episodes import draw
 
 
 def data(n: int = 400, classes: int = 8, noise: float = 1.5, d: int = 6) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+from acclimate.scores import KnnSettings
 from acclimate.scores.probes import knn
-from acclimate.scores.probes.knn import NEIGHBOURS, KnnSettings, probabilities, shares
+from acclimate.scores.probes.knn import NEIGHBOURS, probabilities, shares
 from acclimate.scores.probes.neighbours import METRICS, nearest, refer
 
 

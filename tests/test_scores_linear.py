@@ -11,10 +11,10 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import StandardScaler, normalize
 
+from acclimate.scores import NcmSettings, RidgeSettings
 from acclimate.scores.probes import ncm, ridge
-from acclimate.scores.probes.ncm import NcmSettings, class_means
+from acclimate.scores.probes.ncm import class_means
 from acclimate.scores.probes.normalise import Plain, ZScore
-from acclimate.scores.probes.ridge import RidgeSettings
 from acclimate.scores.probes.temper import factor, positions, softmax
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError
+from acclimate.scores import Logistic, LogisticSettings, fit_draws, fit_many
 from acclimate.scores.base import Features, Index
 from acclimate.scores.probes import normalise
 from acclimate.scores.probes.logistic import paths, span, subsets, validation
 from acclimate.scores.probes.logistic import probe as logistic
-from acclimate.scores.probes.logistic.probe import Logistic, LogisticSettings
-from acclimate.scores.probes.logistic.subsets import fit_draws, fit_many, stacks
+from acclimate.scores.probes.logistic.subsets import stacks
 
 CLASSES = 4
 
