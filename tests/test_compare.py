@@ -19,7 +19,7 @@ from conftest import ROOT
 from scipy import stats
 
 import acclimate
-from acclimate.cli import main
+from acclimate.commands import main
 from acclimate.storage.results import Predictions, Result, Results
 
 Rows = list[dict[str, Any]]

@@ -126,10 +126,11 @@ def test_hostile_names_in_an_adaptation_are_text(tmp_path: Path) -> None:
 
 
 def test_console_says_what_an_adaptation_changed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from acclimate.console import show
+    from acclimate.commands.shell import find_command, print_document
 
     write_adapt(tmp_path / "a", looks=LOOKS)
-    show(json.loads((tmp_path / "a" / "run.json").read_text()), as_json=False)
+    facts = json.loads((tmp_path / "a" / "run.json").read_text())
+    print_document(facts, find_command("adapt"), as_json=False)
     said = " ".join(capsys.readouterr().out.split())
     assert "Kept: adapted. kNN on held-out images: accuracy 0.780 -> 0.801, log loss 0.700 -> 0.662" in said
     assert "Feature std 0.910 -> 0.910, RankMe 60.2 -> 71.0, 60% of neighbours in common with the start model." in said

@@ -333,7 +333,7 @@ def test_other_files_are_no_tables(tmp_path: Path) -> None:
 
 
 def test_what_compare_left_is_shown(tmp_path: Path) -> None:
-    from acclimate.verbs import compare
+    from acclimate import compare
 
     path = write_table(tmp_path / "elsewhere" / "r.csv", lines())
     found = compare(path, proxy="knn,linear", target="finetune", ood=True, resamples=200, out=tmp_path / "out")
@@ -401,7 +401,7 @@ def test_of_very_many_data_sets_the_first_are_compared(tmp_path: Path) -> None:
 
 
 def test_the_command_takes_a_table_and_a_target(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from acclimate.cli import main
+    from acclimate.commands import main
 
     assert main(["report", str(table), "--target", "linear", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
