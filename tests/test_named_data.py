@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from test_cli import call, complaint
 
 from acclimate import catalogue
-from acclimate.catalogue import KINDS
+from acclimate.catalogue import KINDS, Want, check_protocol_name
 from acclimate.catalogue.read import MOST_BYTES
 from acclimate.errors import InputError
 from acclimate.errors import complaint as first_complaint
 from acclimate.objectives import OBJECTIVES
+from acclimate.protocols import find_protocol, protocol_names
+from acclimate.scores import PROBES
 from acclimate.training.recipe import Recipe, Stage, parse_recipe
 
 Write = Callable[[Path], object]
@@ -175,3 +179,48 @@ def test_a_recipe_with_an_emoji_is_read_from_its_file(tmp_path: Path) -> None:
     recipe = Recipe(name="🦜", source="\u0000\u2028", stages=(Stage(scope="head", epochs=1, lr=1e-7),))
     recipe.save(tmp_path / "recipe.toml")
     assert parse_recipe(catalogue.read("protocols", tmp_path / "recipe.toml").values, where="again") == recipe
+
+
+# names, before anything is loaded ------------------------------------------------------------------------------------
+
+
+def test_names_are_answered_without_torch_and_pydantic() -> None:
+    code = (
+        "import sys\n"
+        "from acclimate import catalogue\n"
+        "from acclimate.errors import InputError\n"
+        "assert 'knn/dino' in catalogue.names('protocols') and 'dtd' in catalogue.names('datasets')\n"
+        "catalogue.check_protocol_name('finetune/marks', 'training')\n"
+        "catalogue.check_protocol_name('ssda', 'training')\n"
+        "catalogue.check_protocol_name('knn', 'features', probes=['knn'])\n"
+        "for name, want in (('liner', 'training'), ('knn/dino', 'training'), ('linear', 'features'), ('x', 'any')):\n"
+        "    try:\n"
+        "        catalogue.check_protocol_name(name, want, probes=['knn'])\n"
+        "    except InputError as error:\n"
+        "        print(error)\n"
+        "print(sorted({'torch', 'timm', 'sklearn', 'scipy', 'pydantic', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    said = done.stdout.splitlines()
+    starts = (
+        "unknown recipe 'liner'; did",
+        "'knn/dino' trains nothing",
+        "'linear' trains the model",
+        "unknown protocol",
+    )
+    assert [line.startswith(start) for line, start in zip(said, starts, strict=False)] == [True] * 4
+    assert said[4] == "[]"
+
+
+@pytest.mark.parametrize("want", ["any", "training", "features"])
+@pytest.mark.parametrize("name", [*protocol_names(), "nothing", "linear/nothing"])
+def test_a_name_is_checked_as_it_is_found(name: str, want: Want) -> None:
+    said: list[str] = []
+    for ask in (check_protocol_name, find_protocol):
+        probes = {"probes": PROBES} if ask is check_protocol_name else {}
+        try:
+            ask(name, want, **probes)  # type: ignore[operator]
+            said.append("")
+        except InputError as error:
+            said.append(f"{type(error).__name__}: {error}")
+    assert said[0] == said[1]

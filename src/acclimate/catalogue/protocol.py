@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -66,6 +67,7 @@ def require_kind(name: str, kind: ProtocolKind, want: Want) -> None:
         raise InputError(f"'{name}' trains the model; expected a score, or: acclimate tune --recipe {name}")
 
 
+@functools.cache
 def plain_names() -> tuple[str, ...]:
     """Return the names of our own recipes that ship with the program."""
     return tuple(name for name, values in tables("protocols").items() if PLAIN.issuperset(values))

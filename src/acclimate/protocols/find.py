@@ -55,14 +55,14 @@ def find_protocol(name: str | Path | Protocol, want: Want = "any", *, others: It
     if isinstance(name, Protocol):
         protocol, text = name, name.name
     else:
-        protocol, text = _found(str(name), want, others), str(name)
+        protocol, text = _read(str(name), want, others), str(name)
     catalogue.require_kind(text, protocol.kind, want)
     return protocol
 
 
 def protocol_cards() -> list[dict[str, Any]]:
     """Return what a list shows of every protocol, in the order of `protocol_names`."""
-    cards = {name: _found(ALIASES.get(name, name), "any", ()).card() for name in protocol_names()}
+    cards = {name: _read(ALIASES.get(name, name), "any", ()).card() for name in protocol_names()}
     for name, new in ALIASES.items():
         cards[name] |= {"name": name, "source": f"deprecated name of {new}", "deviations": []}
     return list(cards.values())
@@ -89,7 +89,7 @@ def protocol_of(recipe: Recipe) -> RecipeProtocol:
     return protocol
 
 
-def _found(name: str, want: Want, others: Iterable[str]) -> Protocol:
+def _read(name: str, want: Want, others: Iterable[str]) -> Protocol:
     if name in PROBES:
         return ProbeProtocol.plain(name)
     if name in ALIASES:

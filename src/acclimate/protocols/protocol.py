@@ -132,11 +132,11 @@ class Protocol(BaseModel, ABC):
         }
 
     def statement(self) -> Stated:
-        """Return how a row names what is run; of one at a scale, ask what runs, see `as_run`."""
+        """Return how a row names what is run; see `as_run` for what that is on a network and at a scale."""
         return Stated(self.name, {"kind": ROW_KINDS[self.kind], **self.stated(), "scale": self.scale})
 
     def as_run(self, backbone: Backbone) -> Self:
-        """Return the protocol as it runs on a network, at its scale; that of the result is for rows alone."""
+        """Return what `run` measures: the protocol as it is on a network, shortened by its scale, which rows state."""
         return self
 
 

@@ -64,8 +64,7 @@ class RecipeProtocol(Protocol):
     def _consistent(self) -> Self:
         if not self.stages[-1].needs_labels:
             raise ValueError(
-                "ends without a classifier, since the last stage trains no classifier; expected objective 'supervised' "
-                "there, or 'acclimate adapt'"
+                "the last stage trains no classifier; expected objective 'supervised' there, or 'acclimate adapt'"
             )
         if self.labels is not None and self.examples is not None:
             raise ValueError("got 'labels' and 'examples'; expected one label budget")
