@@ -10,7 +10,7 @@ PAGE = Path(__file__).with_name("datasets.md")
 METRICS = {"accuracy": "top-1", "balanced_accuracy": "mean per class"}
 HEAD = """# The data sets of the papers
 
-Made by `python docs/make_datasets.py` from `src/acclimate/images/datasets.toml`; do not edit by hand.
+Made by `python docs/make_datasets.py` from `src/acclimate/catalogue/datasets/datasets.toml`; do not edit by hand.
 
 `data:NAME@FOLDER` reads a data set as its authors publish it: unpack the archives and name the folder. Every command
 takes it, such as `acclimate check data:dtd@photos/dtd`. The folder above will do if this one has the archive's own

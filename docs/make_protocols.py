@@ -1,25 +1,26 @@
-"""Write ``docs/protocols.md`` from the presets: ``python docs/make_protocols.py``. A test sees a stale page."""
+"""Write ``docs/protocols.md`` from the catalogue: ``python docs/make_protocols.py``. A test sees a stale page."""
 
 from __future__ import annotations
 
-from importlib import resources
+import re
 from pathlib import Path
 
-from acclimate.protocols import Preset, load_preset, preset_names
-from acclimate.scores import PROBES
-from acclimate.training.recipe import load_recipe, recipe_names
+from acclimate.catalogue import ALIASES, file_of
+from acclimate.protocols import Protocol, find_protocol, protocol_cards, protocol_names
+from acclimate.protocols.protocol import ROW_KINDS
 
 PAGE = Path(__file__).with_name("protocols.md")
 HEAD = """# Evaluation protocols
 
-Made by `python docs/make_protocols.py` from `src/acclimate/presets/`, `recipes/` and `PROBES`; do not edit by hand.
+Made by `python docs/make_protocols.py` from `src/acclimate/catalogue/protocols/` and `PROBES`; do not edit by hand.
 
-A protocol is a **preset**, a plain **score** or a **recipe**; `acclimate protocols` lists them, `acclimate
-protocols NAME` shows one whole. In Python `acclimate.protocols.run_protocol(setting, backbone, name, folder)` runs
-any of them and returns one result row.
+A protocol is a named way to measure a model. `acclimate protocols` lists them, `acclimate protocols NAME` shows one
+whole. In Python `acclimate.find_protocol(NAME).run(task, backbone, runtime, folder)` runs any of them and returns its
+row.
 
-A preset is what a paper or its authors' code does, with exact numbers, under a name that goes into the row. Its
-file names the source and lists every deliberate deviation from it. There are three kinds:
+A name with a slash (and `vtab1k`) follows a paper or its authors' code, with exact numbers, under a name that goes into
+the row. Its file names the source and lists every deliberate deviation from it. A name without one is ours: a plain
+score, or a recipe. There are three kinds:
 
 | kind | what is run | command |
 |---|---|---|
@@ -27,17 +28,28 @@ file names the source and lists every deliberate deviation from it. There are th
 | `episodes` | few-shot episodes on cached features | `acclimate score DATA --model M --score episodes/ericsson` |
 | `recipe` | training, and a choice of settings on validation | `acclimate tune DATA --model M --recipe NAME` |
 
-- **`--scale 0.1`** shortens any preset for small machines: epochs, steps and episodes are multiplied (at least 1 is
-  left), and lists of values that validation chooses from are thinned, the first and the last among those that stay.
+- **`--scale 0.1`** shortens any protocol of a paper, for small machines: epochs, steps and episodes are multiplied (at
+  least 1 is left), and lists of values that validation chooses from are thinned, the first and the last among those
+  that stay.
   The row states the scale and the settings as they ran, in full; both are part of what identifies it, so that a
   short run never passes for a whole one.
 - **Choices are made on validation**, also where the source makes them on its test images; that is then listed as a
   deviation. Where settings are fitted again on training and validation images together (`refit`), the row's
   validation numbers are those from before.
-- **A label budget of its own** (`labels`) is part of some presets; `--labels` is refused with them.
+- **A label budget of its own** (`labels`) is part of some protocols; `--labels` is refused with them.
 - **Rows of episodes** have an accuracy with its 95% interval (`accuracy_low`, `accuracy_high`) and no predictions.
 
-A preset of your own is a TOML file of the same form: `acclimate score DATA --model M --score mine.toml`.
+A protocol of your own is a TOML file of the same form: `acclimate score DATA --model M --score mine.toml`,
+`acclimate tune DATA --model M --recipe mine.toml`. It has a `name`, a `source`, `deviations` (a list, which may be
+empty; with it a scale can shorten the protocol, and its rows state everything), and one of these:
+
+- `[[stages]]`, each as in [docs/training.md](training.md), and optionally `labels = "1%"` or `examples = 1000`,
+  `[choose]` with `refit = true`, and `[transformers]`;
+- `[probe]` with the `name` of a plain score and `[probe.settings]`, and optionally `labels`;
+- `[episodes]` with `ways`, `shots`, `queries`, `episodes`, `metric` and `normalise`.
+
+Two older forms are read too and are deprecated: `[score]` for `[probe]`, with `labels` inside, and `[recipe]` around
+`[[recipe.stages]]`, `[recipe.choose]` and the like.
 
 ## Layers and poolings
 
@@ -54,14 +66,14 @@ names: ResNet and ConvNeXt stages, blocks of a ViT (with the final norm), and th
 
 
 def page() -> str:
-    """Return the page: what holds for all, the presets, and what stands beside them."""
-    presets = [load_preset(name) for name in preset_names()]
-    table = ["## Presets", "", "| name | kind | source |", "|---|---|---|"]
-    rows = [f"| [`{p.name}`](#{_anchor(p.name)}) | {p.kind} | {p.source} |" for p in presets]
-    others = ["## Plain scores and recipes", "", "| name | kind | what it is |", "|---|---|---|"]
-    others += [f"| `{name}` | score | {score.meaning} |" for name, score in PROBES.items()]
-    others += [f"| `{name}` | recipe | {load_recipe(name).source} |" for name in recipe_names()]
-    sections = [line for preset in presets for line in _section(preset)]
+    """Return the page: what holds for all, the protocols of papers, and what stands beside them."""
+    cited = [protocol for name in protocol_names() if name not in ALIASES and (protocol := find_protocol(name)).cited]
+    table = ["## Protocols of papers", "", "| name | kind | source |", "|---|---|---|"]
+    rows = [f"| [`{p.name}`](#{_anchor(p.name)}) | {ROW_KINDS[p.kind]} | {p.source} |" for p in cited]
+    others = ["## Plain scores and our own recipes", "", "| name | kind | what it is |", "|---|---|---|"]
+    papers = {protocol.name for protocol in cited}
+    others += [f"| `{c['name']}` | {c['kind']} | {c['source']} |" for c in protocol_cards() if c["name"] not in papers]
+    sections = [line for protocol in cited for line in _section(protocol)]
     return "\n".join([HEAD, *table, *rows, "", *others, "", *sections])
 
 
@@ -70,15 +82,14 @@ def _anchor(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum() or letter in "-_")
 
 
-def _section(preset: Preset) -> list[str]:
-    file = resources.files("acclimate").joinpath("presets", *f"{preset.name}.toml".split("/"))
-    text = file.read_text(encoding="utf-8")
-    settings = text[text.index("\n[") + 1 :].rstrip()
-    deviations = [f"- {text}" for text in preset.deviations] or ["- none"]
+def _section(protocol: Protocol) -> list[str]:
+    text = file_of("protocols", protocol.name).read_text(encoding="utf-8")
+    settings = re.split(r"^deviations = \[.*?^\]\n", text, maxsplit=1, flags=re.DOTALL | re.MULTILINE)[1].strip()
+    deviations = [f"- {text}" for text in protocol.deviations or ()] or ["- none"]
     return [
-        f"## `{preset.name}`",
+        f"## `{protocol.name}`",
         "",
-        f"{preset.source}.",
+        f"{protocol.source}.",
         "",
         "Deviations:",
         "",

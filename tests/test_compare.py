@@ -20,7 +20,7 @@ from scipy import stats
 
 import acclimate
 from acclimate.commands import main
-from acclimate.storage.results import Predictions, Result, Results
+from acclimate.storage.results import PARTS, Predictions, Result, Results
 
 Rows = list[dict[str, Any]]
 PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
@@ -334,8 +334,13 @@ def test_shifts_of_pairs_and_of_a_column(tmp_path: Path) -> None:
 # a folder of our own ------------------------------------------------------------------------------------------------
 
 
-def _stored(folder: Path, model: int, protocol: str, seed: int, rng: np.random.Generator) -> None:
-    """Keep a row with the predictions of 40 validation and 60 test images, right with a model's own chance."""
+def _stored(
+    folder: Path, model: int, protocol: str, seed: int, rng: np.random.Generator, *, with_parts: bool = False
+) -> None:
+    """Keep a row with the predictions of 40 validation and 60 test images, right with a model's own chance.
+
+    Of a file with parts the row has no log loss, by which the border of a file without them is found.
+    """
     from acclimate.stats.metrics import measure as measured
 
     labels = np.arange(100) % 2
@@ -344,12 +349,16 @@ def _stored(folder: Path, model: int, protocol: str, seed: int, rng: np.random.G
     truly = np.where(right, sure, 1 - sure)
     p = np.where(labels[:, None] == np.arange(2), truly[:, None], 1 - truly[:, None]).astype(np.float32)
     parts = {"val": slice(0, 40), "test": slice(40, 100)}
+    left_out = ("log_loss",) if with_parts else ()
     row = Result(
         model=f"m{model}",
         dataset="leaves",
         protocol=protocol,
         seed=seed,
-        metrics={name: measured(p[at], labels[at], n_classes=2) for name, at in parts.items()},
+        metrics={
+            name: {k: v for k, v in measured(p[at], labels[at], n_classes=2).items() if k not in left_out}
+            for name, at in parts.items()
+        },
         settings={"normalise": "l2"},
         labels=None,
         trainable=0,
@@ -365,15 +374,19 @@ def _stored(folder: Path, model: int, protocol: str, seed: int, rng: np.random.G
         precision="float32",
         created="2025-01-01T00:00:00+00:00",
     )
-    Results(folder).append(row, Predictions(p, labels, np.arange(100)))
+    part = np.repeat([PARTS.index("val"), PARTS.index("test")], [40, 60]).astype(np.uint8) if with_parts else None
+    Results(folder).append(row, Predictions(p, labels, np.arange(100), part))
 
 
-def test_a_results_folder_draws_seeds_and_test_images_and_keeps_the_test_split_for_the_target(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_parts", [False, True])
+def test_a_results_folder_draws_seeds_and_test_images_and_keeps_the_test_split_for_the_target(
+    with_parts: bool, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     for model in range(6):
         for seed in (0, 1):
-            _stored(tmp_path, model, "finetune", seed, rng)
-        _stored(tmp_path, model, "knn", 0, rng)
+            _stored(tmp_path, model, "finetune", seed, rng, with_parts=with_parts)
+        _stored(tmp_path, model, "knn", 0, rng, with_parts=with_parts)
     found = compared(tmp_path)
     assert found["splits"] == {"proxy": ["val"], "target": ["test"]}
     assert found["drawn"] == ["models", "seeds", "images"]
@@ -398,7 +411,7 @@ def test_a_results_folder_draws_seeds_and_test_images_and_keeps_the_test_split_f
 
 def test_drawn_images_are_the_same_for_every_model_and_average_to_the_metric(tmp_path: Path) -> None:
     from acclimate.comparison import StoredImages
-    from acclimate.comparison.sides import Column
+    from acclimate.comparison.sides import ScoreColumn
 
     rng = np.random.default_rng(1)
     for model in range(3):
@@ -407,18 +420,18 @@ def test_drawn_images_are_the_same_for_every_model_and_average_to_the_metric(tmp
     for metric in ("accuracy", "log_loss", "balanced_accuracy"):
         runs = np.array([[row.metrics["test"][metric]] for row in rows])
         keys = np.array([[row.key] for row in rows])
-        column = Column("knn", "leaves", metric, "test", runs, ("0",), 1.0, keys)
+        column = ScoreColumn("knn", "leaves", metric, "test", runs, ("0",), 1.0, keys)
         images = StoredImages(Results(tmp_path), 0)
         assert images.covers(column)
         drawn = np.stack([images.draw(column, k) for k in range(300)])
         np.testing.assert_allclose(drawn.mean(axis=0), runs, atol=0.02)
         assert drawn.std(axis=0).min() > 0
         twice = np.concatenate([column.runs, column.runs])
-        double = Column("knn", "leaves", metric, "test", twice, ("0",), 1.0, np.concatenate([keys, keys]))
+        double = ScoreColumn("knn", "leaves", metric, "test", twice, ("0",), 1.0, np.concatenate([keys, keys]))
         again = images.draw(double, 7)
         assert again is not None
         np.testing.assert_array_equal(again[:3], again[3:])
-    assert not images.covers(Column("knn", "leaves", "auc", "test", runs, ("0",), 1.0, keys))
+    assert not images.covers(ScoreColumn("knn", "leaves", "auc", "test", runs, ("0",), 1.0, keys))
 
 
 # bad and awkward tables ---------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ def test_base_adapted_and_other_stand_in_one_table_without_and_with_mirrors(tmp_
     assert adapted["Accuracy"].text == "0.670"  # 0.5 + 0.1 + 0.01 + 0.08, less 0.02
     assert adapted["Accuracy, TTA"].text == "0.690"
     seeds = [0.68, 0.69, 0.70]
-    half = stats.sem(seeds) * stats.t.ppf(0.975, 2)
+    half = stats.sem(seeds) * stats.t.ppf(0.95, 2)
     assert adapted["Accuracy, TTA"].note == f"±{half:.3f}"
     assert table.records[1]["tta accuracy low"] == pytest.approx(0.69 - half)
     assert table.records[1]["plain accuracy"] == pytest.approx(0.67)
