@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.data import check_data, counts, open_data, task_for
+from acclimate.commands.checks import check_data, check_model, check_training
+from acclimate.commands.data import counts, open_data, task_for
 from acclimate.commands.places import fresh_folder
 from acclimate.commands.shared import (
     Cache,
@@ -97,22 +98,18 @@ def curve(
     InputError
         For an unknown name, the same model twice, or data without labels or without a test part.
     """
-    from acclimate.catalogue import check_protocol_name
-    from acclimate.catalogue.model_names import require_model
-
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
     names = listed(models)
-    check_protocol_name(recipe, "training")
+    check_training(recipe)
+    check_data(data)
+    check_model(*names)
 
     from acclimate.experiments.curve import check_models, measure_curve, plan_curve
     from acclimate.models import choose_device, load_backbone
     from acclimate.protocols import find_training
 
     protocol = find_training(recipe)
-    check_data(data)
-    for name in names:
-        require_model(name)
     images = open_data(data, runtime, dry_run=dry_run)
     curve_plan = plan_curve(
         task_for(images, data, seed=seed),

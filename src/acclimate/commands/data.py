@@ -8,28 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acclimate.errors import DataError
+from acclimate.commands.checks import check_data
 
 if TYPE_CHECKING:
     from acclimate.images import Images, Split
     from acclimate.protocols import Task
     from acclimate.storage.runtime import Runtime
-
-
-def check_data(data: str | Path) -> None:
-    """Refuse a path that leads nowhere, before anything heavy is imported.
-
-    Raises
-    ------
-    DataError
-        For an empty name, or one without a colon that is no file or folder.
-    """
-    if not str(data).strip():
-        raise DataError("got an empty name of data; expected a folder, a manifest, an .npz or builtin:digits")
-    if ":" not in str(data) and not Path(data).expanduser().exists():
-        from acclimate.images import load_images
-
-        load_images(data)  # says that there is no such file
 
 
 def open_data(data: str | Path, runtime: Runtime, *, dry_run: bool = False) -> Images:

@@ -9,7 +9,7 @@ from acclimate.errors import DataError, unknown
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import load_digits, load_npz
-from acclimate.images.layouts.datasets import load_dataset
+from acclimate.images.layouts.datasets import dataset_entry, load_dataset
 from acclimate.images.layouts.folders import list_folder
 from acclimate.images.layouts.hubs import load_hf, load_torchvision
 from acclimate.images.layouts.manifest import list_manifest
@@ -18,7 +18,7 @@ BUILTIN: dict[str, Callable[[], Images]] = {"digits": load_digits}
 
 # What stands before the colon, and what reads the rest.
 NAMED: dict[str, Callable[[str, bool, Path | None], Images]] = {
-    "builtin": lambda name, skip_bad, cache: _builtin(name),
+    "builtin": lambda name, skip_bad, cache: BUILTIN[name](),
     "torchvision": lambda name, skip_bad, cache: load_torchvision(name, cache),
     "hf": lambda name, skip_bad, cache: load_hf(name),
     "data": lambda name, skip_bad, cache: load_dataset(name, skip_bad=skip_bad, cache=cache),
@@ -55,6 +55,7 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
     DataError
         Not one of these, no images, or unreadable images (the first ten are named).
     """
+    require_data(data)
     prefix, colon, name = str(data).partition(":")
     if colon and prefix in NAMED:
         return NAMED[prefix](name, skip_bad, cache)
@@ -63,8 +64,6 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
         table = next((path / name for name in MANIFESTS if (path / name).is_file()), None)
         listing = list_folder(path) if table is None else list_manifest(table)
         return from_files(listing, path.resolve().name, skip_bad=skip_bad, cache=cache)
-    if not path.exists():
-        raise DataError(f"no such file or folder: {data}; {_ACCEPTED}")
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return load_npz(path)
@@ -74,7 +73,18 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
     raise DataError(f"{data} cannot be read as images; {_ACCEPTED}")
 
 
-def _builtin(name: str) -> Images:
-    if name not in BUILTIN:
+def require_data(data: str | Path) -> None:
+    """Refuse an unknown name of data, or a path without a file or folder; no image is looked at.
+
+    Raises
+    ------
+    DataError
+        With the nearest name, or with what is expected.
+    """
+    prefix, colon, name = str(data).partition(":")
+    if colon and prefix == "builtin" and name not in BUILTIN:
         raise DataError(unknown("built-in data set", name, BUILTIN))
-    return BUILTIN[name]()
+    if colon and prefix == "data":
+        dataset_entry(name.partition("@")[0])
+    if not (colon and prefix in NAMED) and not Path(data).expanduser().exists():
+        raise DataError(f"no such file or folder: {data}; {_ACCEPTED}")
