@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from acclimate.catalogue import paper_models, zoo_names
+from acclimate.catalogue.data_names import BUILTIN, SOURCES
 from acclimate.catalogue.model_names import architectures, is_architecture, require_model
 from acclimate.commands import COMMANDS
 from acclimate.errors import ModelError
+from acclimate.images.load import EMBEDDED, NAMED
 
 HEAVY = ("torch", "timm", "torchvision", "lightly", "sklearn")
 CALLED = """
@@ -106,7 +108,12 @@ def test_commands_that_need_no_torch(tmp_path: Path) -> None:
         assert (code, err, set(modules) - {"sklearn"}) == (0, "", set()), line
 
 
-# model names --------------------------------------------------------------------------------------------------------
+# names of data and models -------------------------------------------------------------------------------------------
+
+
+def test_sources_of_data_are_those_that_can_be_read() -> None:
+    assert set(NAMED) == set(SOURCES)
+    assert set(EMBEDDED) == set(BUILTIN)
 
 
 def test_names_of_architectures_are_those_of_timm() -> None:

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acclimate.errors import DataError
-
 
 def check_data(data: str | Path) -> None:
-    """Refuse data that are nowhere.
+    """Refuse data that are nowhere; see `acclimate.catalogue.data_names.require_data`."""
+    from acclimate.catalogue.data_names import require_data
 
-    Raises
-    ------
-    DataError
-        For an empty or unknown name, or a path without a file or folder.
-    """
-    if not str(data).strip():
-        raise DataError("got an empty name of data; expected a folder, a manifest, an .npz or builtin:digits")
-    if ":" in str(data) or not Path(data).expanduser().exists():
-        from acclimate.images import require_data
-
-        require_data(data)
+    require_data(data)
 
 
 def check_model(*models: str) -> None:

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acclimate.commands.checks import check_data
-
 if TYPE_CHECKING:
     from acclimate.images import Images, Split
     from acclimate.protocols import Task
@@ -20,7 +18,6 @@ def open_data(data: str | Path, runtime: Runtime, *, dry_run: bool = False) -> I
     """Load images and say on stderr what was left out; a dry run remembers nothing of the files it looked at."""
     from acclimate.images import load_images
 
-    check_data(data)
     fetched = str(data).startswith("torchvision:") or (str(data).startswith("data:") and "@" not in str(data))
     if dry_run and not fetched:  # those lie in the cache themselves
         with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ from acclimate.images.dataset import ArraySource, FileSource, Images, Source
 from acclimate.images.decode import decode
 from acclimate.images.geometry import Geometry, Pixels
 from acclimate.images.layouts.datasets import Dataset, dataset_entries, dataset_entry
-from acclimate.images.load import load_images, require_data
+from acclimate.images.load import load_images
 from acclimate.images.pixels import decode_ahead, decoded, open_pixels
 from acclimate.images.pool import CleanPool, clean_pool
 from acclimate.images.splits import Split, label_subset, make_split, parse_labels, require_classes
@@ -33,5 +33,4 @@ __all__ = [
     "open_pixels",
     "parse_labels",
     "require_classes",
-    "require_data",
 ]

@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from acclimate.errors import DataError, unknown
+from acclimate.catalogue.data_names import ACCEPTED, require_data
+from acclimate.errors import DataError
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import load_digits, load_npz
-from acclimate.images.layouts.datasets import dataset_entry, load_dataset
+from acclimate.images.layouts.datasets import load_dataset
 from acclimate.images.layouts.folders import list_folder
 from acclimate.images.layouts.hubs import load_hf, load_torchvision
 from acclimate.images.layouts.manifest import list_manifest
 
-BUILTIN: dict[str, Callable[[], Images]] = {"digits": load_digits}
+EMBEDDED: dict[str, Callable[[], Images]] = {"digits": load_digits}
 
 # What stands before the colon, and what reads the rest.
 NAMED: dict[str, Callable[[str, bool, Path | None], Images]] = {
-    "builtin": lambda name, skip_bad, cache: BUILTIN[name](),
+    "builtin": lambda name, skip_bad, cache: EMBEDDED[name](),
     "torchvision": lambda name, skip_bad, cache: load_torchvision(name, cache),
     "hf": lambda name, skip_bad, cache: load_hf(name),
     "data": lambda name, skip_bad, cache: load_dataset(name, skip_bad=skip_bad, cache=cache),
 }
 LISTED: dict[str, Callable[[Path], Listing]] = {".csv": list_manifest, ".parquet": list_manifest}
 MANIFESTS = ("manifest.csv", "manifest.parquet")
-
-_ACCEPTED = (
-    "expected a folder of class folders (with or without train/ val/ test/), a flat folder of images, a "
-    "manifest (.csv or .parquet with path,label[,split][,group]), an .npz, data:NAME@FOLDER, builtin:digits, "
-    "torchvision:NAME or hf:NAME"
-)
 
 
 def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None = None) -> Images:
@@ -70,21 +65,4 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
     if suffix in LISTED:
         name = path.resolve().parent.name if path.name in MANIFESTS else path.stem
         return from_files(LISTED[suffix](path), name, skip_bad=skip_bad, cache=cache)
-    raise DataError(f"{data} cannot be read as images; {_ACCEPTED}")
-
-
-def require_data(data: str | Path) -> None:
-    """Refuse an unknown name of data, or a path without a file or folder; no image is looked at.
-
-    Raises
-    ------
-    DataError
-        With the nearest name, or with what is expected.
-    """
-    prefix, colon, name = str(data).partition(":")
-    if colon and prefix == "builtin" and name not in BUILTIN:
-        raise DataError(unknown("built-in data set", name, BUILTIN))
-    if colon and prefix == "data":
-        dataset_entry(name.partition("@")[0])
-    if not (colon and prefix in NAMED) and not Path(data).expanduser().exists():
-        raise DataError(f"no such file or folder: {data}; {_ACCEPTED}")
+    raise DataError(f"{data} cannot be read as images; {ACCEPTED}")
