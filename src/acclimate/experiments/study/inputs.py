@@ -15,8 +15,8 @@ from acclimate.catalogue import paper_model, zoo_weights
 from acclimate.errors import DataError, ModelError, StudyError, unknown
 from acclimate.images.layouts.datasets import dataset_entries, dataset_entry
 from acclimate.images.load import BUILTIN, NAMED
-from acclimate.models.backbone import unknown_architecture
-from acclimate.models.load.weights import SUFFIXES
+from acclimate.models.load.architectures import require_architecture
+from acclimate.models.load.source import SUFFIXES
 from acclimate.storage.store import cache_root
 
 HERE, FETCHED, MISSING = "here", "download", "missing"
@@ -73,7 +73,7 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
     if colon and kind == "paper":
         return _paper(name, rest, roots)
     if colon and kind == "random":
-        _require_architecture(rest)
+        require_architecture(rest)
         return Input(name, name)
     if colon and kind == "timm":
         return _hub(name, rest)
@@ -81,7 +81,7 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
         return Input(name, str(path))
     architecture, at, file = name.partition("@")
     if at:
-        _require_architecture(architecture)
+        require_architecture(architecture)
         return _file(name, f"{architecture}@", file, roots)
     if "/" in name or name.endswith(SUFFIXES):
         return Input(name, str(path), MISSING, f"there is no file or folder {path}")
@@ -90,13 +90,8 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
     return _hub(name, name)
 
 
-def _require_architecture(architecture: str) -> None:
-    if not timm.is_model(architecture.partition(".")[0]):
-        raise ModelError(unknown_architecture(architecture))
-
-
 def _hub(name: str, architecture: str) -> Input:
-    _require_architecture(architecture)
+    require_architecture(architecture)
     try:
         config = timm.get_pretrained_cfg(architecture)
     except RuntimeError:

@@ -1,0 +1,98 @@
+"""Where features are taken from a network: which layer or layers, and how their positions are pooled. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from acclimate.errors import ModelError, unknown
+from acclimate.models.outline import Outline
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LAST: Final = "last"
+DEFAULT: Final = "default"
+POOLINGS: Final = (DEFAULT, "cls", "mean", "cls+mean")
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where features are taken.
+
+    Attributes
+    ----------
+    layer
+        ``last``: the network's output before its head. A layer's name or its number from 0, negative from the end.
+        ``last:K``: the K last layers, one after the other.
+    pooling
+        ``default``: as the network does it, which of a layer below the last is its class token or else the mean.
+        ``cls``: the class token. ``mean``: over all positions, without class and register tokens. ``cls+mean``: one
+        after the other, the mean of the last layer only (as in DINOv2's linear evaluation).
+
+    Raises
+    ------
+    ModelError
+        For an unknown pooling, or a count that is no number of layers.
+    """
+
+    layer: str = LAST
+    pooling: str = DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ModelError(unknown("pooling", self.pooling, POOLINGS))
+        if self.layer.startswith("last:") and not re.fullmatch("last:[1-9][0-9]*", self.layer):
+            raise ModelError(f"got layer '{self.layer}'; expected last:K with K of at least 1, such as last:4")
+
+    def __str__(self) -> str:
+        """Return how rows and caches name it."""
+        return DEFAULT if self == Tap() else f"{self.layer}/{self.pooling}"
+
+    def of(self, network: nn.Module) -> Tap:
+        """Return the same as `on` for a network that is there."""
+        from acclimate.models.network import outline_of
+
+        return self.on(outline_of(network))
+
+    def on(self, outline: Outline) -> Tap:
+        """Return the same with the layer's name in the place of its number, and without ``default`` below the last.
+
+        Raises
+        ------
+        ModelError
+            When the network has no such layer (the nearest is named), no class token, or names no layers.
+        """
+        if self == Tap():
+            return self
+        pooling = outline.pooling if self.pooling == DEFAULT else self.pooling
+        if "cls" in pooling and not outline.class_token:
+            raise ModelError(f"got pooling '{pooling}', but {outline.kind} has no class token; expected mean")
+        pooled = replace(self, pooling=pooling)
+        return pooled if self.layer == LAST else replace(pooled, layer=self._layer_on(outline))
+
+    def _layer_on(self, outline: Outline) -> str:
+        names, layer = outline.layer_names(), self.layer
+        if layer.startswith("last:"):
+            if len(self.indices(names)) < _count(layer):
+                raise ModelError(f"got layer '{layer}', but {outline.kind} has {len(names)} layers")
+            return layer
+        if re.fullmatch("-?[0-9]+", layer) and -len(names) <= int(layer) < len(names):
+            return names[int(layer)]
+        if layer not in names:
+            raise ModelError(unknown("layer", layer, names) + f", a number below {len(names)}, last or last:K")
+        return layer
+
+    def indices(self, names: Sequence[str]) -> list[int]:
+        """Return the numbers of the layers that it reads, in their order; none for ``last``."""
+        if self.layer == LAST:
+            return []
+        if self.layer.startswith("last:"):
+            return list(range(len(names)))[-_count(self.layer) :]
+        return [names.index(self.layer)]
+
+
+def _count(layer: str) -> int:
+    return int(layer.removeprefix("last:"))
