@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from acclimate.cli import app
+from acclimate.commands.shell import group
 
 PAGE = Path(__file__).with_name("cli.md")
 
 
 def page() -> str:
     """Return the page: every command with its arguments, options, defaults and help."""
-    group: Any = typer.main.get_command(app)
-    parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", group.help, ""]
-    for name, command in group.commands.items():
+    program = group()
+    parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", program.help, ""]
+    for name, command in program.commands.items():
         parts += [f"## `acclimate {name}`", "", command.help, "", "| argument | default | meaning |", "|---|---|---|"]
         parts += [_line(parameter) for parameter in command.params if parameter.name != "help"]
         parts.append("")

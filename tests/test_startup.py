@@ -22,11 +22,10 @@ from conftest import RUNTIME
 
 from acclimate.errors import ModelError
 from acclimate.images import load_images
-from acclimate.models import Backbone, choose_device, extract, from_module, load_backbone, require_model, save_weights
+from acclimate.models import Backbone, choose_device, extract, from_module, load_backbone, save_weights
 from acclimate.models import device as device_module
 from acclimate.models.backbone import Opening
 from acclimate.models.load import facts as facts_module
-from acclimate.models.load.architectures import architecture_names, unknown_architecture
 from acclimate.models.load.facts import BackboneFacts
 from acclimate.storage import facts as storage_facts
 from acclimate.storage.facts import recall, remember
@@ -264,51 +263,6 @@ def test_an_accelerator_is_never_remembered(monkeypatch: pytest.MonkeyPatch, cac
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     device_module.remember_device()
     assert not list(cache.iterdir())
-
-
-# names --------------------------------------------------------------------------------------------------------------
-
-WRONG = """
-import sys
-from acclimate.errors import ModelError
-from acclimate.models import require_model
-for name in sys.argv[1:]:
-    try:
-        require_model(name)
-    except ModelError as error:
-        print(error)
-print("torch" in sys.modules, "timm" in sys.modules)
-"""
-
-
-def test_a_wrong_name_is_answered_without_torch() -> None:
-    names = ("resnet5O", "random:resnett18", "zoo:resnet", "no.pt", "resnet18@no.pt", "paper:mooo", "timm:vit_smal")
-    *lines, last = python(WRONG, *names).splitlines()
-    assert last == "False False"
-    assert len(lines) == len(names)
-    assert lines[0] == unknown_architecture("resnet5O")
-    assert "did you mean resnet" in lines[0]
-
-
-def test_right_names_pass_without_torch(weights: Path) -> None:
-    names = ("resnet50", "timm:resnet50.a1_in1k", "random:tf_efficientnet_b3_ns", ZOO, str(weights))
-    assert python(WRONG, *names).split() == ["False", "False"]
-    for name in names:
-        require_model(name)
-
-
-def test_the_names_in_timms_source_are_timms_names() -> None:
-    code = "from acclimate.models.load.architectures import architecture_names as names; print(*names(), sep='\\n')"
-    assert set(python(code).split()) == set(timm.list_models()) == set(architecture_names())
-
-
-def test_names_that_timm_has_given_up_pass() -> None:
-    from timm.models import _registry
-
-    names = [name for name in timm.models._registry._deprecated_models if "." not in name]
-    assert len(names) > 50
-    assert python(WRONG, *names).split() == ["False", "False"]
-    assert set(names) <= set(_registry._model_entrypoints)
 
 
 # timm without torch's compiler --------------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from acclimate.models.load.build import digest as digest
     from acclimate.models.load.build import from_module as from_module
     from acclimate.models.load.names import load_backbone as load_backbone
-    from acclimate.models.load.names import require_model as require_model
     from acclimate.models.load.weights import load_strictly as load_strictly
     from acclimate.models.load.weights import read_weights as read_weights
     from acclimate.models.load.weights import save_weights as save_weights
@@ -51,7 +50,6 @@ _HOMES = {
     "load_backbone": "load.names",
     "load_strictly": "load.weights",
     "read_weights": "load.weights",
-    "require_model": "load.names",
     "save_weights": "load.weights",
     "tapped_widths": "layers",
     "to_batch": "features.forward",

@@ -10,14 +10,13 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from acclimate.errors import InputError, unknown
+from acclimate.errors import InputError
 from acclimate.storage.facts import Fact, recall, remember
+from acclimate.storage.runtime import PRECISIONS, require_device, require_precision
+from acclimate.storage.runtime import Precision as Precision
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-PRECISIONS: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-DEVICES = ("auto", "cpu", "cuda", "mps")
 _ACCELERATORS: Final = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "kfd", "dxg")  # under /dev
 _VARIABLES: Final = ("ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 _LIBRARIES: Final = Path("/etc/ld.so.cache")  # written anew when a driver is installed
@@ -37,8 +36,7 @@ def choose_device(device: str = "auto") -> str:
     InputError
         For an unknown device, or one this machine does not have.
     """
-    if device not in DEVICES:
-        raise InputError(unknown("device", device, DEVICES))
+    require_device(device)
     if device == "cpu" or (device == "auto" and _remembered() is not None):
         return "cpu"
     import torch
@@ -52,7 +50,7 @@ def choose_device(device: str = "auto") -> str:
 
 
 def choose_precision(precision: str, device: str) -> Precision:
-    """Return torch's name of the precision; ``auto`` takes bfloat16 only where the hardware multiplies it.
+    """Return the name of the precision; ``auto`` takes bfloat16 only where the hardware multiplies it.
 
     On a CPU that means AVX-512 BF16 or AMX: elsewhere bfloat16 is emulated and several times slower than float32.
 
@@ -61,13 +59,10 @@ def choose_precision(precision: str, device: str) -> Precision:
     InputError
         For an unknown precision.
     """
+    require_precision(precision)
     if precision == "auto":
         return "bf16-mixed" if _multiplies_bfloat16(device) else "32-true"
-    if precision in PRECISIONS:
-        return PRECISIONS[precision]
-    if precision in PRECISIONS.values():
-        return precision  # type: ignore[return-value]  # mypy does not narrow a str by membership
-    raise InputError(unknown("precision", precision, ["auto", *PRECISIONS]))
+    return next(name for key, name in PRECISIONS.items() if precision in (key, name))
 
 
 def _multiplies_bfloat16(device: str) -> bool:

@@ -12,11 +12,10 @@ import timm
 from huggingface_hub import try_to_load_from_cache
 
 from acclimate.catalogue import paper_model, zoo_weights
+from acclimate.catalogue.model_names import SUFFIXES, require_architecture
 from acclimate.errors import DataError, ModelError, StudyError, unknown
 from acclimate.images.layouts.datasets import dataset_entries, dataset_entry
 from acclimate.images.load import BUILTIN, NAMED
-from acclimate.models.load.architectures import require_architecture
-from acclimate.models.load.source import SUFFIXES
 from acclimate.storage.store import cache_root
 
 HERE, FETCHED, MISSING = "here", "download", "missing"

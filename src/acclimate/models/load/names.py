@@ -11,18 +11,6 @@ from acclimate.models.load.facts import forget_backbone, recall_backbone, rememb
 from acclimate.models.load.source import Source, find_source
 
 
-def require_model(model: str | Path | Backbone) -> None:
-    """Check that a name stands for a model, as far as that can be told without loading it.
-
-    Raises
-    ------
-    ModelError
-        As `load_backbone`.
-    """
-    if not isinstance(model, Backbone):
-        find_source(str(model))
-
-
 def load_backbone(
     model: str | Path | Backbone,
     *,

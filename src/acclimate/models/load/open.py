@@ -16,14 +16,14 @@ import torch
 from torch import nn
 
 from acclimate.catalogue import PaperModel, paper_model, zoo_weights
+from acclimate.catalogue.model_names import SUFFIXES, require_architecture
 from acclimate.errors import ModelError, unknown
 from acclimate.models.backbone import Backbone, Preprocess
-from acclimate.models.load.architectures import require_architecture
 from acclimate.models.load.build import create, digest
 from acclimate.models.load.download import fetch
 from acclimate.models.load.hub import hub_answers, local_cache_only, network_errors
 from acclimate.models.load.lean import import_timm
-from acclimate.models.load.source import SUFFIXES, Source, paper_folder
+from acclimate.models.load.source import Source, paper_folder
 from acclimate.models.load.weights import fit_positions, load_strictly, read_layout, read_weights
 
 if TYPE_CHECKING:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from acclimate.catalogue import PaperModel, paper_model, zoo_weights
+from acclimate.catalogue.model_names import SUFFIXES, require_model
 from acclimate.errors import InputError, ModelError
-from acclimate.models.load.architectures import require_architecture
 from acclimate.storage.store import cache_root
 
-SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".tar", ".torch")
 IN_FOLDERS: Final = ("weights.safetensors", "model.safetensors", "pytorch_model.bin")
 
 SourceKind = Literal["zoo", "timm", "paper", "random", "file"]
-_KINDS: Final[dict[str, SourceKind]] = {"zoo": "zoo", "timm": "timm", "paper": "paper", "random": "random"}
+_OF_TIMM: Final[dict[str, SourceKind]] = {"timm": "timm", "random": "random"}
 
 
 @dataclass(frozen=True)
@@ -58,34 +57,19 @@ def find_source(name: str) -> Source:
     ModelError
         For a name that nothing has (the nearest one is named), a file that is missing, a folder without weights.
     """
+    require_model(name)
     prefix, _, rest = name.partition(":")
-    if kind := _KINDS.get(prefix):
-        return _of_kind(name, kind, rest)
-    if not name.strip():
-        raise ModelError(
-            "got an empty model name; expected zoo:NAME, paper:NAME, a timm name, a run's folder or a weights file"
-        )
+    if prefix == "zoo":
+        embedded = Path(str(zoo_weights(name)))
+        return Source(name, "zoo", rest, embedded if embedded.is_file() else None)  # in an archive it is no file
+    if prefix == "paper":
+        return Source(name, "paper", rest, _paper_file(name, rest))
+    if kind := _OF_TIMM.get(prefix):
+        return Source(name, kind, rest)
     if Path(name).exists():
         return _of_path(name, Path(name))
     architecture, at, file = name.partition("@")
-    if at:
-        if not Path(file).is_file():
-            raise ModelError(f"weights file '{Path(file)}' does not exist")
-        require_architecture(architecture)
-        return Source(name, "file", file, Path(file), architecture=architecture)
-    if name.endswith(SUFFIXES):
-        raise ModelError(f"weights file '{name}' does not exist")
-    return _of_kind(name, "timm", name)
-
-
-def _of_kind(name: str, kind: SourceKind, rest: str) -> Source:
-    if kind == "zoo":
-        file = Path(str(zoo_weights(name)))
-        return Source(name, kind, rest, file if file.is_file() else None)  # in an archive it is no file
-    if kind == "paper":
-        return Source(name, kind, rest, _paper_file(name, rest))
-    require_architecture(rest)
-    return Source(name, kind, rest)
+    return Source(name, "file", file, Path(file), architecture=architecture) if at else Source(name, "timm", name)
 
 
 def _of_path(name: str, path: Path) -> Source:

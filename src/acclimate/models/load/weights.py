@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from acclimate.catalogue import Layout
+from acclimate.catalogue.model_names import SUFFIXES
 from acclimate.errors import ModelError
 from acclimate.models.load.lean import import_timm
-from acclimate.models.load.source import SUFFIXES
 from acclimate.models.network import classifier_keys
 from acclimate.storage.store import write_atomic
 
