@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ PAGE = Path(__file__).with_name("cli.md")
 def page() -> str:
     """Return the page: every command with its arguments, options, defaults and help."""
     group: Any = typer.main.get_command(app)
-    parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", group.help, ""]
+    summary = textwrap.fill(group.help, 120)
+    parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", summary, ""]
     for name, command in group.commands.items():
         parts += [f"## `acclimate {name}`", "", command.help, "", "| argument | default | meaning |", "|---|---|---|"]
         parts += [_line(parameter) for parameter in command.params if parameter.name != "help"]

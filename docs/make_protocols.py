@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from importlib import resources
 from pathlib import Path
 
@@ -12,32 +14,37 @@ from acclimate.training.recipe import load_recipe, recipe_names
 PAGE = Path(__file__).with_name("protocols.md")
 HEAD = """# Evaluation protocols
 
-Made by `python docs/make_protocols.py` from `src/acclimate/presets/`, `recipes/` and `SCORES`; do not edit by hand.
+Made by `python docs/make_protocols.py` from `src/acclimate/catalogue/protocols/` and `PROBES`; do not edit by hand.
 
-A protocol is a **preset**, a plain **score** or a **recipe**; `acclimate protocols` lists them, `acclimate
-protocols NAME` shows one whole. In Python `acclimate.protocols.run_protocol(setting, backbone, name, folder)` runs
-any of them and returns one result row.
-
-A preset is what a paper or its authors' code does, with exact numbers, under a name that goes into the row. Its
-file names the source and lists every deliberate deviation from it. There are three kinds:
+A protocol is a way to measure a model, with a name that goes into the row. `acclimate protocols` lists the protocols,
+`acclimate protocols NAME` shows one whole. There are three kinds:
 
 | kind | what is run | command |
 |---|---|---|
-| `score` | a classifier on cached features, fixed settings | `acclimate score DATA --model M --score knn/dino` |
+| `probe` | a classifier on cached features, fixed settings | `acclimate score DATA --model M --score knn/dino` |
 | `episodes` | few-shot episodes on cached features | `acclimate score DATA --model M --score episodes/ericsson` |
 | `recipe` | training, and a choice of settings on validation | `acclimate tune DATA --model M --recipe NAME` |
 
-- **`--scale 0.1`** shortens any preset for small machines: epochs, steps and episodes are multiplied (at least 1 is
-  left), and lists of values that validation chooses from are thinned, the first and the last among those that stay.
-  The row states the scale and the settings as they ran, in full; both are part of what identifies it, so that a
-  short run never passes for a whole one.
+In Python `acclimate.protocols.run_protocol(task, backbone, runtime, name, folder)` runs any of them and returns one
+result row.
+
+A **cited protocol** is the one of a paper or its authors' code, with exact numbers. It has a slash in its name
+(`vtab1k` alone has none). Its file names the source and lists every deliberate deviation from it. The other protocols
+are ours.
+
+- **`--scale 0.1`** shortens any cited protocol for small machines: epochs, steps and episodes are multiplied (at least
+  1 is left), and lists of values that validation chooses from are thinned; the first and the last of them stay. The row
+  states the scale and the settings as they ran, in full; both are part of what identifies it, so that a short run never
+  passes for a whole one.
 - **Choices are made on validation**, also where the source makes them on its test images; that is then listed as a
   deviation. Where settings are fitted again on training and validation images together (`refit`), the row's
   validation numbers are those from before.
-- **A label budget of its own** (`labels`) is part of some presets; `--labels` is refused with them.
-- **Rows of episodes** have an accuracy with its 95% interval (`accuracy_low`, `accuracy_high`) and no predictions.
+- **A label budget of its own** (`labels`) is part of some protocols; `--labels` is refused with them.
+- **Rows of episodes** have an accuracy with the 95% interval of the papers (`accuracy_low`, `accuracy_high`) and no
+  predictions. A page shows this interval at 90%.
+- **Deprecated aliases**: `bn-paper` is `bn/paper`, and `ssda` is `staged/ssda`.
 
-A preset of your own is a TOML file of the same form: `acclimate score DATA --model M --score mine.toml`.
+A protocol of your own is a TOML file of the same form: `acclimate score DATA --model M --score mine.toml`.
 
 ## Layers and poolings
 
@@ -48,7 +55,7 @@ the other); `--pooling` takes `default`, `cls`, `mean` and `cls+mean` (with `las
 evaluation). Each has a place of its own in the cache, and rows state it (`features`). Layers are those that timm
 names: ResNet and ConvNeXt stages, blocks of a ViT (with the final norm), and those of most other families.
 
-`--set normalise=NAME` normalises the features of a plain score: `none`, `l2`, `zscore`, `zscore-val`, `batchnorm`,
+`--set normalise=NAME` normalises the features of one of our probes: `none`, `l2`, `zscore`, `zscore-val`, `batchnorm`,
 `whiten`.
 """
 
@@ -56,11 +63,13 @@ names: ResNet and ConvNeXt stages, blocks of a ViT (with the final norm), and th
 def page() -> str:
     """Return the page: what holds for all, the presets, and what stands beside them."""
     presets = [load_preset(name) for name in preset_names()]
-    table = ["## Presets", "", "| name | kind | source |", "|---|---|---|"]
-    rows = [f"| [`{p.name}`](#{_anchor(p.name)}) | {p.kind} | {p.source} |" for p in presets]
-    others = ["## Plain scores and recipes", "", "| name | kind | what it is |", "|---|---|---|"]
-    others += [f"| `{name}` | score | {score.meaning} |" for name, score in SCORES.items()]
-    others += [f"| `{name}` | recipe | {load_recipe(name).source} |" for name in recipe_names()]
+    table = ["## Cited protocols", "", "| name | kind | source |", "|---|---|---|"]
+    rows = [f"| [`{p.name}`](#{_anchor(p.name)}) | {p.kind} | {_authors(p.source)} |" for p in presets]
+    others = ["## Our protocols", ""]
+    others += [line for name, probe in SCORES.items() for line in _wrapped(f"- `{name}`, a probe. {probe.meaning}")]
+    others += [
+        line for name in recipe_names() for line in _wrapped(f"- `{name}`, a recipe. {load_recipe(name).source}")
+    ]
     sections = [line for preset in presets for line in _section(preset)]
     return "\n".join([HEAD, *table, *rows, "", *others, "", *sections])
 
@@ -70,15 +79,20 @@ def _anchor(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum() or letter in "-_")
 
 
+def _authors(source: str) -> str:
+    """Return the beginning of a source, up to the year; a table has no room for more."""
+    return re.match(r"[^:;(]*?\b20\d\d|[^,:;(]*", source)[0].strip()
+
+
 def _section(preset: Preset) -> list[str]:
     file = resources.files("acclimate").joinpath("presets", *f"{preset.name}.toml".split("/"))
     text = file.read_text(encoding="utf-8")
     settings = text[text.index("\n[") + 1 :].rstrip()
-    deviations = [f"- {text}" for text in preset.deviations] or ["- none"]
+    deviations = [line for text in preset.deviations for line in _wrapped(f"- {text}")] or ["- none"]
     return [
         f"## `{preset.name}`",
         "",
-        f"{preset.source}.",
+        *_wrapped(f"{preset.source}."),
         "",
         "Deviations:",
         "",
@@ -89,6 +103,11 @@ def _section(preset: Preset) -> list[str]:
         "```",
         "",
     ]
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = "  " * text.startswith("- ")
+    return textwrap.wrap(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":
