@@ -17,7 +17,7 @@ import numpy.typing as npt
 from measure import Options, Row
 from scipy import stats
 
-from acclimate.comparison import measure
+from acclimate.comparison import correlate
 
 Float64 = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def ours(x: Float64, y: Float64, resamples: int, seed: int) -> dict[str, Float64
     """Return 90 % intervals (2, 11, 11) of every statistic."""
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(MODELS, np.full(MODELS, 1 / MODELS), size=resamples).astype(np.float64)
-    return {name: np.quantile(v, [0.05, 0.95], axis=0) for name, v in measure(x, y, counts, top=TOP).items()}
+    return {name: np.quantile(v, [0.05, 0.95], axis=0) for name, v in correlate(x, y, counts, top=TOP).items()}
 
 
 def loop(x: Float64, y: Float64, steps: int, seed: int) -> list[tuple[float, ...]]:

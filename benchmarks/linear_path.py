@@ -27,7 +27,7 @@ from measure import Options, Row, cores
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.scores.probes.logistic.probe import GRID
 from acclimate.stats.metrics import log_losses
 
@@ -86,7 +86,7 @@ def _compare(name: str, data: Arrays, theirs: Arrays, classes: int) -> Row:
 def _ours(data: Arrays, classes: int) -> tuple[float, tuple[float, float]]:
     """Return seconds, and the accuracy and log loss of what comes of it."""
     started = time.perf_counter()
-    fitted = SCORES["logistic"].fit(*data, n_classes=classes, seed=0)
+    fitted = PROBES["logistic"].fit(*data, n_classes=classes, seed=0)
     seconds = time.perf_counter() - started
     return seconds, _judge(fitted.predict_proba(data[2]), data[3])
 

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from measure import Options, Row
 
+from acclimate.scores.estimates import prepare, table
 from acclimate.scores.estimates.logme import logme
-from acclimate.scores.estimates.prepared import prepare
-from acclimate.scores.estimates.table import table
 
 N, D, CLASSES, SOURCES = 5000, 2048, 100, 1000
 TURNS = 3

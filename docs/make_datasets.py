@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from acclimate.images.layouts.datasets import Dataset, dataset_entries
+from acclimate.images import Dataset, dataset_entries
 
 PAGE = Path(__file__).with_name("datasets.md")
 METRICS = {"accuracy": "top-1", "balanced_accuracy": "mean per class"}

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from acclimate.protocols import Preset, load_preset, preset_names
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.training.recipe import load_recipe, recipe_names
 
 PAGE = Path(__file__).with_name("protocols.md")
@@ -25,8 +25,7 @@ A protocol is a way to measure a model, with a name that goes into the row. `acc
 | `episodes` | few-shot episodes on cached features | `acclimate score DATA --model M --score episodes/ericsson` |
 | `recipe` | training, and a choice of settings on validation | `acclimate tune DATA --model M --recipe NAME` |
 
-In Python `acclimate.protocols.run_protocol(task, backbone, runtime, name, folder)` runs any of them and returns one
-result row.
+In Python `acclimate.find_protocol(NAME).run(task, backbone, runtime, folder)` runs any of them and returns its row.
 
 A **cited protocol** is the one of a paper or its authors' code, with exact numbers. It has a slash in its name
 (`vtab1k` alone has none). Its file names the source and lists every deliberate deviation from it. The other protocols
@@ -44,7 +43,17 @@ are ours.
   predictions. A page shows this interval at 90%.
 - **Deprecated aliases**: `bn-paper` is `bn/paper`, and `ssda` is `staged/ssda`.
 
-A protocol of your own is a TOML file of the same form: `acclimate score DATA --model M --score mine.toml`.
+A protocol of your own is a TOML file of the same form: `acclimate score DATA --model M --score mine.toml`,
+`acclimate tune DATA --model M --recipe mine.toml`. It has a `name`, a `source`, `deviations` (a list, which may be
+empty; with it a scale can shorten the protocol, and its rows state all settings), and one of these:
+
+- `[[stages]]`, each as in [docs/training.md](training.md), and optionally `labels = "1%"` or `examples = 1000`,
+  `[choose]` with `refit = true`, and `[transformers]`;
+- `[probe]` with the `name` of one of our probes and `[probe.settings]`, and optionally `labels`;
+- `[episodes]` with `ways`, `shots`, `queries`, `episodes`, `metric` and `normalise`.
+
+Two older forms are read too and are deprecated: `[score]` for `[probe]`, with `labels` inside, and `[recipe]` around
+`[[recipe.stages]]`, `[recipe.choose]` and the like.
 
 ## Layers and poolings
 
@@ -66,7 +75,7 @@ def page() -> str:
     table = ["## Cited protocols", "", "| name | kind | source |", "|---|---|---|"]
     rows = [f"| [`{p.name}`](#{_anchor(p.name)}) | {p.kind} | {_authors(p.source)} |" for p in presets]
     others = ["## Our protocols", ""]
-    others += [line for name, probe in SCORES.items() for line in _wrapped(f"- `{name}`, a probe. {probe.meaning}")]
+    others += [line for name, probe in PROBES.items() for line in _wrapped(f"- `{name}`, a probe. {probe.meaning}")]
     others += [
         line for name in recipe_names() for line in _wrapped(f"- `{name}`, a recipe. {load_recipe(name).source}")
     ]

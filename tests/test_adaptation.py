@@ -12,13 +12,15 @@ import torch
 from conftest import RUNTIME
 
 from acclimate.errors import DataError, RecipeError, ScopeError
-from acclimate.experiments.adaptation import Guard, adapt, agreement, feature_std, neighbour_overlap, rankme
+from acclimate.experiments.adaptation import Guard, adapt, agreement, feature_std, neighbour_overlap
 from acclimate.images import Images, Split, load_images, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.network import pooled, reset_classifier
 from acclimate.models.scope import freeze, parse_scope, select, set_mode
 from acclimate.objectives import BYOL, OBJECTIVES
 from acclimate.protocols import Task
+from acclimate.scores.estimates import prepare
+from acclimate.scores.estimates.rank import rankme
 from acclimate.storage.runtime import Runtime
 from acclimate.training import Embed, Job, Look, plan, prepare_stage, train
 from acclimate.training.recipe import Recipe, Stage
@@ -439,8 +441,8 @@ def test_monitors_are_their_formulas() -> None:
     x = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
     assert feature_std(x) == pytest.approx(1, abs=0.05)
     assert feature_std(np.ones((10, 16), np.float32)) == 0
-    assert 14 < rankme(x) <= 16.01
-    assert rankme(np.outer(np.arange(1, 9), np.ones(16)).astype(np.float32)) == pytest.approx(1, abs=0.01)
+    assert 14 < rankme(prepare(x)) <= 16.01
+    assert rankme(prepare(np.outer(np.arange(1, 9), np.ones(16)).astype(np.float32))) == pytest.approx(1, abs=0.01)
     turned = x @ np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))[0].astype(np.float32)
     assert neighbour_overlap(x, turned) == pytest.approx(1, abs=0.01)
     assert neighbour_overlap(x, np.random.default_rng(2).normal(size=(200, 16)).astype(np.float32)) < 0.2

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from acclimate.comparison import STATISTICS, measure
+from acclimate.comparison import STATISTICS, correlate
 from acclimate.comparison.baseline import static_list
 from acclimate.comparison.ceiling import ceiling
-from acclimate.comparison.draws import interval, make_draws
+from acclimate.comparison.draws import make_draws
 from acclimate.comparison.groups import pair_agreement
 from acclimate.comparison.sides import Column
-from acclimate.stats.chance import benjamini_hochberg, holm, permutation_p
+from acclimate.stats import benjamini_hochberg, holm, midranks, percentile_interval, permutation_p, spearman
 from acclimate.stats.correlations import logit, ones, pearson
 
 CORRELATIONS = {
@@ -58,7 +58,7 @@ def test_every_resample_is_what_scipy_says(n: int, levels: int) -> None:
     rng = np.random.default_rng(n + levels)
     x, y = (rng.integers(0, levels, (n, 2)) / 7 for _ in range(2))
     counts = counts_of(n, 40)
-    found = measure(x, y, counts)
+    found = correlate(x, y, counts)
     checked = 0
     for b, drawn in enumerate(np.repeat(np.arange(n), c.astype(int)) for c in counts):
         for i, j in np.ndindex(2, 2):
@@ -81,7 +81,7 @@ def test_every_resample_is_what_scipy_says(n: int, levels: int) -> None:
 )
 def test_the_point_estimate_is_the_definition(pairs: list[tuple[int, int]], top: int) -> None:
     x, y = np.array(pairs, dtype=float).T
-    found = {name: values.item() for name, values in measure(x[:, None], y[:, None], ones(len(x)), top=top).items()}
+    found = {name: values.item() for name, values in correlate(x[:, None], y[:, None], ones(len(x)), top=top).items()}
     expected = {**{name: of(x, y) for name, of in CORRELATIONS.items()}, **others(x, y, top)}
     assert found.keys() == expected.keys() == STATISTICS.keys()
     for name, value in expected.items():
@@ -91,14 +91,14 @@ def test_the_point_estimate_is_the_definition(pairs: list[tuple[int, int]], top:
 def test_leaving_out_is_a_count_of_zero_and_a_missing_cell_is_left_out_too() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 9, 1))
-    without = measure(x[1:], y[1:], ones(8))
+    without = correlate(x[1:], y[1:], ones(8))
     zero = ones(9)
     zero[0, 0] = 0
     gone = x.copy()
     gone[0] = np.nan
     for name in STATISTICS:
-        assert measure(x, y, zero)[name].item() == pytest.approx(without[name].item(), abs=1e-12)
-        assert measure(gone, y, ones(9))[name].item() == pytest.approx(without[name].item(), abs=1e-12)
+        assert correlate(x, y, zero)[name].item() == pytest.approx(without[name].item(), abs=1e-12)
+        assert correlate(gone, y, ones(9))[name].item() == pytest.approx(without[name].item(), abs=1e-12)
     assert pearson(gone, y, ones(9)).item() == pytest.approx(without["pearson"].item(), abs=1e-12)
 
 
@@ -107,9 +107,9 @@ def test_columns_with_other_missing_cells_do_not_disturb_each_other() -> None:
     x, y = rng.normal(size=(10, 3)), rng.normal(size=(10, 2))
     x[:2, 1], y[3, 1], x[:, 2] = np.nan, np.nan, np.nan
     counts = counts_of(10, 20)
-    together = measure(x, y, counts)
+    together = correlate(x, y, counts)
     for i, j in np.ndindex(3, 2):
-        alone = measure(x[:, [i]], y[:, [j]], counts)
+        alone = correlate(x[:, [i]], y[:, [j]], counts)
         for name in STATISTICS:
             np.testing.assert_allclose(together[name][:, i, j], alone[name][:, 0, 0], atol=1e-12)
     assert np.isnan(together["spearman"][:, 2]).all()
@@ -119,10 +119,10 @@ def test_columns_with_other_missing_cells_do_not_disturb_each_other() -> None:
 def test_a_constant_column_has_no_correlation_however_it_is_rounded() -> None:
     x = np.full((6, 1), 0.1)
     y = np.arange(6.0)[:, None] / 10
-    found = measure(x, y, counts_of(6, 30))
+    found = correlate(x, y, counts_of(6, 30))
     for name in CORRELATIONS:
         assert np.isnan(found[name]).all()
-    constant_target = measure(y, x, ones(6))
+    constant_target = correlate(y, x, ones(6))
     assert math.isnan(constant_target["agreement"].item())
     assert constant_target["regret"].item() == 0
 
@@ -130,10 +130,10 @@ def test_a_constant_column_has_no_correlation_however_it_is_rounded() -> None:
 def test_large_tables_take_the_other_branch_to_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     x, y = rng.integers(0, 40, (330, 1)).astype(float), rng.integers(0, 40, (330, 1)).astype(float)
-    found = {name: values.item() for name, values in measure(x, y, ones(330)).items()}
+    found = {name: values.item() for name, values in correlate(x, y, ones(330)).items()}
     for name, reference in CORRELATIONS.items():
         assert found[name] == pytest.approx(reference(x[:, 0], y[:, 0]), abs=1e-10)
-    cheap = measure(x, y, ones(330), pairs=False)
+    cheap = correlate(x, y, ones(330), pairs=False)
     assert cheap["spearman"].item() == found["spearman"]
     assert np.isnan(cheap["kendall"]).all()
 
@@ -143,7 +143,7 @@ def test_arguments_are_not_changed() -> None:
     x, y, counts = rng.normal(size=(8, 2)), rng.normal(size=(8, 2)), counts_of(8, 5)
     x[0, 0] = np.nan
     before = [v.copy() for v in (x, y, counts)]
-    measure(x, y, counts)
+    correlate(x, y, counts)
     for old, new in zip(before, (x, y, counts), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -164,7 +164,7 @@ def test_pairs_within_and_across_groups_add_up_to_all_pairs() -> None:
     counts = counts_of(12, 7)
     inside, outside = (pair_agreement(x, y, counts, m) for m in (same, 1 - same))
     pairs = [np.einsum("bi,ij,bj->b", counts, m * (1 - np.eye(12)), counts) for m in (same, 1 - same)]
-    everything = measure(x[:, None], y[:, None], counts)["agreement"][:, 0, 0]
+    everything = correlate(x[:, None], y[:, None], counts)["agreement"][:, 0, 0]
     np.testing.assert_allclose((inside * pairs[0] + outside * pairs[1]) / sum(pairs), everything)
 
 
@@ -193,6 +193,17 @@ def test_p_values_are_uniform_when_nothing_is_there() -> None:
     assert all(math.isnan(v) for v in permutation_p(np.ones(5), np.arange(5.0), permutations=9, seed=0))
 
 
+def test_midranks_and_one_correlation_agree_with_scipy() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.choice([0.1, 0.2, 0.3, 0.4], size=12), rng.random(12)
+    x[5] = np.nan
+    assert midranks(x).tolist() == pytest.approx(stats.rankdata(x, nan_policy="omit").tolist(), nan_ok=True)
+    there = np.isfinite(x)
+    assert spearman(x[there], y[there]) == pytest.approx(float(stats.spearmanr(x[there], y[there]).statistic))
+    assert spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) is None
+    assert spearman([1.0, 2.0], [1.0, 2.0]) is None
+
+
 def test_corrections_are_those_of_their_papers() -> None:
     p = np.array([0.01, np.nan, 0.04, 0.03, 0.005])
     there = np.isfinite(p)
@@ -211,16 +222,16 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     truth = 6 / math.pi * math.asin(rho / 2)
     for trial in range(trials):
         z = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 14)
-        drawn = measure(z[:, :1], z[:, 1:], counts_of(14, 400, trial), pairs=False)["spearman"][:, 0, 0]
-        found = interval(drawn, 14, 0.9)
+        drawn = correlate(z[:, :1], z[:, 1:], counts_of(14, 400, trial), pairs=False)["spearman"][:, 0, 0]
+        found = percentile_interval(drawn, n=14, level=0.9)
         assert found is not None
         hits += found[0] <= truth <= found[1]
     assert 0.85 <= hits / trials <= 1.0
 
 
 def test_an_interval_of_mostly_undefined_resamples_is_none() -> None:
-    assert interval(np.array([np.nan, np.nan, 0.5]), 10, 0.9) is None
-    assert interval(np.array([0.5, 0.5, np.nan]), 10, 0.9) == (0.5, 0.5)
+    assert percentile_interval(np.array([np.nan, np.nan, 0.5]), n=10) is None
+    assert percentile_interval(np.array([0.5, 0.5, np.nan]), n=10) == (0.5, 0.5)
 
 
 def test_seeds_are_drawn_for_all_models_and_spread_as_wide_as_they_should() -> None:
@@ -282,6 +293,6 @@ def test_a_thousand_models_are_measured_in_seconds() -> None:
     x = rng.normal(size=(1000, 1))
     y = x + rng.normal(size=(1000, 1))
     started = time.process_time()
-    drawn = measure(x, y, counts_of(1000, 500))["weighted_tau"]
+    drawn = correlate(x, y, counts_of(1000, 500))["weighted_tau"]
     assert time.process_time() - started < 20
     assert np.isfinite(drawn).all()

@@ -23,9 +23,9 @@ from PIL import Image
 
 import acclimate
 from acclimate.errors import DataError
-from acclimate.images import Images, label_subset, load_images, make_split
+from acclimate.images import Images, dataset_entries, dataset_entry, label_subset, load_images, make_split
 from acclimate.images.build import Listing
-from acclimate.images.layouts.datasets import cut_splits, dataset_entries, dataset_entry
+from acclimate.images.layouts.datasets import cut_splits
 from acclimate.stats.metrics import METRICS
 
 Truth = dict[str, tuple[str, str | None]]  # name of an image -> class ("" for none), split (None: cut here)

@@ -12,9 +12,7 @@ import pytest
 
 import acclimate.scores
 from acclimate.errors import DataError
-from acclimate.scores.estimates import spectrum
-from acclimate.scores.estimates.prepared import Prepared, prepare
-from acclimate.scores.estimates.table import ESTIMATES, estimate, table
+from acclimate.scores.estimates import ESTIMATES, Prepared, estimate, prepare, spectrum, table
 
 Arrays = dict[str, np.ndarray]
 EVERY = pytest.mark.parametrize("name", ESTIMATES)
@@ -178,7 +176,7 @@ def test_large_inputs_take_another_way_to_the_same_number(name: str, monkeypatch
     data, wide = arrays(), arrays(40, 90)
     expected = [of(name, data), of(name, wide)]
     for module in ("spectrum", "pactran", "logme"):
-        monkeypatch.setattr(f"acclimate.scores.{module}.SMALL", 0)
+        monkeypatch.setattr(f"acclimate.scores.estimates.{module}.SMALL", 0)
     monkeypatch.setattr("acclimate.scores.estimates.parc.EXACT", 0)
     monkeypatch.setattr("acclimate.scores.estimates.prepared.PASS_BYTES", 3000)
     monkeypatch.setattr("acclimate.scores.estimates.spectrum.GRAM_BYTES", 3000)
@@ -263,7 +261,7 @@ def test_parc_of_many_images_is_that_of_the_ranks(monkeypatch: pytest.MonkeyPatc
 
 def test_memory_stays_below_twice_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
     for block in ("prepared.PASS_BYTES", "spectrum.GRAM_BYTES"):
-        monkeypatch.setattr(f"acclimate.scores.{block}", 2**19)  # in proportion to features of 8 MB
+        monkeypatch.setattr(f"acclimate.scores.estimates.{block}", 2**19)  # in proportion to features of 8 MB
     rng = np.random.default_rng(0)
     n, d = 4000, 512
     y = np.arange(n) % 10
@@ -286,7 +284,7 @@ def test_memory_stays_below_twice_the_features(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_example_is_run() -> None:
-    modules = [module.name for module in pkgutil.iter_modules(acclimate.scores.__path__, "acclimate.scores.")]
+    modules = [module.name for module in pkgutil.walk_packages(acclimate.scores.__path__, "acclimate.scores.")]
     results = {name: doctest.testmod(importlib.import_module(name)) for name in modules}
     assert [name for name, result in results.items() if result.failed] == []
     functions = {getattr(member.function, "func", member.function) for member in ESTIMATES.values()}

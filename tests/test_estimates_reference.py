@@ -16,6 +16,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
+from acclimate.scores.estimates import ESTIMATES, Prepared, prepare
 from acclimate.scores.estimates.etran import energy, lda
 from acclimate.scores.estimates.gbc import gbc
 from acclimate.scores.estimates.hscore import hscore, hscore_reg
@@ -27,10 +28,8 @@ from acclimate.scores.estimates.pactran import pactran
 from acclimate.scores.estimates.pactran_source import pactran_dirichlet, pactran_gamma
 from acclimate.scores.estimates.parc import parc
 from acclimate.scores.estimates.ped import ped
-from acclimate.scores.estimates.prepared import Prepared, prepare
 from acclimate.scores.estimates.rank import alpha_req, rankme
 from acclimate.scores.estimates.sfda import lda_fisher, sfda
-from acclimate.scores.estimates.table import ESTIMATES
 from acclimate.scores.estimates.transrate import transrate
 
 # Part of the key of a stored value, the function, and the relative tolerance.

@@ -8,9 +8,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.cluster import kmeans_plusplus
 
-from acclimate.scores.estimates import nleep, pactran, spectrum
+from acclimate.scores.estimates import nleep, pactran, prepare, spectrum
 from acclimate.scores.estimates.evidence import GRID, Evidence
-from acclimate.scores.estimates.prepared import prepare
 
 SHAPES = [(n, d, small) for n, d in [(60, 20), (20, 50)] for small in (2**20, 0)]
 

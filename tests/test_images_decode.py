@@ -18,8 +18,9 @@ from PIL import Image, ImageFile
 from sklearn.datasets import load_sample_image
 
 from acclimate.errors import DataError
+from acclimate.images import Geometry
 from acclimate.images.decode import decode, fault, pixels
-from acclimate.images.geometry import FILTERS, MODES, Geometry, fit, resized
+from acclimate.images.geometry import FILTERS, MODES, fit, resized
 
 Pixels = npt.NDArray[Any]
 PHOTO = np.asarray(load_sample_image("china.jpg"))  # (427, 640, 3)
@@ -312,8 +313,7 @@ def test_20000x20000_jpeg_is_decoded_in_little_memory(tmp_path: Path) -> None:
     code = """
         import resource, sys
         from pathlib import Path
-        from acclimate.images.decode import decode
-        from acclimate.images.geometry import Geometry
+        from acclimate.images import Geometry, decode
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         result = decode(Path(sys.argv[1]), Geometry(64, 64))
         assert result.shape == (64, 64, 3) and (result == 128).all(), result

@@ -17,9 +17,8 @@ from PIL import Image
 
 import acclimate
 from acclimate.errors import DataError, InputError
-from acclimate.images import Images, load_images, make_split
+from acclimate.images import ArraySource, FileSource, Images, load_images, make_split
 from acclimate.images import scan as scan_module
-from acclimate.images.dataset import ArraySource, FileSource
 
 
 def picture(path: Path, colour: int = 0) -> Path:

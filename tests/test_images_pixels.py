@@ -17,9 +17,7 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError
-from acclimate.images import Geometry, Images, decode_ahead, decoded, load_images, open_pixels
-from acclimate.images.dataset import FileSource
-from acclimate.images.geometry import Pixels
+from acclimate.images import FileSource, Geometry, Images, Pixels, decode_ahead, decoded, load_images, open_pixels
 from acclimate.storage.store import ArrayStore
 
 GEOMETRY = Geometry(24, 20, "crop", "bicubic")
@@ -174,7 +172,7 @@ def test_no_disk_space(flower_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 CHILD = """
 import sys, time
 from acclimate.images import Geometry, decode_ahead, load_images, open_pixels
-from acclimate.images.dataset import FileSource
+from acclimate.images import FileSource
 
 real = FileSource.fitted
 FileSource.fitted = lambda self, i, geometry: (time.sleep(0.03), real(self, i, geometry))[1]

@@ -16,14 +16,23 @@ from torch import Tensor, nn
 from acclimate.errors import RecipeError
 from acclimate.models.network import feature_width, pooled, takes_any_size
 from acclimate.models.scope import freeze, parse_scope, select, set_mode
-from acclimate.objectives import OBJECTIVES, Settings
+from acclimate.objectives import (
+    DINO,
+    MAE,
+    OBJECTIVES,
+    DINOSettings,
+    MAESettings,
+    NormStats,
+    NormStatsSettings,
+    ObjectiveSettings,
+    Rotation,
+    RotationSettings,
+    SwAV,
+    SwAVSettings,
+)
 from acclimate.objectives.crops import crop_features
-from acclimate.objectives.dino import DINO, DINOSettings
-from acclimate.objectives.mae import MAE, MAESettings, encode, patchify, positions
-from acclimate.objectives.norm_stats import NormStats, NormStatsSettings
+from acclimate.objectives.mae import encode, patchify, positions
 from acclimate.objectives.number import Number
-from acclimate.objectives.rotation import Rotation, RotationSettings
-from acclimate.objectives.swav import SwAV, SwAVSettings
 from acclimate.views import AUGMENTS, Augment, view_size
 
 SWAV = {"hidden": 32, "out": 16, "prototypes": 24, "small_crops": 2}
@@ -128,7 +137,7 @@ def test_the_gradient_reaches_the_backbone(name: str, architecture: str, options
 @pytest.mark.parametrize("name", ["swav", "dino", "mae", "rotation", "norm-stats"])
 def test_the_paper_s_numbers_are_settings(name: str) -> None:
     kind, settings = OBJECTIVES[name]
-    assert isinstance(settings(**kind.paper.options), Settings)
+    assert isinstance(settings(**kind.paper.options), ObjectiveSettings)
     assert "arXiv" in kind.paper.source
     assert (kind.paper.optimizer == "") == kind.gradient_free
     assert not kind.needs_labels
@@ -343,10 +352,10 @@ def test_mae_is_the_paper_s_formula() -> None:
     assert isinstance(objective, MAE)
     x = random_views(objective.views, 5, seed=0)[0]
     torch.manual_seed(4)
-    kept, masked = objective._mask(5, 16)
-    assert (kept.shape, masked.shape) == ((5, 4), (5, 12))  # three quarters are masked
-    assert torch.equal(torch.cat([kept, masked], dim=1).sort(dim=1).values, torch.arange(16).expand(5, -1))
-    predicted = objective.decoder(encode(net, x, kept), kept, (4, 4))
+    visible, masked = objective._mask(5, 16)
+    assert (visible.shape, masked.shape) == ((5, 4), (5, 12))  # three quarters are masked
+    assert torch.equal(torch.cat([visible, masked], dim=1).sort(dim=1).values, torch.arange(16).expand(5, -1))
+    predicted = objective.decoder(encode(net, x, visible), visible, (4, 4))
     errors = []
     for i in range(5):
         for j in masked[i].tolist():
@@ -363,12 +372,13 @@ def test_mae_sees_nothing_of_what_is_masked() -> None:
     net = network("test_vit").eval()
     objective, _ = build("mae", net, width=32)
     x = random_views(objective.views, 2, seed=0)[0]
-    kept, masked = objective._mask(2, 16)
+    visible, masked = objective._mask(2, 16)
     other = patchify(x, (16, 16)).scatter(1, masked[:, :, None].expand(-1, -1, 768), 7.0)
     y = F.fold(other.transpose(1, 2), (64, 64), 16, stride=16)
     assert not torch.equal(x, y)
     torch.testing.assert_close(
-        objective.decoder(encode(net, x, kept), kept, (4, 4)), objective.decoder(encode(net, y, kept), kept, (4, 4))
+        objective.decoder(encode(net, x, visible), visible, (4, 4)),
+        objective.decoder(encode(net, y, visible), visible, (4, 4)),
     )
 
 
@@ -572,6 +582,6 @@ def test_a_number_lives_in_the_state_dict_and_not_on_a_device() -> None:
         (RotationSettings, {"turns": 8}),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: type[Settings], options: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(settings: type[ObjectiveSettings], options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         settings(**options)

@@ -13,15 +13,24 @@ from torch import Tensor, nn
 
 from acclimate.models.network import pooled
 from acclimate.models.scope import freeze, parse_scope, select, set_mode
-from acclimate.objectives import OBJECTIVES
-from acclimate.objectives.barlow import Barlow, BarlowSettings
+from acclimate.objectives import (
+    OBJECTIVES,
+    Barlow,
+    BarlowSettings,
+    MoCoV2,
+    MoCoV2Settings,
+    MoCoV3,
+    MoCoV3Settings,
+    SimCLR,
+    SimCLRSettings,
+    SimSiam,
+    SimSiamSettings,
+    VICReg,
+    VICRegSettings,
+)
 from acclimate.objectives.heads import in_float32
-from acclimate.objectives.moco_v2 import MoCoV2, MoCoV2Settings, Queue
-from acclimate.objectives.moco_v3 import MoCoV3, MoCoV3Settings
+from acclimate.objectives.moco_v2 import Queue
 from acclimate.objectives.momentum import Momentum
-from acclimate.objectives.simclr import SimCLR, SimCLRSettings
-from acclimate.objectives.simsiam import SimSiam, SimSiamSettings
-from acclimate.objectives.vicreg import VICReg, VICRegSettings
 from acclimate.views import AUGMENTS
 
 NAMES = ("simsiam", "simclr", "moco-v2", "moco-v3", "barlow", "vicreg")

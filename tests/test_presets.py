@@ -19,7 +19,7 @@ from acclimate.images import Images, load_images, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Task, for_network, load_preset, preset_names, protocol_names, run_protocol, scaled
 from acclimate.protocols.load import read_preset
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.stats.metrics import measure
 from acclimate.storage.results import Results
 from acclimate.training.recipe import recipe_names
@@ -127,9 +127,9 @@ def test_every_preset_runs_on_the_embedded_zoo_and_its_row_states_its_settings(
 
 def test_protocols_are_named_once() -> None:
     names = protocol_names()
-    assert len(set(names)) == len(names) > len(SCORES) + len(recipe_names())
-    assert {*preset_names(), *SCORES, *recipe_names()} == set(names)
-    assert not {*SCORES} & {*preset_names()}
+    assert len(set(names)) == len(names) > len(PROBES) + len(recipe_names())
+    assert {*preset_names(), *PROBES, *recipe_names()} == set(names)
+    assert not {*PROBES} & {*preset_names()}
 
 
 @pytest.mark.parametrize(("name", "normaliser"), [("knn/marks", None), ("knn/marks-zscore", StandardScaler())])

@@ -14,7 +14,7 @@ import acclimate
 from acclimate import Options
 from acclimate.errors import AcclimateError, InputError, ModelError, RecipeError
 from acclimate.protocols import load_preset, preset_names, protocol_names
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 
 QUIET = Options(quiet=True, device="cpu")
 CHOOSING = """
@@ -150,4 +150,4 @@ def test_protocols_page_is_not_stale() -> None:
     maker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(maker)
     assert maker.PAGE.read_text("utf-8") == maker.page(), "run: python docs/make_protocols.py"
-    assert maker.page().count("\n## `") == len(preset_names()) > len(SCORES)
+    assert maker.page().count("\n## `") == len(preset_names()) > len(PROBES)

@@ -16,12 +16,12 @@ from acclimate.errors import DataError
 from acclimate.reports import report
 from acclimate.reports.markdown import render
 from acclimate.reports.read.collect import collect
-from acclimate.reports.read.estimate import mean_interval
 from acclimate.reports.read.foresight import ask, target_of
 from acclimate.reports.read.frames import table_of as frame_of
 from acclimate.reports.read.grid import ALL, Column, Grid, build
 from acclimate.reports.read.ranks import board, headline, standing
 from acclimate.reports.sections import build as sections_of
+from acclimate.stats import mean_interval
 
 
 def grid_of(path: Path) -> Grid:
@@ -79,10 +79,10 @@ def test_means_over_data_sets_are_compared_pair_by_pair(grid: Grid) -> None:
     p = np.array([[stats.ttest_rel(a, b).pvalue if a is not b else 1.0 for b in parts.T] for a in parts.T])
     ahead = whole.mean[None] - whole.mean[:, None]
     got = standing(whole, True)
-    assert got.first.tolist() == (1 + ((p < 0.05) & (ahead > 0)).sum(axis=1)).tolist()
-    assert got.last.tolist() == (12 - ((p < 0.05) & (ahead < 0)).sum(axis=1)).tolist()
+    assert got.first.tolist() == (1 + ((p < 0.1) & (ahead > 0)).sum(axis=1)).tolist()
+    assert got.last.tolist() == (12 - ((p < 0.1) & (ahead < 0)).sum(axis=1)).tolist()
     reaches = (whole.low <= whole.mean[best]) & (whole.mean[best] <= whole.high)
-    differs = [i == best or stats.ttest_rel(parts[:, i], parts[:, best]).pvalue >= 0.05 for i in range(12)]
+    differs = [i == best or stats.ttest_rel(parts[:, i], parts[:, best]).pvalue >= 0.1 for i in range(12)]
     assert reaches.tolist() == differs
 
 

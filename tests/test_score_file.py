@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from acclimate.cli import main
-from acclimate.scores.estimates.prepared import prepare
-from acclimate.scores.estimates.table import ESTIMATES, estimate
+from acclimate.scores.estimates import ESTIMATES, estimate, prepare
 from acclimate.verbs.feature_file import is_feature_file, read_feature_file
 
 

@@ -1,4 +1,4 @@
-"""Contract of every member of SCORES: a new score is tested because it is there."""
+"""Contract of every member of PROBES: a new score is tested because it is there."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from pydantic import ValidationError
 
 from acclimate.errors import DataError
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.scores.base import Law
 from acclimate.scores.probes.normalise import NORMALISERS
 
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-EVERY = pytest.mark.parametrize("name", SCORES)
+EVERY = pytest.mark.parametrize("name", PROBES)
 
 
 def blobs(n: int = 150, d: int = 12, classes: int = 4, *, seed: int = 0, noise: float = 1.0) -> Split:
@@ -31,7 +31,7 @@ def blobs(n: int = 150, d: int = 12, classes: int = 4, *, seed: int = 0, noise: 
 
 
 def predict(name: str, split: Split, x: np.ndarray | None = None, *, n_classes: int = 4) -> np.ndarray:
-    fitted = SCORES[name].fit(*split, n_classes=n_classes, seed=0)
+    fitted = PROBES[name].fit(*split, n_classes=n_classes, seed=0)
     return fitted.predict_proba(split[2] if x is None else x)
 
 
@@ -62,7 +62,7 @@ def test_noise_features_give_chance(name: str) -> None:
 
 @EVERY
 def test_settings_are_json_and_the_name_is_the_key(name: str) -> None:
-    fitted = SCORES[name].fit(*blobs(), n_classes=4, seed=0)
+    fitted = PROBES[name].fit(*blobs(), n_classes=4, seed=0)
     assert fitted.name == name
     assert json.loads(json.dumps(fitted.settings, allow_nan=False)) == fitted.settings
 
@@ -81,7 +81,7 @@ def test_repeats_to_the_bit_and_changes_no_input(name: str) -> None:
 @EVERY
 def test_later_changes_of_the_inputs_do_not_reach_the_fitted_score(name: str) -> None:
     x, y, x_val, y_val = blobs()
-    fitted = SCORES[name].fit(x, y, x_val, y_val, n_classes=4, seed=0)
+    fitted = PROBES[name].fit(x, y, x_val, y_val, n_classes=4, seed=0)
     query = x_val.copy()
     before = fitted.predict_proba(query)
     for part in (x, y, x_val, y_val):
@@ -108,7 +108,7 @@ def moved(law: str, split: Split) -> tuple[Split, np.ndarray]:
     return (change(x.astype(float)), y, change(x_val.astype(float)), y_val), names
 
 
-@pytest.mark.parametrize(("name", "law"), [(name, law) for name in SCORES for law in sorted(SCORES[name].laws)])
+@pytest.mark.parametrize(("name", "law"), [(name, law) for name in PROBES for law in sorted(PROBES[name].laws)])
 def test_keeps_the_laws_it_declares(name: str, law: str) -> None:
     split = blobs(noise=1.5)
     other, names = moved(law, split)
@@ -126,24 +126,24 @@ def test_keeps_the_laws_it_declares(name: str, law: str) -> None:
     ],
 )
 def test_a_law_that_is_not_declared_can_break(name: str, settings: dict, law: str) -> None:
-    assert law not in SCORES[name].laws
-    chosen = SCORES[name].settings.model_validate(settings)
+    assert law not in PROBES[name].laws
+    chosen = PROBES[name].settings.model_validate(settings)
     split = blobs(noise=1.5)
     split = (split[0] * np.arange(1, 13), split[1], split[2] * np.arange(1, 13), split[3])
     other, _ = moved(law, split)
     one, there = (
-        SCORES[name].fit(*part, n_classes=4, seed=0, settings=chosen).predict_proba(part[2]) for part in (split, other)
+        PROBES[name].fit(*part, n_classes=4, seed=0, settings=chosen).predict_proba(part[2]) for part in (split, other)
     )
     assert not np.allclose(one, there, atol=2e-3)
 
 
 def test_the_laws_are_all_looked_at() -> None:
-    assert set(get_args(Law)) == set().union(*(score.laws for score in SCORES.values()))
+    assert set(get_args(Law)) == set().union(*(score.laws for score in PROBES.values()))
 
 
 @EVERY
 def test_every_member_says_what_it_is(name: str) -> None:
-    score = SCORES[name]
+    score = PROBES[name]
     assert score.meaning.endswith(".")
     assert 40 < len(score.meaning) < 200
     defaults = score.settings()
@@ -158,8 +158,8 @@ def test_every_member_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("normalise", NORMALISERS)
 def test_every_member_takes_every_normaliser(name: str, normalise: str) -> None:
     split = blobs()
-    settings = SCORES[name].settings.model_validate({"normalise": normalise})
-    fitted = SCORES[name].fit(*split, n_classes=4, seed=0, settings=settings)
+    settings = PROBES[name].settings.model_validate({"normalise": normalise})
+    fitted = PROBES[name].fit(*split, n_classes=4, seed=0, settings=settings)
     p = fitted.predict_proba(split[2])
     check_distributions(p, (150, 4))
     assert (p.argmax(axis=1) == split[3]).mean() > 0.8
@@ -167,15 +167,15 @@ def test_every_member_takes_every_normaliser(name: str, normalise: str) -> None:
     # The same as normalising first.
     first = NORMALISERS[normalise].fit(split[0])
     x, x_val = (first.of(part).transform(part.astype(float)) for part in (split[0], split[2]))
-    plain = SCORES[name].settings.model_validate({"normalise": "none"})
-    beforehand = SCORES[name].fit(x, split[1], x_val, split[3], n_classes=4, seed=0, settings=plain)
+    plain = PROBES[name].settings.model_validate({"normalise": "none"})
+    beforehand = PROBES[name].fit(x, split[1], x_val, split[3], n_classes=4, seed=0, settings=plain)
     assert np.allclose(beforehand.predict_proba(x_val), p, atol=1e-4)
 
 
 @EVERY
 def test_an_images_prediction_does_not_depend_on_its_companions(name: str) -> None:
     split = blobs()
-    fitted = SCORES[name].fit(*split, n_classes=4, seed=0)
+    fitted = PROBES[name].fit(*split, n_classes=4, seed=0)
     together = fitted.predict_proba(split[2])
     alone = np.concatenate([fitted.predict_proba(split[2][i : i + 1]) for i in range(20)])
     assert np.allclose(alone, together[:20], atol=1e-6)
@@ -191,7 +191,7 @@ def test_memory_is_below_twice_the_features(name: str, classes: int, monkeypatch
     predict(name, blobs())  # modules that are loaded late count for nothing
     tracemalloc.start()
     try:
-        SCORES[name].fit(x, y, x_val[:1000], y_val[:1000], n_classes=classes, seed=0).predict_proba(x_val[:1000])
+        PROBES[name].fit(x, y, x_val[:1000], y_val[:1000], n_classes=classes, seed=0).predict_proba(x_val[:1000])
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -286,12 +286,12 @@ def spoil(position: int, row: int, value: float):
 )
 def test_bad_input_is_named(name: str, change, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        SCORES[name].fit(*change(blobs()), n_classes=4, seed=0)
+        PROBES[name].fit(*change(blobs()), n_classes=4, seed=0)
 
 
 @EVERY
 def test_bad_queries_are_named(name: str) -> None:
-    fitted = SCORES[name].fit(*blobs(), n_classes=4, seed=0)
+    fitted = PROBES[name].fit(*blobs(), n_classes=4, seed=0)
     with pytest.raises(DataError, match="features have 3 columns; expected 12"):
         fitted.predict_proba(np.ones((2, 3)))
     with pytest.raises(DataError, match="row 1 of the features has nan"):

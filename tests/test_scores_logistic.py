@@ -16,7 +16,7 @@ from acclimate.scores.probes.logistic import paths, softmax
 from acclimate.scores.probes.logistic import probe as logistic
 from acclimate.scores.probes.logistic.paths import Solutions, Stack, advance, pose
 from acclimate.scores.probes.logistic.probe import GRID, LogisticSettings
-from acclimate.scores.probes.logistic.softmax import State, start
+from acclimate.scores.probes.logistic.softmax import SolverState, start
 
 
 def data(n: int, d: int, classes: int, seed: int = 0):
@@ -27,7 +27,7 @@ def data(n: int, d: int, classes: int, seed: int = 0):
     return x[:n], y[:n], x[n:], y[n:]
 
 
-def path(x, y, grid, **options) -> Iterator[tuple[Stack, State, Solutions]]:
+def path(x, y, grid, **options) -> Iterator[tuple[Stack, SolverState, Solutions]]:
     """Yield the problem, where the solver stands and how it got there for each C."""
     stack = pose([(x, y)], "zscore")
     state = start(stack.problem)
@@ -35,32 +35,32 @@ def path(x, y, grid, **options) -> Iterator[tuple[Stack, State, Solutions]]:
         yield stack, state, advance(stack.problem, state, np.array([c]), np.arange(1), LogisticSettings(**options))
 
 
-def ours(x, y, held, grid, **options) -> list[np.ndarray]:
+def ours(x, y, x_val, grid, **options) -> list[np.ndarray]:
     found = []
     for stack, state, _ in path(x, y, grid, **options):
         own = stack.classifier(0, state)
-        z = own.normaliser.transform(held.astype(float)) - own.mean
+        z = own.normaliser.transform(x_val.astype(float)) - own.mean
         found.append(temper.softmax(z @ own.weights + own.bias))
     return found
 
 
 @pytest.mark.parametrize(("n", "d", "classes"), [(500, 20, 5), (300, 10, 2), (60, 100, 4)])
 def test_probabilities_are_those_of_scikit_learn(n: int, d: int, classes: int) -> None:
-    x, y, held, _ = data(n, d, classes)
+    x, y, x_val, _ = data(n, d, classes)
     grid = (1e-4, 1e-2, 1.0, 100.0)
     scaler = StandardScaler().fit(x.astype(float))
-    for c, p in zip(grid, ours(x, y, held, grid, tolerance=1e-10), strict=True):
+    for c, p in zip(grid, ours(x, y, x_val, grid, tolerance=1e-10), strict=True):
         theirs = LogisticRegression(C=c, tol=1e-8, max_iter=20000).fit(scaler.transform(x.astype(float)), y)
-        assert np.abs(p - theirs.predict_proba(scaler.transform(held.astype(float)))).max() < 1e-3
+        assert np.abs(p - theirs.predict_proba(scaler.transform(x_val.astype(float)))).max() < 1e-3
 
 
 def test_the_usual_tolerance_gives_the_same_loss_and_accuracy() -> None:
-    x, y, held, truth = data(500, 20, 5)
-    exact = ours(x, y, held, GRID, tolerance=1e-10)
-    for one, other in zip(exact, ours(x, y, held, GRID), strict=True):
-        losses = [-np.log(p[np.arange(500), truth]).mean() for p in (one, other)]
+    x, y, x_val, y_val = data(500, 20, 5)
+    exact = ours(x, y, x_val, GRID, tolerance=1e-10)
+    for one, other in zip(exact, ours(x, y, x_val, GRID), strict=True):
+        losses = [-np.log(p[np.arange(500), y_val]).mean() for p in (one, other)]
         assert losses[1] == pytest.approx(losses[0], rel=2e-3)
-        assert abs((one.argmax(1) == truth).mean() - (other.argmax(1) == truth).mean()) <= 0.004
+        assert abs((one.argmax(1) == y_val).mean() - (other.argmax(1) == y_val).mean()) <= 0.004
 
 
 def test_gradient_vanishes_at_the_solution() -> None:
@@ -82,27 +82,27 @@ def test_gradient_vanishes_at_the_solution() -> None:
 
 
 def test_strong_ridge_predicts_class_frequencies() -> None:
-    x, y, held, _ = data(300, 6, 3)
+    x, y, x_val, _ = data(300, 6, 3)
     y = np.where(np.arange(300) < 200, 0, y)
-    (p,) = ours(x, y, held, (1e-9,), tolerance=1e-12)
+    (p,) = ours(x, y, x_val, (1e-9,), tolerance=1e-12)
     assert np.allclose(p, np.bincount(y) / 300, atol=1e-3)
 
 
 def test_rotation_scale_and_offset_of_columns() -> None:
-    x, y, held, _ = data(200, 8, 3)
-    (base,) = ours(x, y, held, (1.0,), tolerance=1e-10)
+    x, y, x_val, _ = data(200, 8, 3)
+    (base,) = ours(x, y, x_val, (1.0,), tolerance=1e-10)
     scale, offset = 2.0 ** np.arange(-4, 4), np.linspace(-5, 5, 8)
-    (moved,) = ours(x * scale + offset, y, held * scale + offset, (1.0,), tolerance=1e-10)
+    (moved,) = ours(x * scale + offset, y, x_val * scale + offset, (1.0,), tolerance=1e-10)
     assert np.allclose(moved, base, atol=1e-3)
     order = np.random.default_rng(0).permutation(8)
-    (turned,) = ours(x[:, order], y, held[:, order], (1.0,), tolerance=1e-10)
+    (turned,) = ours(x[:, order], y, x_val[:, order], (1.0,), tolerance=1e-10)
     assert np.allclose(turned, base, atol=1e-3)
 
 
 def test_the_start_does_not_matter() -> None:
-    x, y, held, _ = data(300, 15, 4)
-    (cold,) = ours(x, y, held, (1.0,), tolerance=1e-10)
-    warm = ours(x, y, held, GRID[:7], tolerance=1e-10)[-1]
+    x, y, x_val, _ = data(300, 15, 4)
+    (cold,) = ours(x, y, x_val, (1.0,), tolerance=1e-10)
+    warm = ours(x, y, x_val, GRID[:7], tolerance=1e-10)[-1]
     assert np.allclose(cold, warm, atol=1e-3)
 
 
@@ -117,16 +117,16 @@ def test_warm_whitened_path_needs_few_iterations() -> None:
 
 
 def test_the_lowest_validation_loss_is_chosen_and_the_edge_is_reported() -> None:
-    x, y, held, truth = data(120, 30, 3)
-    fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0)
+    x, y, x_val, y_val = data(120, 30, 3)
+    fitted = logistic.fit(x, y, x_val, y_val, n_classes=3, seed=0)
     tried = fitted.settings["path"]
     assert [point["C"] for point in tried] == list(GRID[: len(tried)])
     best = min(tried, key=lambda point: point["val_log_loss"])
     assert fitted.settings["C"] == best["C"]
     assert not fitted.settings["at_edge"]
-    p = fitted.predict_proba(held)
-    assert -np.log(p[np.arange(120), truth]).mean() == pytest.approx(best["val_log_loss"], rel=1e-4)
-    assert (p.argmax(axis=1) == truth).mean() == pytest.approx(best["val_accuracy"])
+    p = fitted.predict_proba(x_val)
+    assert -np.log(p[np.arange(120), y_val]).mean() == pytest.approx(best["val_log_loss"], rel=1e-4)
+    assert (p.argmax(axis=1) == y_val).mean() == pytest.approx(best["val_accuracy"])
     same = logistic.fit(x, y, x, y, n_classes=3, seed=0)
     assert same.settings["at_edge"]
 
@@ -158,38 +158,38 @@ def test_the_example_in_the_documentation() -> None:
 
 
 def test_published_grids_can_be_said() -> None:
-    x, y, held, truth = data(150, 12, 3)
+    x, y, x_val, y_val = data(150, 12, 3)
     dinov2 = LogisticSettings(c=tuple(10.0 ** np.linspace(-6, 5, 45)), refit=True, normalise="none", select="accuracy")
     kornblith = LogisticSettings(c=tuple(1 / c for c in dinov2.c), refit=True, normalise="none", select="accuracy")
     assert (min(kornblith.c), max(kornblith.c)) == pytest.approx((1e-5, 1e6))
     for settings in (dinov2, kornblith):
-        fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0, settings=settings)
+        fitted = logistic.fit(x, y, x_val, y_val, n_classes=3, seed=0, settings=settings)
         assert fitted.settings["C"] in settings.c
         best = max(point["val_accuracy"] for point in fitted.settings["path"])
         chosen = next(point for point in fitted.settings["path"] if point["C"] == fitted.settings["C"])
         assert chosen["val_accuracy"] >= best - 0.01  # polishing may move an image
     clip = LogisticSettings(c=(0.316,), normalise="none")
-    fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0, settings=clip)
+    fitted = logistic.fit(x, y, x_val, y_val, n_classes=3, seed=0, settings=clip)
     theirs = LogisticRegression(C=0.316, tol=1e-10, max_iter=20000).fit(x.astype(float), y)
-    assert np.abs(fitted.predict_proba(held) - theirs.predict_proba(held.astype(float))).max() < 1e-5
+    assert np.abs(fitted.predict_proba(x_val) - theirs.predict_proba(x_val.astype(float))).max() < 1e-5
     assert not fitted.settings["at_edge"]
 
 
 def test_refit_is_a_fit_to_both_parts() -> None:
-    x, y, held, truth = data(150, 12, 3)
+    x, y, x_val, y_val = data(150, 12, 3)
     settings = LogisticSettings(c=(0.01, 1.0), refit=True, patience=None)
-    fitted = logistic.fit(x, y, held, truth, n_classes=3, seed=0, settings=settings)
+    fitted = logistic.fit(x, y, x_val, y_val, n_classes=3, seed=0, settings=settings)
     assert len(fitted.settings["path"]) == 2
-    both, labels = np.concatenate([x, held]), np.concatenate([y, truth])
+    both, labels = np.concatenate([x, x_val]), np.concatenate([y, y_val])
     alone = LogisticSettings(c=(fitted.settings["C"],))
     whole = logistic.fit(both, labels, x, y, n_classes=3, seed=0, settings=alone)
-    assert np.allclose(whole.predict_proba(held), fitted.predict_proba(held), atol=1e-6)
+    assert np.allclose(whole.predict_proba(x_val), fitted.predict_proba(x_val), atol=1e-6)
 
 
 def test_large_problems_are_solved_in_float32_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y, held, truth = data(500, 20, 5)
-    precise = logistic.fit(x, y, held, truth, n_classes=5, seed=0)
+    x, y, x_val, y_val = data(500, 20, 5)
+    precise = logistic.fit(x, y, x_val, y_val, n_classes=5, seed=0)
     monkeypatch.setattr(paths, "SMALL", 0)
-    fast = logistic.fit(x, y, held, truth, n_classes=5, seed=0)
+    fast = logistic.fit(x, y, x_val, y_val, n_classes=5, seed=0)
     assert fast.settings["C"] == precise.settings["C"]
-    assert np.abs(fast.predict_proba(held) - precise.predict_proba(held)).max() < 2e-3
+    assert np.abs(fast.predict_proba(x_val) - precise.predict_proba(x_val)).max() < 2e-3

@@ -11,7 +11,7 @@ import pytest
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Index
 from acclimate.scores.probes import normalise
-from acclimate.scores.probes.logistic import held, paths, span, subsets
+from acclimate.scores.probes.logistic import paths, span, subsets, validation
 from acclimate.scores.probes.logistic import probe as logistic
 from acclimate.scores.probes.logistic.probe import Logistic, LogisticSettings
 from acclimate.scores.probes.logistic.subsets import fit_draws, fit_many, stacks
@@ -128,8 +128,8 @@ def test_one_product_gives_the_logits_of_normalised_features(
     x, _, x_val, y_val = cloud
     rng = np.random.default_rng(0)
     own = normalise.NORMALISERS[name].fit(x)
-    one = held.Linear(own, rng.normal(size=60), rng.normal(size=(60, 3)), rng.normal(size=3))
-    ready = held.Held.of(x_val, y_val, unit_length=name == "l2")
+    one = validation.Linear(own, rng.normal(size=60), rng.normal(size=(60, 3)), rng.normal(size=3))
+    ready = validation.ValidationSet.of(x_val, y_val, unit_length=name == "l2")
     direct = (own.of(x_val).transform(x_val.astype(float)) - one.mean) @ one.weights + one.bias
     for found in ready.logits([one, one]):
         assert np.allclose(found, direct, atol=1e-5 * np.abs(direct).max())

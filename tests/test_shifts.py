@@ -125,7 +125,7 @@ def test_intervals_of_cka_hold_the_true_value_about_as_often_as_they_say() -> No
         drawn = draws(np.full(60, -1), seed=trial, resamples=200)
         rows = compare({FEATURES: layer(x)}, {FEATURES: layer(x @ a)}, np.full(60, -1), drawn)
         held += rows[0]["cka"]["low"] <= truth <= rows[0]["cka"]["high"]
-    assert held >= 86  # of 95 expected: small samples, percentile ends
+    assert 80 <= held <= 99  # of 90 expected: small samples, percentile ends
 
 
 def test_cka_of_features_that_do_not_tell_images_apart_is_unknown() -> None:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import stats as oracle
 
 from acclimate.errors import DataError
-from acclimate.stats import intervals as stats
-from acclimate.stats.intervals import bootstrap_interval, model_set, paired_difference, paired_over, ranks_with_ties
+from acclimate.stats import (
+    Interval,
+    at_level,
+    bootstrap_interval,
+    intervals,
+    mean_interval,
+    model_set,
+    outer_percentiles,
+    paired_difference,
+    paired_over,
+    percentile_interval,
+    quantiles,
+    ranks_with_ties,
+    resampling,
+    share_interval,
+    student,
+    ties,
+    two_way_curves,
+)
 
 
 def correctness(m: int, n: int, accuracy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,7 +69,7 @@ def test_intervals_stay_in_range_grow_with_level_and_repeat() -> None:
 def test_blocks_do_not_change_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random(200)
     whole = bootstrap_interval(values, seed=1)
-    monkeypatch.setattr(stats, "BLOCK_BYTES", 24 * 200 * 7)
+    monkeypatch.setattr(resampling, "BLOCK_BYTES", 24 * 200 * 7)
     assert bootstrap_interval(values, seed=1) == pytest.approx(whole, abs=1e-12)
 
 
@@ -61,6 +81,39 @@ def test_pairing_sees_what_separate_intervals_do_not() -> None:
     assert bootstrap_interval(a, seed=0).low < bootstrap_interval(b, seed=0).high
     there, back = paired_difference(a, b, seed=0), paired_difference(b, a, seed=0)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=2e-3)
+
+
+def test_means_and_shares_have_the_intervals_of_scipy() -> None:
+    values = np.random.default_rng(3).random(12).tolist()
+    for level in (0.9, 0.95):
+        wanted = oracle.t.interval(level, 11, loc=np.mean(values), scale=oracle.sem(values))
+        assert mean_interval(values, level)[1:3] == pytest.approx(wanted)
+        exact = oracle.binomtest(37, 50).proportion_ci(level, method="wilson")
+        assert share_interval(37 / 50, 50, level) == pytest.approx((exact.low, exact.high))
+    assert student([0, 4]).tolist() == pytest.approx([np.nan, oracle.t.ppf(0.95, 4)], nan_ok=True)
+    assert mean_interval([0.5]) == (0.5, None, None, 1)
+
+
+def test_a_normal_interval_moves_to_another_level() -> None:
+    narrow = at_level(Interval(2.0, *oracle.norm.interval(0.95, 2, 3)), 0.95, 0.9)
+    assert narrow == pytest.approx((2.0, *oracle.norm.interval(0.9, 2, 3)))
+
+
+def test_percentiles_leave_out_or_keep_what_is_not_finite() -> None:
+    values = np.array([*range(1, 20), np.nan], dtype=float)
+    assert percentile_interval(values, level=0.8) == pytest.approx((2.8, 17.2))
+    assert outer_percentiles(np.array([-np.inf, *range(18), np.inf]), 0.8) == (0.0, 17.0)
+    assert outer_percentiles(np.array([-np.inf, 1.0, np.inf])) == (-np.inf, np.inf)
+
+
+def test_two_way_curves_share_their_draws_and_spread_as_wide_as_one_mean_does() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 4, 1)) + 0.1 * rng.normal(size=(1, 4, 50))
+    curves = two_way_curves(np.concatenate([values, values + 1]), seed=0)
+    assert curves[:, 1] - curves[:, 0] == pytest.approx(np.ones(2000))
+    low, high = outer_percentiles(curves[:, 0])
+    wanted = paired_over(values[0], seed=0)
+    assert high - low == pytest.approx(wanted.high - wanted.low, rel=0.1)
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(3, 0.02), (3, 0.2), (5, 0.05)])
@@ -110,7 +163,7 @@ def test_the_set_is_that_of_the_published_procedure() -> None:
     values = np.random.default_rng(3).normal(size=(7, 200)) - 0.05 * np.arange(7)[:, None]
     got = model_set(values, seed=5, resamples=500)
     # The procedure as written, on the same resamples: all pairs of the surviving models at every step.
-    noise, alive, p, highest = stats._resampled(values, 500, 5), list(range(7)), {}, 0.0
+    noise, alive, p, highest = intervals.mean_noise(values, 500, 5), list(range(7)), {}, 0.0
     while len(alive) > 1:
         pairs = [(i, j) for i in alive for j in alive if i != j]
         error = {(i, j): (values[i] - values[j]).std() / np.sqrt(200) for i, j in pairs}
@@ -178,6 +231,29 @@ def test_bad_input_is_named(call, message: str) -> None:
 
 
 def test_the_examples_in_the_documentation() -> None:
-    result = doctest.testmod(stats, extraglobs={"np": np})
-    assert result.attempted > 0
-    assert result.failed == 0
+    results = [doctest.testmod(module, extraglobs={"np": np}) for module in (quantiles, intervals, ties)]
+    assert min(result.attempted for result in results) > 0
+    assert sum(result.failed for result in results) == 0
+
+
+RESAMPLE = {"multinomial", "stdtrit", "ndtr", "ndtri", "ppf", "percentile", "nanpercentile", "quantile", "nanquantile"}
+SOURCE = ROOT / "src" / "acclimate"
+
+
+def resampled_in(path: Path) -> set[str]:
+    """Return the names of `RESAMPLE` that a file uses as a name, an attribute or an import."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return names & RESAMPLE
+
+
+def test_no_other_room_resamples_or_takes_a_quantile_of_its_own() -> None:
+    uses = {path.relative_to(SOURCE).as_posix(): resampled_in(path) for path in SOURCE.rglob("*.py")}
+    assert len(uses) > 200
+    here = set().union(*(names for path, names in uses.items() if path.startswith("stats/")))
+    assert here >= {"multinomial", "stdtrit", "quantile"}, "the test looks for names that nobody uses"
+    elsewhere = {path: names for path, names in uses.items() if names and not path.startswith("stats/")}
+    # Quartiles over the channels of a layer describe it; they are no interval.
+    assert elsewhere == {"experiments/explanation/measures.py": {"quantile"}}

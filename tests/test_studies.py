@@ -245,10 +245,10 @@ def test_one_failing_cell_is_recorded_and_does_not_stop_the_rest(home: Path, mon
     plan = planned(home, protocols=["knn", "logistic"])
     real, broken = work.run_protocol, [True]
 
-    def sometimes(setting: Any, backbone: Any, name: str, *rest: Any, **settings: Any) -> Any:
-        if name == "logistic" and setting.seed == 1 and broken[0]:
+    def sometimes(task: Any, backbone: Any, runtime: Any, name: str, *rest: Any, **settings: Any) -> Any:
+        if name == "logistic" and task.seed == 1 and broken[0]:
             raise RuntimeError("out of\nmemory")
-        return real(setting, backbone, name, *rest, **settings)
+        return real(task, backbone, runtime, name, *rest, **settings)
 
     monkeypatch.setattr(work, "run_protocol", sometimes)
     document = run_study(plan, home / "out")

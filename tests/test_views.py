@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as tv
 from acclimate import views
 from acclimate.errors import DataError, RecipeError
 from acclimate.views import AUGMENTS, Augment, Normalize, center, make_view, make_views, scaled, view_size
-from acclimate.views.draw import Draw, draw
+from acclimate.views.draw import ViewParameters, draw
 from acclimate.views.linear import colour_matrices
 
 PLAIN = Normalize((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -35,7 +35,7 @@ def noise(n: int, height: int, width: int, low: int = 0, high: int = 256, seed: 
     return torch.randint(low, high, shape, dtype=torch.uint8, generator=generator(seed)).permute(0, 3, 1, 2)
 
 
-def by_torchvision(image: Tensor, row: Draw, i: int, size: tuple[int, int]) -> Tensor:
+def by_torchvision(image: Tensor, row: ViewParameters, i: int, size: tuple[int, int]) -> Tensor:
     """The same view of one image (3, H, W) in [0, 1], one torchvision function after the other."""
     top, left, height, width = row.box[i].int().tolist()
     x = tv.resized_crop(image, top, left, height, width, list(size), antialias=True)

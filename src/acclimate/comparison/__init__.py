@@ -1,20 +1,23 @@
-"""How far a cheap protocol can be trusted to predict an expensive one, from any table of results. No torch."""
+"""Does a cheap protocol foresee an expensive one: asked of any table of results. No torch."""
 
 from acclimate.comparison.analysis import analyse
 from acclimate.comparison.domain_shifts import read_shifts
 from acclimate.comparison.images import ImageDraw, StoredImages
+from acclimate.comparison.matrix import Matrix, matrices
 from acclimate.comparison.question import Question
 from acclimate.comparison.table import keep, read_table
-from acclimate.stats.correlations import STATISTICS, measure
+from acclimate.stats import STATISTICS, correlate
 
 __all__ = [
     "STATISTICS",
     "ImageDraw",
+    "Matrix",
     "Question",
     "StoredImages",
     "analyse",
+    "correlate",
     "keep",
-    "measure",
+    "matrices",
     "read_shifts",
     "read_table",
 ]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from acclimate.comparison.sides import Column, mean_over
-from acclimate.stats.correlations import Float64
+from acclimate.comparison.means import mean_over
+from acclimate.comparison.sides import Column
+from acclimate.stats.correlations import Float64, midranks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,5 @@ def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
 
 
 def _scaled_ranks(values: Float64) -> Float64:
-    there = np.isfinite(values)
-    ordered = np.sort(values[there])
-    middle = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
-    return np.where(there, middle / max(1, len(ordered)), np.nan)
+    result: Float64 = (midranks(values) - 0.5) / max(1, int(np.isfinite(values).sum()))
+    return result

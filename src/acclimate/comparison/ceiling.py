@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from acclimate.comparison.means import mean_or_none
 from acclimate.comparison.sides import Column
-from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, measure, ones
+from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, correlate, ones
 
 RERUNS: Final = 200
 
@@ -39,8 +40,8 @@ def ceiling(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: in
     truth = _shrunk(means, errors)
     rng = np.random.default_rng([seed, 3])
     reruns = truth[:, None] + errors[:, None] * rng.standard_normal((len(rows), RERUNS))
-    found = measure(truth[:, None], reruns, ones(len(rows)), top=top)
-    scores = {name: _mean(found[name]) for name in STATISTICS}
+    found = correlate(truth[:, None], reruns, ones(len(rows)), top=top)
+    scores = {name: mean_or_none(found[name]) for name in STATISTICS}
     return {**scores, "noise": math.sqrt(variance), "seeds": int(several.max()), "reason": None}
 
 
@@ -54,7 +55,7 @@ def mean_ceiling(found: list[dict[str, Any]]) -> dict[str, Any]:
     lacking = [one for one in found if one["reason"] is not None]
     if lacking or not found:
         return lacking[0] if lacking else unknown_ceiling("no target")
-    scores = {name: _mean(np.array([one[name] for one in found], dtype=float)) for name in (*STATISTICS, "noise")}
+    scores = {name: mean_or_none([one[name] for one in found]) for name in (*STATISTICS, "noise")}
     return {**scores, "seeds": max(one["seeds"] for one in found), "reason": None}
 
 
@@ -64,8 +65,3 @@ def _shrunk(means: Float64, errors: Float64) -> Float64:
     centre = means.mean()
     result: Float64 = centre + (means - centre) * math.sqrt(true / observed if observed > 0 else 0.0)
     return result
-
-
-def _mean(values: Float64) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None

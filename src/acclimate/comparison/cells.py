@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.draws import Draws, interval
+from acclimate.comparison.draws import Draws
+from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.sides import Column
 from acclimate.stats.chance import permutation_p
-from acclimate.stats.correlations import STATISTICS, Float64, logit, measure, ones, pearson
+from acclimate.stats.correlations import STATISTICS, Float64, correlate, logit, ones, pearson
+from acclimate.stats.intervals import percentile_interval
 
 NUMBERS: Final = ("pearson", "pearson_logit", *(name for name in STATISTICS if name != "pearson"))
 
@@ -95,7 +97,7 @@ def evaluate(task: Task, draws: Draws, question: Question) -> list[Cell]:
     point, x, y = _measured(task, draws, -1, ones(n), question)
     blocks = [_measured(task, draws, k, counts, question)[0] for k, counts in draws.blocks()]
     drawn = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
-    alone = measure(x, y, 1 - np.eye(n), pairs=False)
+    alone = correlate(x, y, 1 - np.eye(n), pairs=False)
     return [
         Cell(
             candidate,
@@ -120,7 +122,7 @@ def _measured(
 ) -> tuple[dict[str, Float64], Float64, Float64]:
     x = np.stack([candidate.values(draws, k) for candidate in task.candidates], axis=1)
     y = (draws.values(task.target, k) * task.target.sign)[:, None]
-    found = {name: values[:, :, 0] for name, values in measure(x, y, counts, top=question.top).items()}
+    found = {name: values[:, :, 0] for name, values in correlate(x, y, counts, top=question.top).items()}
     found["pearson_logit"] = _logits(task, draws, k, counts, question)
     return found, x, y
 
@@ -154,15 +156,12 @@ def _chance(candidate: Candidate, x: Float64, y: Float64, question: Question) ->
 
 def mean_point(cells: Sequence[Cell], name: str) -> float | None:
     """Return the mean of a number over cells, None where it is nowhere defined."""
-    return _mean([cell.point[name] for cell in cells])
+    return mean_or_none([cell.point[name] for cell in cells])
 
 
 def mean_drawn(cells: Sequence[Cell], name: str) -> Float64:
     """Return the mean over cells in each resample (r,), over those where it is defined."""
-    values = np.stack([cell.drawn[name] for cell in cells])
-    there = np.isfinite(values)
-    n = there.sum(axis=0)
-    return np.where(n > 0, np.where(there, values, 0).sum(axis=0) / np.maximum(n, 1), np.nan)
+    return mean_over(np.stack([cell.drawn[name] for cell in cells]), axis=0)
 
 
 def summary(cells: Sequence[Cell], question: Question) -> dict[str, Any]:
@@ -179,12 +178,7 @@ def summary(cells: Sequence[Cell], question: Question) -> dict[str, Any]:
     }
 
 
-def bounds(drawn: Float64, n: int, level: float) -> dict[str, float] | None:
+def bounds(values: Float64, n: int, level: float) -> dict[str, float] | None:
     """Return an interval as a document has it; ``mean`` is that of the resamples."""
-    found = interval(drawn, n, level)
-    return None if found is None else {"low": found[0], "high": found[1], "mean": float(np.nanmean(drawn))}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else None
+    ends = percentile_interval(values, n=n, level=level)
+    return None if ends is None else {"low": ends[0], "high": ends[1], "mean": float(np.nanmean(values))}

@@ -3,7 +3,7 @@
 Models are what would differ in another zoo, so they are always drawn. Seeds and images change the numbers themselves;
 up to `OUTER` draws of them are shared by the model draws, which is the two-way bootstrap at a fraction of its cost.
 
-Sources: bootstrap of crossed factors, Owen (2007); widened percentiles for few models, Hesterberg (2015).
+Source: bootstrap of crossed factors, Owen (2007).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Final
 import numpy as np
 
 from acclimate.comparison.images import ImageDraw
-from acclimate.comparison.sides import Column, mean_over
-from acclimate.stats.correlations import Float64
+from acclimate.comparison.means import mean_over
+from acclimate.comparison.sides import Column
+from acclimate.stats.quantiles import Float64
+from acclimate.stats.resampling import bootstrap_counts
 
 OUTER: Final = 40
 
@@ -70,28 +72,11 @@ class Draws:
 
 def make_draws(n: int, columns: Sequence[Column], images: ImageDraw | None, *, resamples: int, seed: int) -> Draws:
     """Return the resamples for columns of `n` models."""
-    rng = np.random.default_rng([seed, 1])
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+    counts = bootstrap_counts(n, resamples, np.random.default_rng([seed, 1]))
     several = [column for column in columns if column.runs.shape[1] > 1]
     seeds = tuple(dict.fromkeys(s for column in several for s in column.seeds))
     # Over many models the noise of seeds and images averages out, while an outer draw costs n squared.
     enough = min(OUTER, max(10, 4000 // n))
     outer = min(enough, resamples) if several or images is not None else 0
     s = max(1, len(seeds))
-    drawn = np.random.default_rng([seed, 2]).multinomial(s, np.full(s, 1 / s), size=outer)
-    return Draws(counts, seeds, drawn.astype(np.float64).reshape(outer, s), images)
-
-
-def interval(drawn: Float64, n: int, level: float) -> tuple[float, float] | None:
-    """Return the percentile interval of a bootstrap distribution over `n` models, widened for small n.
-
-    Undefined resamples (NaN) are left out; None when more than half are undefined.
-    """
-    from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]  # slow to import; scipy has no types
-
-    known = drawn[np.isfinite(drawn)]
-    if n < 2 or 2 * len(known) < len(drawn) or len(known) == 0:
-        return None
-    tail = float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2)))
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return float(low), float(high)
+    return Draws(counts, seeds, bootstrap_counts(s, outer, np.random.default_rng([seed, 2])), images)

@@ -9,6 +9,7 @@ import numpy as np
 
 from acclimate.comparison.cells import NUMBERS, Candidate, Cell, Task, bounds, numbers
 from acclimate.comparison.draws import Draws
+from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.sides import nearest
 from acclimate.comparison.table import columns
@@ -152,8 +153,8 @@ def _lines(
 
 
 def _averaged(cells: list[tuple[dict[str, Float64], dict[str, Float64]]], n: int, question: Question) -> dict[str, Any]:
-    points = {name: _mean(np.array([point[name] for point, _ in cells])) for name in NUMBERS}
-    drawn = {name: _mean_rows(np.stack([d[name] for _, d in cells])) for name in NUMBERS}
+    points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
+    drawn = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
     return {**points, "intervals": {name: bounds(drawn[name], n, question.level) for name in NUMBERS}}
 
 
@@ -168,8 +169,10 @@ def _pairs(
     return [
         {
             "proxy": proxy,
-            "agreement": _mean(np.array([point for point, _ in cells])),
-            "interval": bounds(_mean_rows(np.stack([d for _, d in cells])), draws.counts.shape[1], question.level),
+            "agreement": mean_or_none([point for point, _ in cells]),
+            "interval": bounds(
+                mean_over(np.stack([d for _, d in cells]), axis=0), draws.counts.shape[1], question.level
+            ),
         }
         for proxy, cells in found.items()
     ]
@@ -182,14 +185,3 @@ def _pair_cell(task: Task, candidate: Candidate, draws: Draws, allowed: Float64)
 
     point = float(at(-1, ones(len(allowed)))[0])
     return point, np.concatenate([at(k, counts) for k, counts in draws.blocks()])
-
-
-def _mean(values: Float64) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
-
-
-def _mean_rows(values: Float64) -> Float64:
-    there = np.isfinite(values)
-    n = there.sum(axis=0)
-    return np.where(n > 0, np.where(there, values, 0).sum(axis=0) / np.maximum(n, 1), np.nan)

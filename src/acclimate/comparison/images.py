@@ -1,7 +1,7 @@
 """Drawing test images again, where a results folder keeps the predictions behind its numbers.
 
-Images are drawn by the Poisson bootstrap (Hanley & MacGibbon 2006): each image counts 0, 1, 2, ... times, as often in
-one model's number as in another's, so that what a hard image does to all of them cancels.
+Images are drawn by the Poisson bootstrap: each image counts 0, 1, 2, ... times, as often in one model's number as in
+another's, so that what a hard image does to all of them cancels.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from acclimate.comparison.sides import Column
 from acclimate.errors import DataError
 from acclimate.stats.correlations import Float64
 from acclimate.stats.metrics import log_losses
+from acclimate.stats.resampling import poisson_counts
 from acclimate.storage.results import Predictions, Result, Results
 from acclimate.storage.store import digest
 
 MEANS: Final = ("accuracy", "log_loss", "balanced_accuracy")  # metrics that are means over images
-_POISSON: Final = np.cumsum(np.exp(-1.0) / np.array([1, 1, 2, 6, 24, 120, 720, 5040, 40320]))
 _SAME: Final = 1e-5  # two log losses of float32 probabilities that are one number
 
 
@@ -84,7 +84,7 @@ class StoredImages:
     def _counts(self, fingerprint: str, k: int, n: int) -> npt.NDArray[np.int64]:
         """Return how often each of the first n images is drawn: the same for every run on this data in draw `k`."""
         words = [int(digest("image draw", fingerprint)[i : i + 8], 16) for i in (0, 8)]
-        return np.searchsorted(_POISSON, np.random.default_rng([self._seed, k, *words]).random(n))
+        return poisson_counts(n, np.random.default_rng([self._seed, k, *words]))
 
     def _run(self, column: Column, i: int, j: int) -> _Run | None:
         key = (str(column.keys[i, j]), column.split, column.metric)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acclimate.errors import InputError, unknown
+from acclimate.stats import LEVEL, RESAMPLES
 
 UNITS = ("fraction", "percent", "other")
 
@@ -50,8 +51,8 @@ class Question:
     unit: str | None = None
     smaller_is_better: tuple[str, ...] = ()
     top: int = 3
-    resamples: int = 2000
-    level: float = 0.9
+    resamples: int = RESAMPLES
+    level: float = LEVEL
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class Question:
         if self.unit is not None and self.unit not in UNITS:
             raise InputError(unknown("unit", self.unit, UNITS))
         if not 0 < self.level < 1:
-            raise InputError(f"level is {self.level}; expected a probability between 0 and 1, such as 0.9")
+            raise InputError(f"level is {self.level}; expected a probability between 0 and 1, such as {LEVEL}")
         if self.resamples < 100:
             raise InputError(f"resamples is {self.resamples}; expected at least 100, such as 2000")
         if self.top < 1:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from acclimate.comparison.means import mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.table import KEY, ROW
 from acclimate.errors import DataError, unknown
 from acclimate.stats.correlations import Float64
-from acclimate.stats.metrics import LARGER_IS_BETTER
+from acclimate.stats.metrics import METRICS, larger_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LISTED: Final = 40  # names in one message
 _GAP: Final = 3  # between the largest fraction and the smallest percentage, before two units are suspected
-_UNBOUNDED: Final = ("log_loss",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,19 +58,16 @@ class Column:
     def proportion(self) -> bool:
         """Whether all values lie in [0, 1] or [0, 100]."""
         known = self.runs[np.isfinite(self.runs)]
-        return bool(self.metric not in _UNBOUNDED and known.size and known.min() >= 0 and known.max() <= 100)
+        return bool(is_proportion(self.metric) and known.size and known.min() >= 0 and known.max() <= 100)
 
     def percent(self, unit: str | None) -> bool:
         """Whether the values are percent: as declared, else because one is above 1."""
         return unit == "percent" or (unit is None and bool(np.nanmax(self.runs, initial=0) > 1))
 
 
-def mean_over(runs: Float64) -> Float64:
-    """Return the mean over the last axis of what is not NaN; NaN where nothing is left."""
-    there = np.isfinite(runs)
-    n = there.sum(axis=-1)
-    total = np.where(there, runs, 0).sum(axis=-1)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+def is_proportion(metric: str) -> bool:
+    """Say whether a metric may be a share; one that is not in `METRICS` may."""
+    return metric not in METRICS or METRICS[metric].proportion
 
 
 def nearest(kind: str, got: str, choices: Iterable[str]) -> str:
@@ -200,7 +197,7 @@ def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, mod
     runs[at_model, at_seed] = known["value"].to_numpy()
     if KEY in known.columns:
         keys[at_model, at_seed] = known[KEY].to_numpy(dtype="<U64")
-    larger = LARGER_IS_BETTER.get(metric, True) and metric not in question.smaller_is_better
+    larger = larger_is_better(metric) and metric not in question.smaller_is_better
     split = str(rows["split"].iloc[0]) if "split" in rows.columns else ""
     empty = len(rows) - int(rows["value"].notna().sum())
     return Column(spec, dataset, metric, split, runs, tuple(seeds), 1.0 if larger else -1.0, keys, empty)
@@ -219,7 +216,7 @@ def check_units(rows: pd.DataFrame, where: str, unit: str | None, metric: str) -
         As declared, None finds out.
     """
     values = rows["value"].to_numpy()
-    if unit == "other" or metric in _UNBOUNDED or values.size == 0:
+    if unit == "other" or not is_proportion(metric) or values.size == 0:
         return
     if unit is not None:
         limit = 1 if unit == "fraction" else 100

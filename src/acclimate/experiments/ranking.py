@@ -20,7 +20,7 @@ from acclimate import __version__
 from acclimate.errors import InputError
 from acclimate.models import Backbone, choose_device
 from acclimate.protocols import Preset, Task, is_preset, load_preset, run_preset, run_recipe, run_score
-from acclimate.stats.intervals import model_set
+from acclimate.stats import model_set
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import safe_name as safe_name

@@ -3,7 +3,8 @@
 from acclimate.images.check import check
 from acclimate.images.dataset import ArraySource, FileSource, Images, Source
 from acclimate.images.decode import decode
-from acclimate.images.geometry import Geometry
+from acclimate.images.geometry import Geometry, Pixels
+from acclimate.images.layouts.datasets import Dataset, dataset_entries, dataset_entry
 from acclimate.images.load import load_images
 from acclimate.images.pixels import decode_ahead, decoded, open_pixels
 from acclimate.images.pool import CleanPool, clean_pool
@@ -12,13 +13,17 @@ from acclimate.images.splits import Split, label_subset, make_split, parse_label
 __all__ = [
     "ArraySource",
     "CleanPool",
+    "Dataset",
     "FileSource",
     "Geometry",
     "Images",
+    "Pixels",
     "Source",
     "Split",
     "check",
     "clean_pool",
+    "dataset_entries",
+    "dataset_entry",
     "decode",
     "decode_ahead",
     "decoded",

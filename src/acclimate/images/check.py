@@ -11,7 +11,7 @@ from acclimate.errors import some
 from acclimate.images.dataset import Images
 from acclimate.images.twins import Looks, Pair, exact_groups, look, near_pairs
 
-_SHOWN = 20  # pairs, groups or files that are listed; the counts are always whole
+_LISTED = 20  # pairs, groups or files that are listed; the counts are always whole
 _SPLIT_NAMES = {"": "not assigned"}
 _FEW, _SKEWED = 5, 20
 
@@ -61,19 +61,19 @@ def _twins(images: Images, looks: Looks) -> dict[str, Any]:
             by_split.setdefault(str(images.splits[i]), []).append(i)
         inside += [same for same in by_split.values() if len(same) > 1]
         first = [same[0] for same in by_split.values()]
-        across += [Pair(first[0], other, True) for other in first[1:]]
+        across += [Pair(first[0], twin, True) for twin in first[1:]]
     near = near_pairs(looks, images.splits)
-    shown = [*across, *near][:_SHOWN]
+    pairs = [*across, *near][:_LISTED]
     return {
         "duplicates": {
             "count": sum(len(same) - 1 for same in inside),
-            "groups": [[images.source.name(i) for i in same[:_SHOWN]] for same in inside[:_SHOWN]],
+            "groups": [[images.source.name(i) for i in same[:_LISTED]] for same in inside[:_LISTED]],
         },
         "leaks": {
             "exact": len(across),
             "near": len(near),
             "pairs": [
-                {"a": _place(images, pair.a), "b": _place(images, pair.b), "exact": pair.exact} for pair in shown
+                {"a": _place(images, pair.a), "b": _place(images, pair.b), "exact": pair.exact} for pair in pairs
             ],
         },
     }
@@ -92,7 +92,7 @@ def _shared_groups(images: Images) -> dict[str, Any]:
     shared = [list(by_split.values()) for by_split in splits.values() if len(by_split) > 1]
     return {
         "shared": len(shared),
-        "examples": [[_place(images, i) for i in members] for members in shared[:_SHOWN]],
+        "examples": [[_place(images, i) for i in members] for members in shared[:_LISTED]],
     }
 
 
@@ -110,45 +110,45 @@ def _label_problems(images: Images) -> list[str]:
     if not images.labelled.any():
         return ["No image has a label; only adaptation and feature extraction are possible: add class folders."]
     counts = np.bincount(images.labels[learn], minlength=len(images.classes))
-    found = []
+    problems = []
     if (counts > 0).sum() == 1:
-        found.append("Train has one class only; a classifier needs at least two: add images of another class.")
+        problems.append("Train has one class only; a classifier needs at least two: add images of another class.")
     held_out = np.unique(images.labels[images.labelled & ~learn])
     if unseen := [images.classes[label] for label in held_out if not counts[label]]:
-        found.append(
+        problems.append(
             f"Train never saw {some(unseen, 5, quoted=True, counted=True)} of val or test; "
             "add training images, or remove them."
         )
     if few := [images.classes[label] for label in np.flatnonzero((counts > 0) & (counts < _FEW))]:
-        found.append(
+        problems.append(
             f"Fewer than {_FEW} training images of {some(few, 5, quoted=True, counted=True)}; "
             "expect wide intervals, add images."
         )
     present = counts[counts > 0]
     if len(present) > 1 and present.max() >= _SKEWED * present.min():
-        found.append(
+        problems.append(
             f"The largest class has {present.max() / present.min():.0f} times the images of the smallest; "
             "look at balanced accuracy and macro F1, and use class weights."
         )
     if not (images.splits == "test").any():
-        found.append("There is no test split, so no final number can be given; set a part of the images aside.")
-    return found
+        problems.append("There is no test split, so no final number can be given; set a part of the images aside.")
+    return problems
 
 
 def _leak_problems(document: dict[str, Any]) -> list[str]:
-    leaks, found = document["leaks"], []
+    leaks, problems = document["leaks"], []
     if n := document["duplicates"]["count"]:
-        found.append(f"{n} images repeat another one of their split pixel by pixel; remove the copies.")
+        problems.append(f"{n} images repeat another one of their split pixel by pixel; remove the copies.")
     if leaks["exact"]:
-        found.append(
+        problems.append(
             f"{leaks['exact']} images are in two splits pixel by pixel, so test numbers are too good; "
             "remove them from train."
         )
     if leaks["near"]:
-        found.append(
+        problems.append(
             f"{leaks['near']} pairs of images across splits look almost the same; look at them, and keep "
             "each kind in one split (a group column does it)."
         )
     if n := document["groups"]["shared"]:
-        found.append(f"{n} groups have images in two splits, so test numbers are too good; move each to one split.")
-    return found
+        problems.append(f"{n} groups have images in two splits, so test numbers are too good; move each to one split.")
+    return problems

@@ -27,12 +27,12 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def upright_region(size: tuple[int, int], used: tuple[float, float], orientation: int) -> Box:
-    """Return where the part ``(0, 0, *used)`` of a stored image, `size` (width, height), is when upright."""
-    (width, height), (right, bottom) = (size, used) if orientation < 5 else (size[::-1], used[::-1])
-    left = width - right if orientation in (2, 3, 6, 7) else 0.0
+def upright_region(size: tuple[int, int], extent: tuple[float, float], orientation: int) -> Box:
+    """Return where the part ``(0, 0, *extent)`` of a stored image, `size` (width, height), is when upright."""
+    (width, height), (right, bottom) = (size, extent) if orientation < 5 else (size[::-1], extent[::-1])
+    start = width - right if orientation in (2, 3, 6, 7) else 0.0
     top = height - bottom if orientation in (3, 4, 7, 8) else 0.0
-    return left, top, left + right, top + bottom
+    return start, top, start + right, top + bottom
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -7,8 +7,8 @@ one grey level on average (44 dB and better, bicubic, at every size tried from 2
 px takes 1.1 ms instead of 2.5 ms. A factor of 1.5 falls to 39 dB, a factor of 1 to 34 dB. A JPEG that is
 less than four times the wanted size is never reduced, and its pixels are torchvision's to the bit.
 
-Formats are told by their first bytes, never by the name of the file. Pillow's own guard against huge
-images is a global setting of the process; it is left alone, and a limit of our own applies before a pixel
+A format is recognised by its first bytes, never by the name of the file. Pillow's own guard against huge
+images is a global setting of the process; it stays as it is, and a limit of our own applies before a pixel
 is decoded.
 """
 
@@ -135,7 +135,7 @@ def _read(content: bytes, least: Callable[[Size], Size] | None) -> tuple[Image.I
     jpeg = isinstance(opened, JpegImagePlugin.JpegImageFile)
     turn = _orientation(opened) if jpeg else 1
     full = _turned((opened.height, opened.width), turn)
-    used = _reduce(opened, _turned(least(full) if least else full, turn))
+    extent = _reduce(opened, _turned(least(full) if least else full, turn))
     try:
         opened.load()
         # Other formats may have to decode everything to find the orientation; TIFF applies it by itself.
@@ -144,7 +144,7 @@ def _read(content: bytes, least: Callable[[Size], Size] | None) -> tuple[Image.I
         raise DataError(f"damaged image: {error}") from error
     if (picture.height, picture.width) == full or not jpeg:
         return picture, (picture.height, picture.width), None
-    return picture, full, upright_region(opened.size, used, turn)
+    return picture, full, upright_region(opened.size, extent, turn)
 
 
 def _open(content: bytes) -> ImageFile.ImageFile:
@@ -179,10 +179,10 @@ def _reduce(opened: ImageFile.ImageFile, least: Size) -> tuple[float, float]:
     Returns the width and the height in pixels of the picture: 101 columns at 1/2 make 51, of which 50.5
     count.
     """
-    full, used = opened.size, (float(opened.width), float(opened.height))
+    full, extent = opened.size, (float(opened.width), float(opened.height))
     if isinstance(opened, JpegImagePlugin.JpegImageFile):
         drafted = opened.draft(None, (least[1], least[0]))
-        used = used if drafted is None else drafted[1][2:]
+        extent = extent if drafted is None else drafted[1][2:]
     # A progressive JPEG keeps the coefficients of the whole image in memory at any scale.
     width, height = full if opened.info.get("progressive") else opened.size
     if width * height > MAX_PIXELS:
@@ -190,7 +190,7 @@ def _reduce(opened: ImageFile.ImageFile, least: Size) -> tuple[float, float]:
             f"too large: {full[0]:,} x {full[1]:,} pixels, the limit is {MAX_PIXELS // 1_000_000} "
             "megapixels; make it smaller or save it as a baseline JPEG"
         )
-    return used
+    return extent
 
 
 def _turned(size: Size, orientation: int) -> Size:

@@ -129,14 +129,14 @@ def _resize_window(image: Image.Image, geometry: Geometry, target: Size, region:
 def _frame(pixels: Pixels, geometry: Geometry) -> Pixels:
     """Cut the centre out, or put the image in the centre, each side by itself."""
     height, width = pixels.shape[:2]
-    top, left = _offset(height, geometry.height), _offset(width, geometry.width)
-    pixels = pixels[max(0, top) :, max(0, left) :][: geometry.height, : geometry.width]
+    row, column = _offset(height, geometry.height), _offset(width, geometry.width)
+    pixels = pixels[max(0, row) :, max(0, column) :][: geometry.height, : geometry.width]
     if pixels.shape[:2] == (geometry.height, geometry.width):
         return pixels
     framed = np.empty((geometry.height, geometry.width, 3), np.uint8)
     framed[:] = geometry.fill
-    top, left = max(0, -top), max(0, -left)
-    framed[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    row, column = max(0, -row), max(0, -column)
+    framed[row : row + pixels.shape[0], column : column + pixels.shape[1]] = pixels
     return framed
 
 

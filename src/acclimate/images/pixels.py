@@ -65,12 +65,12 @@ def decoded(
         not.
     """
     store = open_pixels(images, geometry, cache=cache)
-    wanted = np.arange(len(images), dtype=np.int64) if indices is None else indices
-    done = 0
-    for ready in decode_ahead(images, geometry, store, _CHUNK, workers, indices=wanted):
-        done += len(ready)
+    rows = np.arange(len(images), dtype=np.int64) if indices is None else indices
+    count = 0
+    for chunk in decode_ahead(images, geometry, store, _CHUNK, workers, indices=rows):
+        count += len(chunk)
         if progress is not None:
-            progress(done, len(wanted))
+            progress(count, len(rows))
     return store
 
 
@@ -94,16 +94,16 @@ def decode_ahead(
         Damaged images. From the first one on nothing more is yielded, but the rest is decoded, so that the
         error names all of them and the work is not lost.
     """
-    wanted = np.arange(len(images), dtype=np.int64) if indices is None else indices
-    chunks = iter([wanted[k : k + chunk] for k in range(0, len(wanted), chunk)])
+    rows = np.arange(len(images), dtype=np.int64) if indices is None else indices
+    chunks = iter([rows[k : k + chunk] for k in range(0, len(rows), chunk)])
     queue: deque[_Work] = deque()
     commits: list[Future[None]] = []
     bad: dict[int, str] = {}
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
             while True:
-                while len(queue) < _AHEAD and (rows := next(chunks, None)) is not None:
-                    queue.append(_start(pool, images, geometry, store, rows))
+                while len(queue) < _AHEAD and (part := next(chunks, None)) is not None:
+                    queue.append(_start(pool, images, geometry, store, part))
                 if not queue:
                     break
                 work = queue.popleft()

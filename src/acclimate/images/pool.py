@@ -18,7 +18,7 @@ from acclimate.images.twins import Looks, exact_groups, look, near_pairs
 from acclimate.storage.store import cache_root, digest, write_atomic
 
 _VERSION = 1  # a new one when `look` gives other hashes or thumbnails
-_SHOWN = 10
+_LISTED = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +67,19 @@ def clean_pool(images: Images, split: Split, *, cache: Path | None = None, worke
     _require_different(looks, split.pool)
     test, val = (_twins(looks, split.pool, part) for part in (split.test, split.val))
     twins = val | test
-    kept = split.pool[~np.isin(split.pool, list(twins))]
-    if len(split.pool) and not len(kept):
+    pool = split.pool[~np.isin(split.pool, list(twins))]
+    if len(split.pool) and not len(pool):
         raise DataError(
             f"every one of the {len(split.pool)} images of the pool looks the same as an image of val or test; "
             "expected others: there is nothing to adapt to without looking at held-out images"
         )
-    _require_different(looks, kept)
+    _require_different(looks, pool)
     return CleanPool(
-        split=replace(split, pool=kept),
+        split=replace(split, pool=pool),
         dropped=np.array(sorted(twins), dtype=np.int64),
         of_test=len(test),
         of_val=len(val),
-        twins=tuple((images.source.name(i), images.source.name(twins[i])) for i in sorted(twins)[:_SHOWN]),
+        twins=tuple((images.source.name(i), images.source.name(twins[i])) for i in sorted(twins)[:_LISTED]),
     )
 
 
@@ -94,14 +94,14 @@ def _twins(looks: Looks, pool: Indices, part: Indices) -> dict[int, int]:
     """Return the images of the pool that have a twin in a held-out part, each with the first of its twins."""
     sides = np.full(len(looks.contents), "other")
     sides[pool], sides[part] = "train", "test"
-    found: dict[int, int] = {}
+    twins: dict[int, int] = {}
     for group in exact_groups(looks):
         if held_out := [i for i in group if sides[i] == "test"]:
-            found |= {i: held_out[0] for i in group if sides[i] == "train"}
+            twins |= {i: held_out[0] for i in group if sides[i] == "train"}
     for pair in near_pairs(looks, sides):
         i, twin = (pair.a, pair.b) if sides[pair.a] == "train" else (pair.b, pair.a)
-        found.setdefault(i, twin)
-    return found
+        twins.setdefault(i, twin)
+    return twins
 
 
 def _looks(images: Images, cache: Path | None, workers: int) -> Looks:
@@ -110,8 +110,8 @@ def _looks(images: Images, cache: Path | None, workers: int) -> Looks:
         return look(images, workers=workers)
     key = digest("looks", _VERSION, PIL.__version__, images.fingerprint)
     path = (cache_root() if cache is None else cache) / "looks" / f"{key}.npz"
-    if (kept := _read(path, len(images))) is not None:
-        return kept
+    if (stored := _read(path, len(images))) is not None:
+        return stored
     looks = look(images, workers=workers)
     if not looks.bad:
         buffer = io.BytesIO()

@@ -26,14 +26,14 @@ _FRESH_NS = 2_000_000_000
 _BLOCK = 32
 
 
-class Entry(NamedTuple):
-    """What is known about one file."""
+class FileCheck(NamedTuple):
+    """The content hash of one file, and whether it is a good image."""
 
     size: int
     mtime_ns: int
     sha256: str
     header: str  # why the header is bad, or ""
-    full: str | None  # why the pixels are bad, or "", or None if nobody has looked
+    full: str | None  # why the pixels are bad, or "", or None if only the header was checked
 
     @property
     def reason(self) -> str:
@@ -41,33 +41,35 @@ class Entry(NamedTuple):
         return self.header or self.full or ""
 
 
-def scan(root: Path, paths: Sequence[str], *, full: bool, cache: Path | None = None, workers: int = 2) -> list[Entry]:
-    """Return what is known about every file of `paths`, which are below `root`.
+def scan(
+    root: Path, paths: Sequence[str], *, full: bool, cache: Path | None = None, workers: int = 2
+) -> list[FileCheck]:
+    """Check every file of `paths`, which are below `root`.
 
     With `full` every image has been decoded once, now or in an earlier run; otherwise only its header was
     read. A file that cannot be read is an entry with a reason, not an exception.
     """
-    index = _index_file(root, cache)
-    known = _read_index(index)
+    index_file = _index_file(root, cache)
+    index = _read_index(index_file)
     stats = [_stat(os.path.join(root, path)) for path in paths]
-    entries: list[Entry | None] = [
-        old if (old := known.get(path)) and old[:2] == stat and not (full and old.full is None) else None
+    entries: list[FileCheck | None] = [
+        old if (old := index.get(path)) and old[:2] == stat and not (full and old.full is None) else None
         for path, stat in zip(paths, stats, strict=True)
     ]
     todo = [k for k, entry in enumerate(entries) if entry is None]
     blocks = [todo[k : k + _BLOCK] for k in range(0, len(todo), _BLOCK)]
     with ThreadPoolExecutor(workers) as pool:
-        for block, found in zip(
+        for block, results in zip(
             blocks,
             pool.map(lambda b: [_look(root / paths[k], stats[k], full) for k in b], blocks),
             strict=True,
         ):
-            for k, entry in zip(block, found, strict=True):
+            for k, entry in zip(block, results, strict=True):
                 entries[k] = entry
-    done = [entry for entry in entries if entry is not None]
+    checks = [entry for entry in entries if entry is not None]
     if todo:
-        _write_index(index, known | dict(zip(paths, done, strict=True)))
-    return done
+        _write_index(index_file, index | dict(zip(paths, checks, strict=True)))
+    return checks
 
 
 def _stat(path: str) -> tuple[int, int]:
@@ -78,14 +80,14 @@ def _stat(path: str) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _look(path: Path, stat: tuple[int, int], full: bool) -> Entry:
+def _look(path: Path, stat: tuple[int, int], full: bool) -> FileCheck:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return Entry(*stat, "", f"cannot be read: {error.strerror}", None)
+        return FileCheck(*stat, "", f"cannot be read: {error.strerror}", None)
     header = fault(content, full=False)
     pixels = None if not full else header or fault(content, full=True)
-    return Entry(*stat, hashlib.sha256(content).hexdigest(), header, pixels)
+    return FileCheck(*stat, hashlib.sha256(content).hexdigest(), header, pixels)
 
 
 def _index_file(root: Path, cache: Path | None) -> Path:
@@ -93,14 +95,14 @@ def _index_file(root: Path, cache: Path | None) -> Path:
     return folder / "index" / f"{digest('index', _VERSION, os.path.realpath(root))}.json"
 
 
-def _read_index(path: Path) -> dict[str, Entry]:
+def _read_index(path: Path) -> dict[str, FileCheck]:
     try:
-        return {name: Entry(*row) for name, row in json.loads(path.read_text("utf-8")).items()}
+        return {name: FileCheck(*row) for name, row in json.loads(path.read_text("utf-8")).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}  # missing or damaged: everything is looked at again
 
 
-def _write_index(path: Path, entries: dict[str, Entry]) -> None:
+def _write_index(path: Path, entries: dict[str, FileCheck]) -> None:
     newest = time.time_ns() - _FRESH_NS
     keep = {name: entry for name, entry in entries.items() if entry.sha256 and entry.mtime_ns < newest}
     write_atomic(path, json.dumps(keep, separators=(",", ":")))

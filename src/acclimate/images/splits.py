@@ -18,7 +18,7 @@ _VAL, _SUBSET = 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Who learns, who chooses, who is asked once at the end. All are ascending indices into the data set.
+    """Training, validation and test images, as ascending indices into the data set.
 
     Attributes
     ----------
@@ -54,18 +54,18 @@ def make_split(images: Images, *, seed: int = 0, val_fraction: float = 0.2) -> S
     """
     if not 0 < val_fraction < 1:
         raise DataError(f"val_fraction must be between 0 and 1, got {val_fraction}")
-    known = images.labelled
-    learn = np.flatnonzero(known & np.isin(images.splits, ("train", ""))).astype(np.int64)
-    val = np.flatnonzero(known & (images.splits == "val")).astype(np.int64)
+    labelled = images.labelled
+    learn = np.flatnonzero(labelled & np.isin(images.splits, ("train", ""))).astype(np.int64)
+    val = np.flatnonzero(labelled & (images.splits == "val")).astype(np.int64)
     if not len(val) and len(learn):
         groups = None if images.groups is None else images.groups[learn]
-        chosen = _carve(images.labels[learn], groups, seed=seed, fraction=val_fraction)
-        learn, val = learn[~chosen], learn[chosen]
-    free = np.flatnonzero(~known & np.isin(images.splits, ("train", ""))).astype(np.int64)
+        in_val = _carve(images.labels[learn], groups, seed=seed, fraction=val_fraction)
+        learn, val = learn[~in_val], learn[in_val]
+    free = np.flatnonzero(~labelled & np.isin(images.splits, ("train", ""))).astype(np.int64)
     return Split(
         train=learn,
         val=val,
-        test=np.flatnonzero(known & (images.splits == "test")).astype(np.int64),
+        test=np.flatnonzero(labelled & (images.splits == "test")).astype(np.int64),
         pool=np.sort(np.concatenate([learn, free])),
     )
 
@@ -73,30 +73,30 @@ def make_split(images: Images, *, seed: int = 0, val_fraction: float = 0.2) -> S
 def _carve(labels: Indices, groups: Indices | None, *, seed: int, fraction: float) -> npt.NDArray[np.bool_]:
     """Choose about `fraction` of every class, whole groups only, leaving every class an image to learn."""
     counts = np.bincount(labels)
-    wanted = np.where(counts > 1, np.maximum(1, np.floor(counts * fraction + 0.5)), 0).astype(np.int64)
-    wanted = np.minimum(wanted, np.maximum(counts - 1, 0))
+    targets = np.where(counts > 1, np.maximum(1, np.floor(counts * fraction + 0.5)), 0).astype(np.int64)
+    targets = np.minimum(targets, np.maximum(counts - 1, 0))
     if groups is None:
-        chosen = np.zeros(len(labels), bool)
-        for label in np.flatnonzero(wanted):
-            chosen[_shuffled(labels, label, _VAL, seed)[: wanted[label]]] = True
-        return chosen
-    return _carve_groups(labels, groups, wanted, seed)
+        in_val = np.zeros(len(labels), bool)
+        for label in np.flatnonzero(targets):
+            in_val[_shuffled(labels, label, _VAL, seed)[: targets[label]]] = True
+        return in_val
+    return _carve_groups(labels, groups, targets, seed)
 
 
-def _carve_groups(labels: Indices, groups: Indices, wanted: Indices, seed: int) -> npt.NDArray[np.bool_]:
-    """Go through the groups in random order and take each that brings the class counts nearer to `wanted`."""
+def _carve_groups(labels: Indices, groups: Indices, targets: Indices, seed: int) -> npt.NDArray[np.bool_]:
+    """Go through the groups in random order and take each that brings the class counts nearer to `targets`."""
     _, group = np.unique(groups, return_inverse=True)
-    table = np.zeros((int(group.max()) + 1, len(wanted)), np.int64)  # (groups, classes) images
+    table = np.zeros((int(group.max()) + 1, len(targets)), np.int64)  # (groups, classes) images
     np.add.at(table, (group, labels), 1)
-    left, taken = table.sum(axis=0), np.zeros(len(wanted), np.int64)
-    present = left > 0
-    chosen = np.zeros(len(table), bool)
+    train, val = table.sum(axis=0), np.zeros(len(targets), np.int64)  # images of each class
+    present = train > 0
+    in_val = np.zeros(len(table), bool)
     for k in np.random.default_rng([_VAL, seed]).permutation(len(table)):
-        nearer = np.abs(wanted - taken - table[k]).sum() < np.abs(wanted - taken).sum()
-        if nearer and (left - table[k])[present].min() > 0:
-            chosen[k] = True
-            taken, left = taken + table[k], left - table[k]
-    return chosen[group]
+        nearer = np.abs(targets - val - table[k]).sum() < np.abs(targets - val).sum()
+        if nearer and (train - table[k])[present].min() > 0:
+            in_val[k] = True
+            val, train = val + table[k], train - table[k]
+    return in_val[group]
 
 
 def label_subset(
@@ -129,19 +129,19 @@ def label_subset(
     """
     if (count is None) == (fraction is None):
         raise DataError("give either a count of images a class or a fraction, not both and not neither")
-    given = fraction if count is None else count
+    amount = fraction if count is None else count
     if (count is not None and count < 1) or (fraction is not None and not 0 < fraction <= 1):
-        raise DataError(f"expected a count of 1 or more or a fraction in (0, 1], got {given}")
+        raise DataError(f"expected a count of 1 or more or a fraction in (0, 1], got {amount}")
     indices = np.sort(indices)
-    own = labels[indices]
-    if len(own) and own.min() < 0:
-        raise DataError(f"image {indices[np.argmin(own)]} has no label; choose from labelled images only")
-    kept = []
-    for label in np.unique(own):
-        order = _shuffled(own, label, _SUBSET, seed)
+    classes = labels[indices]
+    if len(classes) and classes.min() < 0:
+        raise DataError(f"image {indices[np.argmin(classes)]} has no label; choose from labelled images only")
+    subsets = []
+    for label in np.unique(classes):
+        order = _shuffled(classes, label, _SUBSET, seed)
         share = int(np.floor(len(order) * (fraction or 0) + 0.5))
-        kept.append(order[: count if count is not None else max(1, share)])
-    return np.sort(indices[np.concatenate(kept)]) if kept else indices
+        subsets.append(order[: count if count is not None else max(1, share)])
+    return np.sort(indices[np.concatenate(subsets)]) if subsets else indices
 
 
 def _shuffled(labels: Indices, label: np.int64, use: int, seed: int) -> Indices:
@@ -174,18 +174,18 @@ def require_classes(images: Images, split: Split) -> None:
     DataError
         Otherwise; the text names the labels.
     """
-    seen = np.unique(images.labels[split.train])
-    if not len(seen):
+    learned = np.unique(images.labels[split.train])
+    if not len(learned):
         raise DataError(
             f"{images.name} has no labelled image to train on; give class folders or a manifest with labels"
         )
-    if len(seen) == 1:
+    if len(learned) == 1:
         raise DataError(
-            f"{images.name} has one class only in train ('{images.classes[seen[0]]}'); a classifier needs at "
+            f"{images.name} has one class only in train ('{images.classes[learned[0]]}'); a classifier needs at "
             "least two: add images of another class"
         )
     for name, part in (("val", split.val), ("test", split.test)):
-        new = np.setdiff1d(images.labels[part], seen)
+        new = np.setdiff1d(images.labels[part], learned)
         if len(new):
             raise DataError(
                 f"{images.name}: {name} has {len(new)} labels that train never saw: "

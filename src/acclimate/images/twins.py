@@ -75,7 +75,7 @@ def look(images: Images, *, workers: int = 2) -> Looks:
     grids = np.zeros((n, 8, 9), np.uint8)
     bad: dict[int, str] = {}
 
-    def one(i: int) -> None:
+    def look_at(i: int) -> None:
         try:
             pixels = images.source.pixels(i, at_least=_AT_LEAST)
         except DataError as error:
@@ -90,7 +90,7 @@ def look(images: Images, *, workers: int = 2) -> Looks:
         grids[i] = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(one, range(n)):
+        for _ in pool.map(look_at, range(n)):
             pass
     return Looks(contents, difference_hash(grids), thumbnails, dict(sorted(bad.items())))
 
@@ -128,7 +128,7 @@ def near_pairs(looks: Looks, splits: npt.NDArray[np.str_]) -> list[Pair]:
 
 def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> list[Pair]:
     """Compare all of `first` with all of `second`, `_BLOCK` rows at a time."""
-    found = []
+    pairs = []
     for start in range(0, len(first) if len(second) else 0, _BLOCK):
         rows = first[start : start + _BLOCK]
         different = looks.hashes[rows][:, None] ^ looks.hashes[second][None, :]  # (block, m)
@@ -140,8 +140,8 @@ def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray
             same = (_correlation(looks.thumbnails[a], looks.thumbnails[b]) >= CORRELATION) & (
                 looks.contents[a] != looks.contents[b]
             )
-            found += [Pair(int(i), int(j), False) for i, j in zip(a[same], b[same], strict=True)]
-    return found
+            pairs += [Pair(int(i), int(j), False) for i, j in zip(a[same], b[same], strict=True)]
+    return pairs
 
 
 def _correlation(a: Thumbnails, b: Thumbnails) -> npt.NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from acclimate.objectives.barlow import Barlow, BarlowSettings
-from acclimate.objectives.base import Objective, Paper, Settings
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.byol import BYOL, BYOLSettings
 from acclimate.objectives.dino import DINO, DINOSettings
 from acclimate.objectives.mae import MAE, MAESettings
@@ -18,7 +18,7 @@ from acclimate.objectives.swav import SwAV, SwAVSettings
 from acclimate.objectives.vicreg import VICReg, VICRegSettings
 
 # name -> (objective, its settings): the objective is built from an instance of its own settings
-OBJECTIVES: dict[str, tuple[type[Any], type[Settings]]] = {
+OBJECTIVES: dict[str, tuple[type[Any], type[ObjectiveSettings]]] = {
     "supervised": (Supervised, SupervisedSettings),
     "byol": (BYOL, BYOLSettings),
     "simsiam": (SimSiam, SimSiamSettings),
@@ -34,4 +34,35 @@ OBJECTIVES: dict[str, tuple[type[Any], type[Settings]]] = {
     "norm-stats": (NormStats, NormStatsSettings),
 }
 
-__all__ = ["BYOL", "OBJECTIVES", "BYOLSettings", "Objective", "Paper", "Settings", "Supervised", "SupervisedSettings"]
+__all__ = [
+    "BYOL",
+    "DINO",
+    "MAE",
+    "OBJECTIVES",
+    "BYOLSettings",
+    "Barlow",
+    "BarlowSettings",
+    "DINOSettings",
+    "MAESettings",
+    "MoCoV2",
+    "MoCoV2Settings",
+    "MoCoV3",
+    "MoCoV3Settings",
+    "NormStats",
+    "NormStatsSettings",
+    "Objective",
+    "ObjectiveSettings",
+    "Paper",
+    "Rotation",
+    "RotationSettings",
+    "SimCLR",
+    "SimCLRSettings",
+    "SimSiam",
+    "SimSiamSettings",
+    "Supervised",
+    "SupervisedSettings",
+    "SwAV",
+    "SwAVSettings",
+    "VICReg",
+    "VICRegSettings",
+]

@@ -18,12 +18,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
 
-class BarlowSettings(Settings):
+class BarlowSettings(ObjectiveSettings):
     """Settings of Barlow Twins.
 
     Attributes

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from acclimate.views import Augment
 
 
-class Settings(BaseModel):
+class ObjectiveSettings(BaseModel):
     """Settings of one objective; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -33,7 +33,7 @@ class Paper:
     weight_decay
         As in the paper.
     options
-        Settings of the objective in the paper, by the names of its ``Settings``; what is left out has no counterpart
+        Settings of the objective in the paper, by the names of its settings; what is left out has no counterpart
         there or is that class's default.
     """
 

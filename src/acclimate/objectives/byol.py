@@ -16,13 +16,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, normed
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
 
 
-class BYOLSettings(Settings):
+class BYOLSettings(ObjectiveSettings):
     """Settings of BYOL.
 
     Attributes

@@ -20,7 +20,7 @@ from lightly.models.modules.heads import ProjectionHead
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.crops import FULL, crop_features, crop_views
 from acclimate.objectives.heads import in_float32
 from acclimate.objectives.momentum import Momentum
@@ -28,7 +28,7 @@ from acclimate.objectives.number import Number
 from acclimate.views import AUGMENTS, Augment
 
 
-class DINOSettings(Settings):
+class DINOSettings(ObjectiveSettings):
     """Settings of DINO.
 
     Attributes

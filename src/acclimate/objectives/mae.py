@@ -17,13 +17,13 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from acclimate.errors import RecipeError
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.views import Augment
 
 HEAD_WIDTH = 32  # of the decoder's attention, as in the paper: 16 heads in 512
 
 
-class MAESettings(Settings):
+class MAESettings(ObjectiveSettings):
     """Settings of masked autoencoding.
 
     Attributes
@@ -52,12 +52,12 @@ class _Decoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, pixels)
 
-    def forward(self, encoded: Tensor, kept: Tensor, grid: tuple[int, int]) -> Tensor:
+    def forward(self, encoded: Tensor, visible: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return pixels ``(b, n, pixels)`` from tokens ``(b, prefix + k, d)`` and the visible patches ``(b, k)``."""
         tokens = self.embed(encoded)
-        b, prefix, width = len(tokens), tokens.shape[1] - kept.shape[1], tokens.shape[2]
+        b, prefix, width = len(tokens), tokens.shape[1] - visible.shape[1], tokens.shape[2]
         holes = self.mask_token.to(tokens.dtype).expand(b, grid[0] * grid[1], width)
-        patches = holes.scatter(1, kept[:, :, None].expand(-1, -1, width), tokens[:, prefix:])
+        patches = holes.scatter(1, visible[:, :, None].expand(-1, -1, width), tokens[:, prefix:])
         patches = patches + positions(grid, width).to(patches)
         decoded = self.norm(self.blocks(torch.cat([tokens[:, :prefix], patches], dim=1)))
         predicted: Tensor = self.predict(decoded[:, prefix:])
@@ -133,9 +133,9 @@ class MAE:
                 f"objective 'mae': got views of {images.shape[2]}x{images.shape[3]} pixels, which are a single patch, "
                 f"expected several patches of {self.patch[0]}x{self.patch[1]}; set a larger image size"
             )
-        kept, masked = self._mask(len(images), grid[0] * grid[1])
-        kept, masked = kept.to(images.device), masked.to(images.device)
-        predicted = self.decoder(encode(self.network, images, kept), kept, grid).float()
+        visible, masked = self._mask(len(images), grid[0] * grid[1])
+        visible, masked = visible.to(images.device), masked.to(images.device)
+        predicted = self.decoder(encode(self.network, images, visible), visible, grid).float()
         target = patchify(images.float(), self.patch)
         target = (target - target.mean(dim=2, keepdim=True)) / (target.var(dim=2, keepdim=True) + 1e-6).sqrt()
         error: Tensor = (predicted - target).square().mean(dim=2)  # (b, n)
@@ -151,14 +151,14 @@ class MAE:
         return order[:, :k], order[:, k:]
 
 
-def encode(network: nn.Module, images: Tensor, kept: Tensor) -> Tensor:
-    """Return tokens ``(b, prefix + k, d)`` of a vision transformer that sees only the patches ``kept`` ``(b, k)``."""
+def encode(network: nn.Module, images: Tensor, visible: Tensor) -> Tensor:
+    """Return tokens ``(b, prefix + k, d)`` of a vision transformer that sees only patches ``visible`` ``(b, k)``."""
     vit = cast(Any, network)
     tokens = vit._pos_embed(vit.patch_embed(images))  # private, but the only place that knows all of timm's variants
     prefix = tokens[:, : vit.num_prefix_tokens]
     patches = tokens[:, vit.num_prefix_tokens :]
-    visible = patches.gather(1, kept[:, :, None].expand(-1, -1, patches.shape[2]))
-    encoded: Tensor = vit.norm(vit.blocks(vit.norm_pre(torch.cat([prefix, visible], dim=1))))
+    patches = patches.gather(1, visible[:, :, None].expand(-1, -1, patches.shape[2]))
+    encoded: Tensor = vit.norm(vit.blocks(vit.norm_pre(torch.cat([prefix, patches], dim=1))))
     return encoded
 
 

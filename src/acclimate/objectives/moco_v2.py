@@ -23,13 +23,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.heads import in_float32
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
 
 
-class MoCoV2Settings(Settings):
+class MoCoV2Settings(ObjectiveSettings):
     """Settings of MoCo v2.
 
     Attributes
@@ -136,11 +136,11 @@ class MoCoV2:
     def _contrast(self, query: Tensor, key: Tensor) -> Tensor:
         """Return the cross-entropy of each query's own key, column 0, against the queue."""
         query = F.normalize(query, dim=1)
-        own = (query * key).sum(1, keepdim=True)  # (b, 1)
+        positive = (query * key).sum(1, keepdim=True)  # (b, 1)
         earlier = (
             query @ self.queue.keys.clone().T
         )  # (b, queue); the gradient needs these keys, the push writes over them
-        logits = torch.cat([own, earlier], dim=1) / self.settings.temperature
+        logits = torch.cat([positive, earlier], dim=1) / self.settings.temperature
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
     def after_step(self, progress: float) -> None:

@@ -19,13 +19,13 @@ from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
 
 
-class MoCoV3Settings(Settings):
+class MoCoV3Settings(ObjectiveSettings):
     """Settings of MoCo v3.
 
     Attributes

@@ -66,9 +66,9 @@ class Momentum:
         momentum = ema_momentum(progress, start=self.start) if self.schedule == "cosine" else self.start
         pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
         for online, target in zip(self.online, self.copies, strict=True):
-            both = zip(online.parameters(), target.parameters(), strict=True)
-            pairs += [(o, t) for o, t in both if o.requires_grad]
+            parameters = zip(online.parameters(), target.parameters(), strict=True)
+            pairs += [(o, t) for o, t in parameters if o.requires_grad]
             if self.buffers == "ema":
-                kept = zip(online.buffers(), target.buffers(), strict=True)
-                pairs += [(o, t) for o, t in kept if o.is_floating_point()]
+                buffers = zip(online.buffers(), target.buffers(), strict=True)
+                pairs += [(o, t) for o, t in buffers if o.is_floating_point()]
         torch._foreach_lerp_([t for _, t in pairs], [o.detach() for o, _ in pairs], 1 - momentum)

@@ -27,12 +27,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.errors import RecipeError
 from acclimate.models.network import pooled
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.number import Number
 from acclimate.views import AUGMENTS, Augment
 
 
-class NormStatsSettings(Settings):
+class NormStatsSettings(ObjectiveSettings):
     """Settings of batch-norm statistics.
 
     Attributes

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from acclimate.errors import RecipeError
 from acclimate.models.network import pooled
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.views import AUGMENTS, Augment
 
 TURNS = 4
 
 
-class RotationSettings(Settings):
+class RotationSettings(ObjectiveSettings):
     """Rotation prediction has no settings."""
 
 

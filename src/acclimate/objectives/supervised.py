@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.views import Augment
 
 
-class SupervisedSettings(Settings):
+class SupervisedSettings(ObjectiveSettings):
     """Settings of the supervised objective.
 
     Attributes
@@ -68,14 +68,14 @@ class Supervised:
         One whose loss is no longer finite is left out as long as another's is: its gradient would reach nobody else.
         """
         count, smoothing = logits.shape[1], self.settings.label_smoothing
-        each = F.cross_entropy(
+        image_losses = F.cross_entropy(
             logits.flatten(0, 1),
             labels.repeat_interleave(count),
             weight=self.weight,
             label_smoothing=smoothing,
             reduction="none",
         ).view(-1, count)  # (b, H)
-        losses = each.sum(0) / (len(labels) if self.weight is None else self.weight[labels].sum())
+        losses = image_losses.sum(0) / (len(labels) if self.weight is None else self.weight[labels].sum())
         finite = losses.isfinite()
         return torch.where(finite | ~finite.any(), losses, 0.0).sum()
 

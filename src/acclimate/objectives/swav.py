@@ -17,14 +17,14 @@ from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import Paper, Settings
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.crops import FULL, crop_features, crop_views
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.objectives.number import Number
 from acclimate.views import AUGMENTS, Augment
 
 
-class SwAVSettings(Settings):
+class SwAVSettings(ObjectiveSettings):
     """Settings of SwAV.
 
     Attributes

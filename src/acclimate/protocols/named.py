@@ -19,7 +19,7 @@ from acclimate.protocols.run import run_recipe, run_score
 from acclimate.protocols.scale import check_scale, scaled
 from acclimate.protocols.schema import Preset, RecipePart
 from acclimate.protocols.task import Stated, Task
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.scores.probes.episodes import EpisodeSettings
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
@@ -28,7 +28,7 @@ from acclimate.training.recipe import load_recipe, recipe_names
 
 def protocol_names() -> tuple[str, ...]:
     """Return every protocol: the presets, the scores that classify, the recipes. No name is there twice."""
-    return (*preset_names(), *SCORES, *recipe_names())
+    return (*preset_names(), *PROBES, *recipe_names())
 
 
 def run_protocol(
@@ -66,7 +66,7 @@ def run_protocol(
         return run_preset(task, backbone, runtime, load_preset(name), folder, results, scale=scale)
     if scale != 1:
         raise RecipeError(f"got scale {scale} for '{name}', which is no preset; expected a preset, or scale 1")
-    if name in SCORES:
+    if name in PROBES:
         return run_score(task, backbone, runtime, name, results)
     if name in recipe_names() or Path(name).is_file():
         return run_recipe(task, backbone, runtime, load_recipe(name), folder, results)
@@ -77,7 +77,7 @@ def is_preset(name: str) -> bool:
     """Whether this is a preset's name, or a TOML file that has what only presets have."""
     if name in preset_names():
         return True
-    if name in SCORES or name in recipe_names() or not Path(name).is_file():
+    if name in PROBES or name in recipe_names() or not Path(name).is_file():
         return False
     try:
         return not MARKS.isdisjoint(tomllib.loads(Path(name).read_text(encoding="utf-8")))

@@ -17,7 +17,7 @@ from acclimate.models import Backbone
 from acclimate.models.classifier import Classifier
 from acclimate.protocols.row import Probabilities, kept_predictions, measured, result_row, run_document
 from acclimate.protocols.task import OUTPUT, Stated, Task, job_of
-from acclimate.scores import SCORES, Fitted, Settings
+from acclimate.scores import PROBES, FittedProbe, ProbeSettings
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import write_atomic
@@ -34,7 +34,7 @@ def run_score(
     name: str,
     results: Results | None = None,
     *,
-    settings: Settings | None = None,
+    settings: ProbeSettings | None = None,
     stated: Stated | None = None,
 ) -> Result:
     """Fit a score on cached features of the training part and return its row.
@@ -53,10 +53,10 @@ def run_score(
     RecipeError
         For an unknown score; the nearest one is named.
     """
-    if name not in SCORES:
-        raise RecipeError(unknown("score", name, SCORES))
+    if name not in PROBES:
+        raise RecipeError(unknown("score", name, PROBES))
     require_classes(task.images, task.split)
-    settings = settings or SCORES[name].settings()
+    settings = settings or PROBES[name].settings()
     stated = stated or Stated(name, {"settings": settings.model_dump(mode="json")})
     told = {**stated.settings, "features": str(task.tap.of(backbone.module)), "parts": list(task.evaluated())}
     key = task.key(backbone, stated.protocol, told)
@@ -84,7 +84,7 @@ def run_score(
 
 
 def _fit_score(
-    task: Task, backbone: Backbone, runtime: Runtime, name: str, settings: Settings
+    task: Task, backbone: Backbone, runtime: Runtime, name: str, settings: ProbeSettings
 ) -> tuple[Probabilities, dict[str, Any], int]:
     """Return probabilities of each measured part, what validation chose, and the number of images used."""
     parts, split = task.evaluated(), task.split
@@ -92,10 +92,10 @@ def _fit_score(
     features = task.features(backbone, runtime, needed)
     x, y = features.x, features.y
 
-    def fit(settings: Settings) -> Fitted:
+    def fit(settings: ProbeSettings) -> FittedProbe:
         train, val = split.train, split.val
         n_classes = len(task.images.classes)
-        return SCORES[name].fit(
+        return PROBES[name].fit(
             x[train], y[train], x[val], y[val], n_classes=n_classes, seed=task.seed, settings=settings
         )
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from acclimate.catalogue.messages import complaint
 from acclimate.errors import DataError, unknown
 from acclimate.images import parse_labels
-from acclimate.scores import SCORES, Settings
+from acclimate.scores import PROBES, ProbeSettings
 from acclimate.scores.probes.episodes import EpisodeSettings
 from acclimate.training.recipe import Recipe, Stage
 
@@ -37,7 +37,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def checked_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+def checked_settings(model: type[ProbeSettings], values: Mapping[str, Any]) -> ProbeSettings:
     """Return settings of a score or of episodes, in full.
 
     A single value, or a text of values with commas between them, stands for a list where one is expected.
@@ -67,7 +67,7 @@ class ScorePart(Part):
     Attributes
     ----------
     name
-        A name in ``SCORES``.
+        A name in ``PROBES``.
     labels
         Label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``); None for
         all labels.
@@ -82,8 +82,8 @@ class ScorePart(Part):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in SCORES:
-            raise ValueError(unknown("score", name, SCORES))
+        if name not in PROBES:
+            raise ValueError(unknown("score", name, PROBES))
         return name
 
     @model_validator(mode="after")
@@ -91,9 +91,9 @@ class ScorePart(Part):
         self.checked()
         return self
 
-    def checked(self) -> Settings:
+    def checked(self) -> ProbeSettings:
         """Return the settings in full, checked by the score's own model."""
-        return checked_settings(SCORES[self.name].settings, self.settings)
+        return checked_settings(PROBES[self.name].settings, self.settings)
 
 
 class RecipePart(Part):

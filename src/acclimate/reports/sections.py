@@ -11,11 +11,12 @@ from acclimate.reports.draw.payload import payload
 from acclimate.reports.read import efficiency, frames, runs
 from acclimate.reports.read import ranks as standing
 from acclimate.reports.read.collect import Doc, Found, Run, names, parts, words
-from acclimate.reports.read.estimate import spearman
 from acclimate.reports.read.foresight import ask, target_of
 from acclimate.reports.read.grid import Grid, mixed_units
 from acclimate.reports.read.grid import build as grid_of
 from acclimate.reports.read.leaderboard import Board, boards, ranked
+from acclimate.reports.text import LEVEL_TEXT
+from acclimate.stats import spearman
 
 SHARED = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
@@ -146,7 +147,7 @@ def recipes(found: Found, told: bool) -> list[Section]:
     if not known:
         return []
     note = "Choices are made on the validation split; the test split is only looked at afterwards. "
-    note += "Intervals below accuracies are 95%, from the count of images."
+    note += f"Intervals below accuracies are {LEVEL_TEXT}, from the count of images."
     title = "Recipes compared" if len(known) > 1 else "The finetuning run"
     ordered = sorted(known, key=lambda run: (runs.setting(run), -(summary.accuracy(run) or 0.0)))
     return [
@@ -222,7 +223,7 @@ def label_efficiency(found: Found, told: bool) -> list[Section]:
         return []
     legend = plot.swatches(efficiency.models(curve))
     said = [verdict] if told and (verdict := words(curve, "verdict")) and verdict not in found.findings else []
-    said += summary.gains(found) if told else []
+    said += efficiency.verdicts(curve) if told else []
     said.append("Seeds draw other labels; differences are paired by seed, on the same images.")
     said += [f"Note: {note}." for note in names(curve, "notes")]
     drawn = [*_by_labels(curve, metrics), *_finetuned(found)]
@@ -247,12 +248,11 @@ def _finetuned(found: Found) -> list[Chart]:
 
 
 def _curve_tables(curve: Doc) -> list[Table]:
-    """Return the curve's own comparisons and points; of a curve that has none, differences over its seeds."""
-    if words(curve, "base"):
-        compared = [proofs.comparisons(curve)] if parts(curve, "comparisons") else []
-        return [*compared, proofs.side_by_side(curve), proofs.points(curve)]
-    gained = any(efficiency.gains(curve, metric) for metric in efficiency.metrics_of(curve))
-    return [tables.gains(curve)] if gained else []
+    """Return the curve's comparisons and its points."""
+    if not words(curve, "base"):
+        return []
+    compared = [proofs.comparisons(curve)] if parts(curve, "comparisons") else []
+    return [*compared, proofs.side_by_side(curve), proofs.points(curve)]
 
 
 def _by_labels(curve: Doc, metrics: list[str]) -> list[Chart]:

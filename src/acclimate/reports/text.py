@@ -5,9 +5,13 @@ from __future__ import annotations
 import html
 import math
 import unicodedata
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from acclimate.stats import LEVEL
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+
+LEVEL_TEXT: Final = f"{100 * LEVEL:g}%"  # of every interval of a page that its user did not ask for
 
 # Joiners belong to the spelling of words in several scripts; every other invisible character is a trap.
 _JOINERS = "\u200c\u200d"

@@ -1,4 +1,4 @@
-"""What every score is given, what it gives back, and the checks that all of them share."""
+"""The interface of a probe, the types of features, and the checks that all scores share."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ BLOCK_BYTES: Final = 16 * 2**20
 Law = Literal["order", "labels", "columns", "rotation", "shift", "scale"]
 
 
-class Settings(BaseModel):
-    """What a user may choose about one score; an unknown key is an error. The defaults choose on validation."""
+class ProbeSettings(BaseModel):
+    """What a user may choose about one probe; an unknown key is an error. The defaults choose on validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Chosen = TypeVar("Chosen", bound=Settings)
-Given = TypeVar("Given", bound=Settings, contravariant=True)
+OwnSettings = TypeVar("OwnSettings", bound=ProbeSettings)
+OwnSettings_contra = TypeVar("OwnSettings_contra", bound=ProbeSettings, contravariant=True)
 
 
-class Fitted(Protocol):
-    """A score that has seen its training features."""
+class FittedProbe(Protocol):
+    """A probe that is fitted to its training features."""
 
     @property
     def name(self) -> str:
-        """The name in `SCORES`."""
+        """The name in `PROBES`."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -50,8 +50,8 @@ class Fitted(Protocol):
         """Return class probabilities (m, C), rows summing to one, of features (m, d)."""
 
 
-class ScoreFit(Protocol[Given]):
-    """Fit a score on training features and choose its settings on validation features."""
+class ProbeFit(Protocol[OwnSettings_contra]):
+    """Fit a probe on training features and choose its settings on validation features."""
 
     def __call__(
         self,
@@ -62,14 +62,14 @@ class ScoreFit(Protocol[Given]):
         *,
         n_classes: int,
         seed: int,
-        settings: Given | None = None,
-    ) -> Fitted:
+        settings: OwnSettings_contra | None = None,
+    ) -> FittedProbe:
         """Fit.
 
         Parameters
         ----------
         x : (n, d) floats
-            Training features, finite. n < d is fine. Never changed; a score may keep a view of them.
+            Training features, finite. n < d is fine. Never changed; a probe may keep a view of them.
         y : (n,) integers in [0, n_classes)
             Training labels; at least two classes occur. A class that does not occur gets probability 0.
         x_val, y_val : (v, d) floats, (v,) integers
@@ -77,9 +77,9 @@ class ScoreFit(Protocol[Given]):
         n_classes : int
             C, the number of columns of the probabilities.
         seed : int
-            For scores that draw random numbers.
-        settings : Settings, optional
-            Of the score's own class; None for its defaults.
+            For probes that draw random numbers.
+        settings : ProbeSettings, optional
+            Of the probe's own class; None for its defaults.
 
         Raises
         ------
@@ -90,13 +90,13 @@ class ScoreFit(Protocol[Given]):
 
 
 @dataclass(frozen=True)
-class Score(Generic[Chosen]):
-    """An entry of `SCORES`.
+class Probe(Generic[OwnSettings]):
+    """An entry of `PROBES`.
 
     Attributes
     ----------
     fit
-        See `ScoreFit`.
+        See `ProbeFit`.
     settings
         The class of its settings.
     meaning
@@ -106,14 +106,14 @@ class Score(Generic[Chosen]):
         order of the columns, and one rotation, shift or (positive) scale of all features. Tests check exactly these.
     """
 
-    fit: ScoreFit[Chosen]
-    settings: type[Chosen]
+    fit: ProbeFit[OwnSettings]
+    settings: type[OwnSettings]
     meaning: str
     laws: frozenset[Law]
 
 
 def check_fit(x: Features, y: Labels, x_val: Features, y_val: Labels, n_classes: int) -> None:
-    """Raise `DataError` for training and validation data that no score can use."""
+    """Raise `DataError` for training and validation data that no probe can use."""
     check_features(x, "training features")
     check_features(x_val, "validation features", width=x.shape[1])
     check_labels(y, len(x), n_classes, "training")

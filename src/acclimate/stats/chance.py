@@ -1,5 +1,7 @@
 """Could chance have done it: permutation p-values, and their correction when many are asked for.
 
+scipy.stats has the correction of Benjamini & Hochberg too, but its import takes longer than that of pandas.
+
 Sources: Monte Carlo p-values with the +1 of Phipson & Smyth (2010); Holm (1979); Benjamini & Hochberg (1995).
 """
 
@@ -7,10 +9,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from acclimate.stats.correlations import Float64
+from acclimate.stats.correlations import Float64, midranks
 
 EXACT = 7  # models up to which all orders are tried: 5,040
 
@@ -31,7 +34,7 @@ def permutation_p(x: Float64, y: Float64, *, permutations: int, seed: int) -> tu
         if exact
         else np.random.default_rng(seed).permuted(np.tile(np.arange(len(x)), (permutations, 1)), axis=1)
     )
-    return _p(x, y, orders, exact=exact), _p(_midranks(x), _midranks(y), orders, exact=exact)
+    return _p(x, y, orders, exact=exact), _p(midranks(x), midranks(y), orders, exact=exact)
 
 
 def holm(p: Float64) -> Float64:
@@ -44,21 +47,14 @@ def benjamini_hochberg(p: Float64) -> Float64:
     return _stepped(p, lambda ordered, m: np.minimum.accumulate((ordered * m / np.arange(1, m + 1))[::-1])[::-1])
 
 
-def _stepped(p: Float64, step: object) -> Float64:
-    assert callable(step)
+def _stepped(p: Float64, step: Callable[[Float64, int], Float64]) -> Float64:
+    """Return what `step` makes of the m defined p-values in ascending order, at most 1, in the order of `p`."""
     result = np.full(p.shape, np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
+    defined = np.flatnonzero(np.isfinite(p))
+    order = defined[np.argsort(p[defined], kind="stable")]
     if order.size:
         result[order] = np.minimum(step(p[order], len(order)), 1)
     return result
-
-
-def _midranks(values: Float64) -> Float64:
-    ordered = np.sort(values)
-    low, high = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    ranks: Float64 = (low + high + 1) / 2
-    return ranks
 
 
 def _p(x: Float64, y: Float64, orders: np.ndarray[tuple[int, ...], np.dtype[np.intp]], *, exact: bool) -> float:

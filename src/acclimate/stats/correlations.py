@@ -11,6 +11,7 @@ Vigna (2015), as in scipy; the rest as written in `STATISTICS`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,7 +38,7 @@ _BLOCK: Final = 2**14  # numbers in one (resamples, models) array: what a core's
 
 
 @dataclass(frozen=True, eq=False)
-class _Column:
+class _PreparedColumn:
     """One column of n values with what is done to it once.
 
     Attributes
@@ -73,7 +74,7 @@ class _Ranked:
     constant: npt.NDArray[np.bool_]  # (b,)
 
 
-def measure(x: Float64, y: Float64, counts: Float64, *, top: int = 3, pairs: bool = True) -> dict[str, Float64]:
+def correlate(x: Float64, y: Float64, counts: Float64, *, top: int = 3, pairs: bool = True) -> dict[str, Float64]:
     """Return every statistic of `STATISTICS` for each resample and pair of columns.
 
     Parameters
@@ -97,8 +98,8 @@ def measure(x: Float64, y: Float64, counts: Float64, *, top: int = 3, pairs: boo
     Examples
     --------
     >>> x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([[1.0], [3.0], [2.0], [4.0]])
-    >>> got = measure(x, y, np.ones((1, 4)), top=2)
-    >>> [(name, round(got[name].item(), 3)) for name in ("kendall", "agreement", "top_k_overlap", "regret")]
+    >>> values = correlate(x, y, np.ones((1, 4)), top=2)
+    >>> [(name, round(values[name].item(), 3)) for name in ("kendall", "agreement", "top_k_overlap", "regret")]
     [('kendall', 0.667), ('agreement', 0.833), ('top_k_overlap', 1.0), ('regret', 0.0)]
     """
     shape = len(counts), x.shape[1], y.shape[1]
@@ -107,14 +108,14 @@ def measure(x: Float64, y: Float64, counts: Float64, *, top: int = 3, pairs: boo
         for targets, there in _patterns(y):
             both = np.flatnonzero(present & there)
             if both.size:
-                some = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top, pairs)
-                for name, values in some.items():
+                numbers = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top, pairs)
+                for name, values in numbers.items():
                     out[name][:, columns[:, None], targets] = values
     return out
 
 
 def pearson(x: Float64, y: Float64, counts: Float64) -> Float64:
-    """Return only the linear correlations (b, p, t); arguments and missing cells as in `measure`."""
+    """Return only the linear correlations (b, p, t); arguments and missing cells as in `correlate`."""
     out = np.full((len(counts), x.shape[1], y.shape[1]), np.nan)
     for columns, present in _patterns(x):
         for targets, there in _patterns(y):
@@ -129,6 +130,25 @@ def pearson(x: Float64, y: Float64, counts: Float64) -> Float64:
     return out
 
 
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Return one rank correlation; None below `LEAST_MODELS` or where one side is constant."""
+    if len(x) < LEAST_MODELS:
+        return None
+    a, b = (np.asarray(values, dtype=np.float64)[:, None] for values in (x, y))
+    rho = float(correlate(a, b, ones(len(a)), pairs=False)["spearman"].item())
+    return rho if np.isfinite(rho) else None
+
+
+def midranks(values: Float64) -> Float64:
+    """Return 1-based ranks (n,), the smallest first; equals share the mean of their ranks, NaN stays.
+
+    It is scipy.stats.rankdata, whose import takes longer than that of pandas.
+    """
+    ordered = np.sort(values[np.isfinite(values)])
+    low, high = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return np.where(np.isfinite(values), (low + high + 1) / 2, np.nan)
+
+
 def ones(n: int) -> Float64:
     """Return the counts (1, n) of the models as they are."""
     return np.ones((1, n))
@@ -137,14 +157,14 @@ def ones(n: int) -> Float64:
 def logit(values: Float64, *, percent: bool) -> Float64 | None:
     """Return ln(v / (1 - v)) of proportions, or None where one is 0, 1 or outside: there it does not exist."""
     share = values / (100.0 if percent else 1.0)
-    known = share[np.isfinite(share)]
-    if known.size == 0 or known.min() <= 0 or known.max() >= 1:
+    finite = share[np.isfinite(share)]
+    if finite.size == 0 or finite.min() <= 0 or finite.max() >= 1:
         return None
     result: Float64 = np.log(share) - np.log1p(-share)
     return result
 
 
-def _linear(xs: list[_Column], ys: list[_Column], c: Float64) -> Float64:
+def _linear(xs: list[_PreparedColumn], ys: list[_PreparedColumn], c: Float64) -> Float64:
     n = c.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         constant = [np.stack([_ranked(v, c, n, 1).constant for v in columns], 1) for columns in (xs, ys)]
@@ -176,7 +196,7 @@ def _complete(x: Float64, y: Float64, counts: Float64, top: int, pairs: bool) ->
     return out
 
 
-def _column(values: Float64) -> _Column:
+def _column(values: Float64) -> _PreparedColumn:
     order = np.argsort(-values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -186,17 +206,23 @@ def _column(values: Float64) -> _Column:
     place[order], first[order], last[order] = np.arange(len(values)), starts[group], ends[group]
     centred = values - values.mean()
     scale = float(np.abs(centred).max())
-    return _Column(values, centred / (scale or 1.0), order, place, first, last, len(starts) < len(values))
+    return _PreparedColumn(values, centred / (scale or 1.0), order, place, first, last, len(starts) < len(values))
 
 
-def _signs(a: _Column, b: _Column) -> Float32:
+def _signs(a: _PreparedColumn, b: _PreparedColumn) -> Float32:
     """Return (n, n): +1 where two models stand in the same order in both columns, -1 opposite, 0 where they tie."""
     sign = np.sign(a.values[:, None] - a.values[None]) * np.sign(b.values[:, None] - b.values[None])
     return sign.astype(np.float32)
 
 
 def _block(
-    xs: list[_Column], ys: list[_Column], c: Float64, signs: Signs, harmonic: Float64, top: int, pairs: bool
+    xs: list[_PreparedColumn],
+    ys: list[_PreparedColumn],
+    c: Float64,
+    signs: Signs,
+    harmonic: Float64,
+    top: int,
+    pairs: bool,
 ) -> dict[str, Float64]:
     """Return the statistics of one block of resamples, each (b, p, t)."""
     n = c.sum(axis=1)
@@ -214,8 +240,8 @@ def _block(
 
 
 def _paired(
-    xs: list[_Column],
-    ys: list[_Column],
+    xs: list[_PreparedColumn],
+    ys: list[_PreparedColumn],
     p: list[_Ranked],
     q: list[_Ranked],
     c: Float64,
@@ -240,7 +266,7 @@ def _paired(
             out["top_k_overlap"][:, i, j] = np.einsum("bn,bn->b", c, np.minimum(p[i].top, q[j].top))
 
 
-def _ranked(column: _Column, c: Float64, n: Float64, top: int) -> _Ranked:
+def _ranked(column: _PreparedColumn, c: Float64, n: Float64, top: int) -> _Ranked:
     """Return a column's ranks in resamples `c` (b, n) of `n` (b,) models."""
     running = np.zeros((len(c), c.shape[1] + 1))
     np.cumsum(c[:, column.order], axis=1, out=running[:, 1:])
@@ -254,7 +280,7 @@ def _ranked(column: _Column, c: Float64, n: Float64, top: int) -> _Ranked:
     return _Ranked(above, group, above + (group - n[:, None]) / 2, share, first, untied, untied == 0)
 
 
-def _pearson(xs: list[_Column], ys: list[_Column], c: Float64, n: Float64) -> Float64:
+def _pearson(xs: list[_PreparedColumn], ys: list[_PreparedColumn], c: Float64, n: Float64) -> Float64:
     """Return weighted linear correlations (b, p, t) from moments."""
     x, y = np.stack([v.scaled for v in xs], 1), np.stack([v.scaled for v in ys], 1)
     w = c / n[:, None]
@@ -275,12 +301,12 @@ def _spearman(p: list[_Ranked], q: list[_Ranked], c: Float64) -> Float64:
     return result
 
 
-def _regret(p: list[_Ranked], ys: list[_Column], c: Float64) -> Float64:
+def _regret(p: list[_Ranked], ys: list[_PreparedColumn], c: Float64) -> Float64:
     """Return (b, p, t): the best drawn target value less that of the proxy's first."""
     y = np.stack([v.values for v in ys], 1)
     best = np.stack([np.where(c > 0, v.values, -np.inf).max(axis=1) for v in ys], 1)
-    chosen = np.stack([r.first * c for r in p], 1)  # (b, p, n)
-    result: Float64 = best[:, None] - chosen @ y / chosen.sum(axis=2)[:, :, None]
+    winners = np.stack([r.first * c for r in p], 1)  # (b, p, n)
+    result: Float64 = best[:, None] - winners @ y / winners.sum(axis=2)[:, :, None]
     return np.where(np.isfinite(result), np.maximum(result, 0), np.nan)
 
 
@@ -291,7 +317,7 @@ def _weights(above: Float64, c: Float64, harmonic: Float64) -> Float64:
     return result
 
 
-def _broken(column: _Column, other: _Column, c: Float64) -> Float64:
+def _broken(column: _PreparedColumn, other: _PreparedColumn, c: Float64) -> Float64:
     """Return the drawn models above each (b, n) where ties of `column` are broken by `other`."""
     order = np.lexsort((other.values, column.values))[::-1]
     above = np.empty_like(c)

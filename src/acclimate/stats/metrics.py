@@ -1,4 +1,6 @@
-"""What one model's predictions are worth: six numbers from class probabilities and true labels.
+"""What one model's predictions are worth: numbers from class probabilities and true labels.
+
+A new metric is one function of `Predicted` and one line of `METRICS`: rows, commands and pages show it from then on.
 
 Sources: balanced accuracy, Brodersen et al. (2010); the area under the ROC curve as a rank sum, Hanley &
 McNeil (1982); expected calibration error, Guo et al. (2017), equation 3; 15 bins.
@@ -6,15 +8,15 @@ McNeil (1982); expected calibration error, Guo et al. (2017), equation 3; 15 bin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
-
-METRICS: Final = ("accuracy", "balanced_accuracy", "log_loss", "macro_f1", "auc", "ece")
-LARGER_IS_BETTER: Final[dict[str, bool]] = {name: name not in ("log_loss", "ece") for name in METRICS}
 
 # The smallest probability that the log loss believes: float32 epsilon, 2**-23. A single hopeless image then
 # costs at most 15.94 nats, whatever the precision in which the probabilities were computed.
@@ -26,8 +28,38 @@ Labels = npt.NDArray[np.integer[Any]]
 Vector = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Probabilities (n, C) and labels (n,) with the counts that several metrics need; see `measure`."""
+
+    probabilities: Probabilities
+    labels: Labels
+
+    @cached_property
+    def classes(self) -> npt.NDArray[np.intp]:
+        """The most probable class of each image (n,); of equals, the one with the smallest id."""
+        result: npt.NDArray[np.intp] = np.argmax(self.probabilities, axis=1)
+        return result
+
+    @cached_property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether that class is the true one (n,)."""
+        result: npt.NDArray[np.bool_] = self.classes == self.labels
+        return result
+
+    @cached_property
+    def support(self) -> npt.NDArray[np.intp]:
+        """Images of each class (C,)."""
+        return np.bincount(self.labels, minlength=self.probabilities.shape[1])
+
+    @cached_property
+    def hits(self) -> npt.NDArray[np.intp]:
+        """Images of each class that are classified rightly (C,)."""
+        return np.bincount(self.labels[self.right], minlength=self.probabilities.shape[1])
+
+
 def measure(probabilities: Probabilities, labels: Labels, *, n_classes: int) -> dict[str, float]:
-    """Return the six numbers of `METRICS` for one set of predictions.
+    """Return the numbers of `METRICS` that have a function, for one set of predictions.
 
     The predicted class is the most probable one; of equals, the one with the smallest id.
 
@@ -40,14 +72,6 @@ def measure(probabilities: Probabilities, labels: Labels, *, n_classes: int) -> 
     n_classes : int
         C. Classes without an image are fine.
 
-    Returns
-    -------
-    dict
-        `accuracy` in [0, 1]; `balanced_accuracy`, mean recall over the classes present, in [0, 1];
-        `log_loss` in nats, [0, 15.94], see `log_losses`; `macro_f1`, mean over the classes present or
-        predicted, in [0, 1]; `auc` in [0, 1], nan when only one class is present, see `auc`; `ece` in [0, 1],
-        see `calibration_error`.
-
     Raises
     ------
     DataError
@@ -56,25 +80,36 @@ def measure(probabilities: Probabilities, labels: Labels, *, n_classes: int) -> 
     Examples
     --------
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
-    >>> got = measure(p, np.array([0, 1, 1]), n_classes=2)
-    >>> [(name, round(value, 3)) for name, value in got.items()][:4]
+    >>> numbers = measure(p, np.array([0, 1, 1]), n_classes=2)
+    >>> [(name, round(value, 3)) for name, value in numbers.items()][:4]
     [('accuracy', 0.667), ('balanced_accuracy', 0.75), ('log_loss', 0.607), ('macro_f1', 0.667)]
     """
     _check(probabilities, labels, n_classes)
-    predicted = np.argmax(probabilities, axis=1)
-    right = predicted == labels
-    support = np.bincount(labels, minlength=n_classes)
-    called = np.bincount(predicted, minlength=n_classes)
-    hits = np.bincount(labels[right], minlength=n_classes)
-    confidence = probabilities[np.arange(len(labels)), predicted]
-    return {
-        "accuracy": float(right.mean()),
-        "balanced_accuracy": float(np.mean(hits[support > 0] / support[support > 0])),
-        "log_loss": float(log_losses(probabilities, labels).mean()),
-        "macro_f1": _macro_f1(hits, support, called),
-        "auc": auc(probabilities, labels),
-        "ece": calibration_error(confidence, right),
-    }
+    predicted = Predicted(probabilities, labels)
+    return {name: metric.of(predicted) for name, metric in METRICS.items() if metric.of is not None}
+
+
+def accuracy(predicted: Predicted) -> float:
+    """Return the share of images that are classified rightly."""
+    return float(predicted.right.mean())
+
+
+def balanced_accuracy(predicted: Predicted) -> float:
+    """Return the mean recall over the classes present."""
+    present = predicted.support > 0
+    return float(np.mean(predicted.hits[present] / predicted.support[present]))
+
+
+def log_loss(predicted: Predicted) -> float:
+    """Return the mean of `log_losses`, in nats, [0, 15.94]."""
+    return float(log_losses(predicted.probabilities, predicted.labels).mean())
+
+
+def macro_f1(predicted: Predicted) -> float:
+    """Return the mean of 2 hits / (support + called) over the classes that are present or predicted."""
+    total = predicted.support + np.bincount(predicted.classes, minlength=predicted.probabilities.shape[1])
+    counted = total > 0
+    return float(np.mean(2 * predicted.hits[counted] / total[counted]))
 
 
 def log_losses(probabilities: Probabilities, labels: Labels) -> Vector:
@@ -132,10 +167,65 @@ def calibration_error(
     return float(np.abs(gap).sum() / len(sure))
 
 
-def _macro_f1(hits: npt.NDArray[np.intp], support: npt.NDArray[np.intp], called: npt.NDArray[np.intp]) -> float:
-    """Return the mean of 2 hits / (support + called) over the classes that are present or predicted."""
-    seen = (support + called) > 0
-    return float(np.mean(2 * hits[seen] / (support[seen] + called[seen])))
+def _ece(predicted: Predicted) -> float:
+    confidence = predicted.probabilities[np.arange(len(predicted.labels)), predicted.classes]
+    return calibration_error(confidence, predicted.right)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """All that is said of a metric anywhere.
+
+    Attributes
+    ----------
+    title
+        Within a sentence.
+    of
+        Function of predictions; None for one that is not part of every row.
+    larger_is_better
+        The direction.
+    digits
+        Decimals in a table.
+    proportion
+        Whether all values lie in [0, 1].
+    short
+        The title above a column, where `title` is too long for one.
+    """
+
+    title: str
+    of: Callable[[Predicted], float] | None = None
+    larger_is_better: bool = True
+    digits: int = 3
+    proportion: bool = True
+    short: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title as it stands above a column."""
+        title = self.short or self.title
+        return title[:1].upper() + title[1:]
+
+
+# Name in rows -> what it is, in the order in which rows and pages have them.
+METRICS: Final[dict[str, Metric]] = {
+    "accuracy": Metric("accuracy", accuracy),
+    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy),
+    "log_loss": Metric("log loss", log_loss, larger_is_better=False, proportion=False),
+    "macro_f1": Metric("macro F1", macro_f1),
+    "auc": Metric("AUC", lambda predicted: auc(predicted.probabilities, predicted.labels)),
+    "auc_positive": Metric("AUC of positive against negative", short="AUC pos/neg"),
+    "ece": Metric("calibration error", _ece, larger_is_better=False),
+}
+
+
+def larger_is_better(name: str) -> bool:
+    """Say the direction of a metric; of one that is not in `METRICS` more is taken to be better."""
+    return name not in METRICS or METRICS[name].larger_is_better
+
+
+def title(name: str) -> str:
+    """Return what a metric is called within a sentence; one that is not in `METRICS` keeps its name."""
+    return METRICS[name].title if name in METRICS else name
 
 
 def _check(probabilities: Probabilities, labels: Labels, n_classes: int) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from acclimate.errors import RecipeError, ScopeError, unknown
 from acclimate.models.heads import HeadSpec, parse_layers
 from acclimate.models.scope import parse_scope
-from acclimate.objectives import OBJECTIVES, Objective, Settings
+from acclimate.objectives import OBJECTIVES, Objective, ObjectiveSettings
 from acclimate.storage.store import write_atomic
 from acclimate.views import AUGMENTS, DOMAINS
 
@@ -215,7 +215,7 @@ class Stage(BaseModel):
         """What stands on top of the backbone."""
         return HeadSpec(self.head, self.normalize, self.layers, self.rates)
 
-    def settings(self) -> Settings:
+    def settings(self) -> ObjectiveSettings:
         """Return the objective's settings, checked."""
         kind = OBJECTIVES[self.objective][1]
         try:

@@ -63,7 +63,7 @@ def score(
     Parameters
     ----------
     score
-        A name in ``SCORES`` or ``ESTIMATES``, ``all`` of them, or a preset of a score or of episodes (``knn/dino``).
+        A name in ``PROBES`` or ``ESTIMATES``, ``all`` of them, or a preset of a score or of episodes (``knn/dino``).
     settings
         Settings of a plain score, such as ``{"normalise": "l2"}``.
     scale

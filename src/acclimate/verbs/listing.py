@@ -8,7 +8,7 @@ from typing import Any
 
 from acclimate.errors import RecipeError, unknown
 from acclimate.protocols import is_preset, load_preset, protocol_names
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.training.recipe import load_recipe
 from acclimate.verbs.options import Options, document
 
@@ -44,14 +44,14 @@ def _card(name: str) -> dict[str, Any]:
             "source": preset.source,
             "deviations": deviations,
         }
-    score = name in SCORES
-    source = SCORES[name].meaning if score else load_recipe(name).source
+    score = name in PROBES
+    source = PROBES[name].meaning if score else load_recipe(name).source
     return {"name": name, "preset": False, "kind": "score" if score else "recipe", "source": source, "deviations": []}
 
 
 def _whole(name: str) -> Mapping[str, Any]:
     if is_preset(name):
         return load_preset(name).stated()
-    if name in SCORES:
-        return {"name": name, "settings": SCORES[name].settings().model_dump(mode="json")}
+    if name in PROBES:
+        return {"name": name, "settings": PROBES[name].settings().model_dump(mode="json")}
     return {"stages": load_recipe(name).model_dump(mode="json")["stages"]}

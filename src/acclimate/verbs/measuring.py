@@ -21,8 +21,8 @@ from acclimate.protocols import (
     run_on_features,
     run_score,
 )
-from acclimate.scores import SCORES, Settings
-from acclimate.scores.estimates.table import ESTIMATES
+from acclimate.scores import PROBES, ProbeSettings
+from acclimate.scores.estimates import ESTIMATES
 from acclimate.storage.results import Result
 from acclimate.storage.runtime import Runtime
 from acclimate.training.recipe import recipe_names
@@ -36,7 +36,7 @@ class Named:
     """What was asked for, checked: a preset, or plain scores with their settings (None: their own) and estimates."""
 
     preset: Preset | None
-    scores: Mapping[str, Settings | None]
+    scores: Mapping[str, ProbeSettings | None]
     scale: float
     estimates: tuple[str, ...] = ()
 
@@ -56,18 +56,18 @@ class Named:
         if scale != 1:
             raise RecipeError(f"got scale {scale} for '{score}', which is no preset; expected a preset, or scale 1")
         if score == EVERY and not settings:
-            return cls(None, dict.fromkeys(SCORES), scale, tuple(ESTIMATES))
+            return cls(None, dict.fromkeys(PROBES), scale, tuple(ESTIMATES))
         if score in ESTIMATES and not settings:
             return cls(None, {}, scale, (score,))
         if score in ESTIMATES:
             raise RecipeError(f"got settings for the estimate '{score}', which has none; leave --set out")
         if score in recipe_names():
             raise InputError(f"'{score}' trains the model; expected a score, or: acclimate tune --recipe {score}")
-        if score not in SCORES:
+        if score not in PROBES:
             known = [name for name in protocol_names() if name not in recipe_names()]
             raise RecipeError(unknown("score", score, [*known, *ESTIMATES, EVERY]))
         try:
-            return cls(None, {score: checked_settings(SCORES[score].settings, settings)}, scale)
+            return cls(None, {score: checked_settings(PROBES[score].settings, settings)}, scale)
         except ValueError as error:
             raise RecipeError(f"score '{score}': {error}") from None
 

@@ -12,10 +12,8 @@ import numpy.typing as npt
 from acclimate.errors import DataError, RecipeError, unknown
 from acclimate.models import Backbone
 from acclimate.protocols import Task
-from acclimate.scores import SCORES
-from acclimate.scores.estimates.member import Row
-from acclimate.scores.estimates.prepared import Prepared, prepare
-from acclimate.scores.estimates.table import ESTIMATES, table
+from acclimate.scores import PROBES
+from acclimate.scores.estimates import ESTIMATES, EstimateRow, Prepared, prepare, table
 from acclimate.stats.metrics import measure
 from acclimate.storage.runtime import Runtime
 from acclimate.verbs.feature_file import FeatureFile, read_feature_file
@@ -33,12 +31,12 @@ def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         For an unknown name; the nearest one is named.
     """
     if score == "all":
-        return tuple(SCORES), tuple(ESTIMATES)
-    if score in SCORES:
+        return tuple(PROBES), tuple(ESTIMATES)
+    if score in PROBES:
         return (score,), ()
     if score in ESTIMATES:
         return (), (score,)
-    raise RecipeError(unknown("score", score, (*SCORES, *ESTIMATES, "all")))
+    raise RecipeError(unknown("score", score, (*PROBES, *ESTIMATES, "all")))
 
 
 def estimates_of(task: Task, backbone: Backbone, runtime: Runtime, names: tuple[str, ...]) -> list[Document]:
@@ -61,7 +59,7 @@ def described(prepared: Prepared, names: tuple[str, ...]) -> list[Document]:
     return [_described(row) for row in rows]
 
 
-def _described(row: Row) -> Document:
+def _described(row: EstimateRow) -> Document:
     member = ESTIMATES[row.name]
     return {
         "name": row.name,
@@ -144,7 +142,7 @@ def _classified(
     classes = int(file.y.max()) + 1
     metrics, settings = {}, {}
     for name in names:
-        fitted = SCORES[name].fit(
+        fitted = PROBES[name].fit(
             file.x[train], file.y[train], file.x[file.val], file.y[file.val], n_classes=classes, seed=seed
         )
         probabilities = fitted.predict_proba(file.x[file.val])

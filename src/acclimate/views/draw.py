@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Draw:
+class ViewParameters:
     """What happens to each of n samples.
 
     Attributes
@@ -53,7 +53,7 @@ class Draw:
     sigma: Tensor
 
 
-def draw(n: int, image: Size, size: Size, augment: Augment, generator: torch.Generator) -> Draw:
+def draw(n: int, image: Size, size: Size, augment: Augment, generator: torch.Generator) -> ViewParameters:
     """Draw the parameters of one view for `n` images of `image` = (H, W) pixels, seen at `size` = (h, w).
 
     Raises
@@ -70,7 +70,7 @@ def draw(n: int, image: Size, size: Size, augment: Augment, generator: torch.Gen
     table = torch.split(torch.rand(n, sum(_COLUMNS), generator=generator), _COLUMNS, dim=1)
     shape, place, mirror_y, mirror_x, turn, jitter, factors, order, gray, blur, solarize = table
     flip, transpose = _orientation(mirror_y, mirror_x, turn, augment)
-    return Draw(
+    return ViewParameters(
         box=_boxes(shape, place, image, size, augment),
         flip=flip,
         turn=transpose,

@@ -59,9 +59,9 @@ def blur(weights: Tensor, sigma: Tensor) -> Tensor:
     radius = min(max(1, int(0.1 * size) // 2), size - 1)
     offset = torch.arange(-radius, radius + 1, device=sigma.device)
     kernel = torch.softmax(-0.5 * (offset / sigma[:, None]).square(), dim=1)  # (n, 2 radius + 1)
-    read = (torch.arange(size, device=sigma.device) + offset[:, None]).abs()  # mirrored at the lower border
-    read = size - 1 - (size - 1 - read).abs()  # (2 radius + 1, size): which output pixel each tap reads
-    taps = torch.nn.functional.one_hot(read, size).to(weights.dtype)  # (2 radius + 1, size, size)
+    pixel = (torch.arange(size, device=sigma.device) + offset[:, None]).abs()  # mirrored at the lower border
+    pixel = size - 1 - (size - 1 - pixel).abs()  # (2 radius + 1, size): which output pixel each tap reads
+    taps = torch.nn.functional.one_hot(pixel, size).to(weights.dtype)  # (2 radius + 1, size, size)
     band = (kernel @ taps.flatten(1)).view(-1, size, size)
     return torch.bmm(band, weights)
 
@@ -76,7 +76,7 @@ def colour_matrices(factors: Tensor, order: Tensor, gray: Tensor) -> tuple[Tenso
     Parameters
     ----------
     factors, order, gray
-        As in `Draw`, on the CPU.
+        As in `ViewParameters`, on the CPU.
     """
     eye = torch.eye(3)
     luma = torch.tensor(LUMA).expand(3, 3)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from acclimate.errors import DataError
 from acclimate.views.augment import AUGMENTS, Augment, Normalize, view_size
-from acclimate.views.draw import Draw, Size, center_box, draw
+from acclimate.views.draw import Size, ViewParameters, center_box, draw
 from acclimate.views.linear import blur, colour_matrices, resize_weights
 
 # Samples are worked on in groups. On a CPU the float pixels of a group should stay in its cache; a GPU wants
@@ -112,8 +112,8 @@ def make_views(
                 continue
             side = view_size(size, augment.scale)
             views.append(torch.empty(n, *side, 3, dtype=dtype, device=device).permute(0, 3, 1, 2))
-            drawn = draw(n, _pixels(images), side, augment, generator)
-            work.append((_plan(drawn, _pixels(images), side, device), views[-1]))
+            parameters = draw(n, _pixels(images), side, augment, generator)
+            work.append((_plan(parameters, _pixels(images), side, device), views[-1]))
         if images.numel():
             _fill(images, work, {width: _scale(normalize, width, device) for width in {v.shape[3] for _, v in work}})
     return views
@@ -162,17 +162,17 @@ def _scale(normalize: Normalize, width: int, device: torch.device) -> _Scale:
     return _Scale(1 / (255 * std[:, None]), (-mean / std).repeat(width), ((1 - mean) / std).repeat(width))
 
 
-def _plan(drawn: Draw, image: Size, size: Size, device: torch.device) -> _Plan:
-    box, flip = drawn.box.to(device), drawn.flip.to(device)
+def _plan(parameters: ViewParameters, image: Size, size: Size, device: torch.device) -> _Plan:
+    box, flip = parameters.box.to(device), parameters.flip.to(device)
     rows, columns = (resize_weights(box[:, i], box[:, i + 2], flip[:, i], image[i], size[i]) for i in (0, 1))
-    blurred = drawn.sigma.nonzero()[:, 0]  # found on the CPU, so that a GPU need not wait
-    if len(blurred) == len(drawn.sigma):
-        rows, columns = (blur(axis, drawn.sigma.to(device)) for axis in (rows, columns))
+    blurred = parameters.sigma.nonzero()[:, 0]  # found on the CPU, so that a GPU need not wait
+    if len(blurred) == len(parameters.sigma):
+        rows, columns = (blur(axis, parameters.sigma.to(device)) for axis in (rows, columns))
     elif len(blurred):
-        sigma, chosen = drawn.sigma[blurred].to(device), blurred.to(device)
-        rows[chosen], columns[chosen] = blur(rows[chosen], sigma), blur(columns[chosen], sigma)
-    deviation, mean = colour_matrices(drawn.factors, drawn.order, drawn.gray)
-    return _Plan(rows, columns, deviation.to(device), mean.to(device), drawn.turn, drawn.solarize)
+        sigma, index = parameters.sigma[blurred].to(device), blurred.to(device)
+        rows[index], columns[index] = blur(rows[index], sigma), blur(columns[index], sigma)
+    deviation, mean = colour_matrices(parameters.factors, parameters.order, parameters.gray)
+    return _Plan(rows, columns, deviation.to(device), mean.to(device), parameters.turn, parameters.solarize)
 
 
 def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scales: dict[int, _Scale]) -> None:
@@ -185,14 +185,14 @@ def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scales: dict[int, _S
     for start in range(0, n, group):
         part = slice(start, min(n, start + group))
         pixels = floats[: part.stop - start].copy_(images[part])  # (g, 3, H, W)
-        for (plan, view), own in zip(work, planes, strict=True):
-            _apply(pixels, plan, part, scales[view.shape[3]], own, view[part].permute(0, 2, 3, 1))
+        for (plan, view), room in zip(work, planes, strict=True):
+            _apply(pixels, plan, part, scales[view.shape[3]], room, view[part].permute(0, 2, 3, 1))
 
 
 def _planes(group: int, view: Tensor) -> Tensor:
     """Return room for the planes of a group, (4, group, h, w): red, green, blue, and ones to carry a bias.
 
-    It is used for group after group, since fresh memory costs the first who writes to it more than the writing.
+    Every group uses it again: the first write to fresh memory costs more than the writing itself.
     """
     return torch.ones(4, group, *view.shape[2:], device=view.device)
 
@@ -204,13 +204,13 @@ def _apply(pixels: Tensor, plan: _Plan, part: slice, scale: _Scale, planes: Tens
     narrow = torch.bmm(pixels.flatten(1, 2), plan.columns[part].transpose(1, 2)).view(g, 3, -1, width)
     for channel in range(3):
         torch.bmm(plan.rows[part], narrow[:, channel], out=planes[channel])
-    seen = planes.flatten(2).transpose(0, 1)  # (g, 4, h w)
-    average = seen[:, :3].mean(dim=2, keepdim=True)  # (g, 3, 1)
+    values = planes.flatten(2).transpose(0, 1)  # (g, 4, h w)
+    average = values[:, :3].mean(dim=2, keepdim=True)  # (g, 3, 1)
     deviation = scale.gain * plan.deviation[part]
     bias = (scale.gain * plan.mean[part] - deviation) @ average + scale.low[:3, None]
     view = out if out.dtype == torch.float32 else torch.empty_like(out, dtype=torch.float32)
     change = torch.cat([deviation, bias], dim=2)  # (g, 3, 4)
-    torch.bmm(seen.transpose(1, 2), change.transpose(1, 2), out=view.flatten(1, 2))  # pixels as rows: channels last
+    torch.bmm(values.transpose(1, 2), change.transpose(1, 2), out=view.flatten(1, 2))  # pixels as rows: channels last
     rows = view.flatten(2)  # (g, h, 3 w): long rows, which vectorise
     rows.clamp_(scale.low, scale.high)
     _solarize(rows, plan.solarize[part], scale)
@@ -219,16 +219,16 @@ def _apply(pixels: Tensor, plan: _Plan, part: slice, scale: _Scale, planes: Tens
         out.copy_(view)
 
 
-def _solarize(rows: Tensor, chosen: Tensor, scale: _Scale) -> None:
+def _solarize(rows: Tensor, flags: Tensor, scale: _Scale) -> None:
     """Invert, in place, the values from 0.5 up: for x in [0, 1] that is the smaller of x and 1 - x."""
-    index = chosen.nonzero()[:, 0].to(rows.device)
+    index = flags.nonzero()[:, 0].to(rows.device)
     if len(index):
-        some = rows[index]
-        rows[index] = torch.minimum(some, scale.low + scale.high - some)
+        values = rows[index]
+        rows[index] = torch.minimum(values, scale.low + scale.high - values)
 
 
-def _turn(view: Tensor, chosen: Tensor) -> None:
-    index = chosen.nonzero()[:, 0].to(view.device)
+def _turn(view: Tensor, flags: Tensor) -> None:
+    index = flags.nonzero()[:, 0].to(view.device)
     if len(index):
         view[index] = view[index].transpose(1, 2)
 

@@ -29,11 +29,12 @@ from acclimate.experiments.adaptation.monitors import (
     agreement,
     feature_std,
     neighbour_overlap,
-    rankme,
 )
 from acclimate.models import Backbone
 from acclimate.protocols import Task
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
+from acclimate.scores.estimates import prepare
+from acclimate.scores.estimates.rank import rankme
 from acclimate.scores.probes.ridge import RidgeSettings
 from acclimate.storage.runtime import Runtime
 from acclimate.training import Embed, Look
@@ -103,7 +104,7 @@ class Guard:
         at = {int(image): row for row, image in enumerate(self.images)}
         pool, train, val = (x[[at[int(i)] for i in part]] for part in (self.pool, *self.parts))
         asked, linear = self._probe(train, val) if len(train) else (x[:0, 0], x[:0, 0])
-        return Seen(feature_std(pool), rankme(pool), asked, linear, pool)
+        return Seen(feature_std(pool), rankme(prepare(pool)), asked, linear, pool)
 
     def _probe(self, train: Features, val: Features) -> tuple[Features, Features]:
         """Return both probes of each labelled image, the validation part's first."""
@@ -185,7 +186,7 @@ def _linear(bank: Features, bank_labels: Labels, x: Features, labels: Labels) ->
         return np.zeros(len(x), np.float32)
     classes = int(max(bank_labels.max(), labels.max())) + 1
     settings = RidgeSettings(select="loo")
-    fitted = SCORES["ridge"].fit(bank, bank_labels, bank, bank_labels, n_classes=classes, seed=0, settings=settings)
+    fitted = PROBES["ridge"].fit(bank, bank_labels, bank, bank_labels, n_classes=classes, seed=0, settings=settings)
     p: Features = fitted.predict_proba(x)[np.arange(len(x)), labels].astype(np.float32)
     return p
 

@@ -1,4 +1,7 @@
-"""What can be seen of features without training on them: spread, rank, neighbours, and a kNN probe where labels are."""
+"""Measures of features without training: spread, neighbours, and a kNN probe where labels are.
+
+The effective rank is `scores.estimates.rank.rankme`.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,6 @@ def feature_std(x: Features) -> float:
     About 1 when they spread evenly over the sphere, 0 when they collapsed to a point (Chen and He 2021, section 4.1).
     """
     return float(unit(x).std(0).mean() * np.sqrt(x.shape[1]))
-
-
-def rankme(x: Features) -> float:
-    """Return RankMe of features ``(n, d)``: exp of the entropy of the singular values' shares, in [1, min(n, d)].
-
-    Source: Garrido et al. 2023 (RankMe, arXiv 2210.02885); uncentred.
-    """
-    values = np.linalg.svd(x.astype(np.float64), compute_uv=False)
-    shares = values / max(values.sum(), 1e-12) + 1e-7
-    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def neighbour_overlap(a: Features, b: Features, k: int = NEIGHBOURS) -> float:

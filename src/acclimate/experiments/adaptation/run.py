@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from acclimate import __version__
 from acclimate.errors import DataError
 from acclimate.experiments.adaptation.guard import FEW, Guard
-from acclimate.experiments.adaptation.monitors import feature_std, neighbour_overlap, rankme
+from acclimate.experiments.adaptation.monitors import feature_std, neighbour_overlap
 from acclimate.images import clean_pool
 from acclimate.models import Backbone, digest, load_backbone, save_weights
 from acclimate.models.network import reset_classifier
 from acclimate.protocols import RUN, Task, close_run, is_finished, job_of
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
+from acclimate.scores.estimates import prepare
+from acclimate.scores.estimates.rank import rankme
 from acclimate.stats.metrics import measure
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest as digest_of
@@ -217,10 +219,10 @@ def _state(task: Task, runtime: Runtime, guard: Guard, model: Backbone) -> State
     if probe:
         y, n = task.images.labels, len(task.images.classes)
         train, val = (np.asarray(x[part]) for part in (split.train, split.val))
-        fitted = SCORES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=task.seed)
+        fitted = PROBES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=task.seed)
         scores = measure(fitted.predict_proba(val), y[split.val], n_classes=n)
     pool = np.asarray(x[guard.pool])
-    return State(feature_std(pool), rankme(pool), scores.get("accuracy"), scores.get("log_loss"))
+    return State(feature_std(pool), rankme(prepare(pool)), scores.get("accuracy"), scores.get("log_loss"))
 
 
 def _looks(folder: Path) -> list[dict[str, Any]]:

@@ -4,8 +4,7 @@ A learning curve is a log loss at growing numbers of labels. Another model's val
 base's curve: the base needs x times the labels to be as good, so the other model is worth x times the labels. Both
 curves are made monotone (the best value so far), and the base's is linear between its points in ln(labels).
 
-Sources: paired differences with seeds and test images resampled, Owen (2007), in `stats.paired_over`; percentiles
-widened for few seeds, Hesterberg (2015).
+Intervals are those of `stats.paired_over` and `stats.two_way_curves`: seeds and test images are resampled, Owen (2007).
 """
 
 from __future__ import annotations
@@ -17,14 +16,12 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.stats.intervals import RESAMPLES, paired_over
+from acclimate.stats import LEVEL, RESAMPLES, outer_percentiles, paired_over, two_way_curves
 
 Float64 = npt.NDArray[np.float64]
 Curves = tuple[Float64, Float64]  # of the base and of the other model, (r, budgets) each
 Said = Literal["better", "worse", "same", "unknown"]
 
-LEVEL: Final = 0.9
-BLOCK: Final = 100  # resamples at a time
 # Relative changes are of the base's loss; below this (nats) a loss is as good as none, and a share of it says nothing.
 SMALLEST_LOSS: Final = 0.01
 
@@ -123,7 +120,7 @@ def change(differences: Float64, *, seed: int) -> Change:
     """Return the mean of ``(seeds, images)`` paired differences, with an interval if there are two seeds."""
     if len(differences) < 2:
         return Change(float(differences.mean()), None, None)
-    return Change(*paired_over(differences, level=LEVEL, seed=seed))
+    return Change(*paired_over(differences, seed=seed))
 
 
 def average_change(base: Float64, other: Float64, *, seed: int) -> Change:
@@ -179,39 +176,17 @@ def _worth(means: Curves, curves: Curves | None, logs: Float64, at: int) -> Wort
 
 
 def _resampled(base: Float64, other: Float64, seed: int, resamples: int) -> Curves:
-    """Return both learning curves (resamples, budgets) with seeds and images drawn again.
-
-    Seeds and images are drawn independently of each other, and alike for both models. Deviations from the measured
-    curves are stretched by t / z with seeds - 1 degrees of freedom and by the root of seeds / (seeds - 1): a few seeds
-    show less spread than there is.
-    """
-    from scipy.special import ndtri, stdtrit  # type: ignore[import-untyped]  # scipy has no types
-
-    budgets, seeds, images = base.shape
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
-    both = np.stack([base, other]).reshape(-1, images)
-    curves = np.empty((resamples, 2, budgets))
-    for start in range(0, resamples, BLOCK):
-        rows = slice(start, min(start + BLOCK, resamples))
-        drawn = rng.integers(0, images, size=(rows.stop - rows.start, images))
-        counts = np.stack([np.bincount(row, minlength=images) for row in drawn]) / images
-        means = (both @ counts.T).reshape(2, budgets, seeds, -1)
-        curves[rows] = np.einsum("mbsr,rs->rmb", means, draws[rows])
-    tail = (1 - LEVEL) / 2
-    stretch = float(stdtrit(seeds - 1, tail) / ndtri(tail)) * (seeds / (seeds - 1)) ** 0.5
-    centre = np.stack([base, other]).mean(axis=(2, 3))
-    curves = centre + stretch * (curves - centre)
-    return curves[:, 0], curves[:, 1]
+    """Return both learning curves (resamples, budgets) with seeds and images drawn again, alike for both models."""
+    budgets = len(base)
+    curves = two_way_curves(np.concatenate([base, other]), resamples=resamples, seed=seed)
+    return curves[:, :budgets], curves[:, budgets:]
 
 
-def _ends(sampled: Float64, found: float, least: float, most: float) -> tuple[float | None, float | None]:
+def _ends(sampled: Float64, point: float, least: float, most: float) -> tuple[float | None, float | None]:
     """Return the interval of the worth from resamples of its logarithm; None for an end off the base's curve."""
-    tail = (1 - LEVEL) / 2
-    low = float(np.quantile(sampled, tail, method="lower"))
-    high = float(np.quantile(sampled, 1 - tail, method="higher"))
+    low, high = outer_percentiles(sampled)
     # The quoted value lies in its interval, also where the monotone curves of the resamples lean to one side.
-    low, high = min(low, found, most), max(high, found, least)
+    low, high = min(low, point, most), max(high, point, least)
     return (
         float(np.exp(low)) if low > -np.inf else None,
         float(np.exp(high)) if high < np.inf else None,
@@ -256,7 +231,7 @@ def conclude(found: Sequence[Compared], average: Change, *, seeds: int) -> Verdi
     if said == "worse":
         return Verdict("hurt", "it hurt", f"it hurt ({numbers}){_alone(found, 'better')}")
     short, interval = _quote(found)
-    sure = f"90% interval {interval}; " if interval else ""
+    sure = f"{LEVEL:.0%} interval {interval}; " if interval else ""
     return Verdict("helped", short, f"{short} ({sure}{numbers}){_alone(found, 'worse')}")
 
 
@@ -276,7 +251,7 @@ def _numbers(average: Change) -> str:
     text = f"log loss {average.mean:+.1%} on average over the budgets"
     if average.low is None or average.high is None:
         return text
-    return f"{text}, 90% interval {average.low:+.1%} to {average.high:+.1%}"
+    return f"{text}, {LEVEL:.0%} interval {average.low:+.1%} to {average.high:+.1%}"
 
 
 def _alone(found: Sequence[Compared], said: Said) -> str:

@@ -21,9 +21,8 @@ from acclimate.experiments.explanation.measures import (
     mean_shift,
 )
 from acclimate.experiments.explanation.similarity import cka, gram
-from acclimate.stats.intervals import paired_difference
+from acclimate.stats import bootstrap_counts, paired_difference, percentile_interval
 
-LEVEL = 0.95
 RESAMPLES = 500
 _DRAWS = 7  # first word of the seed of the bootstrap
 
@@ -65,7 +64,7 @@ def _counts(labels: Labels, resamples: int, rng: np.random.Generator) -> Float64
     out = np.ones((1 + resamples, len(labels)))
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
-        out[1:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=resamples)
+        out[1:, own] = bootstrap_counts(len(own), resamples, rng)
     return out
 
 
@@ -126,15 +125,12 @@ def _separation(before: Float64, after: Float64) -> Row | None:
 
 def _class_mean(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], labels: Labels, seed: int) -> Row:
     hits = [nearest_mean(x, labels) for x in (first, second)]
-    gain = paired_difference(hits[1], hits[0], level=LEVEL, seed=seed)
+    gain = paired_difference(hits[1], hits[0], seed=seed)
     sides = {"before": float(hits[0].mean()), "after": float(hits[1].mean())}
     return {**sides, "difference": gain.mean, "low": gain.low, "high": gain.high}
 
 
 def _ends(values: Float64) -> Row:
     """Return the percentile interval of the resamples (all but the first); None where most are undefined."""
-    known = values[1:][~np.isnan(values[1:])]
-    if len(known) * 2 < len(values) - 1 or not len(known):
-        return {"low": None, "high": None}
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {"low": float(low), "high": float(high)}
+    low, high = percentile_interval(values[1:]) or (None, None)
+    return {"low": low, "high": high}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.experiments.adaptation import rankme
+from acclimate.scores.estimates import prepare
+from acclimate.scores.estimates.rank import rankme
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -85,5 +86,5 @@ def hoyer(layer: Layer) -> float | None:
 
 
 def effective_rank(layer: Layer) -> float:
-    """Return RankMe of the pooled features (Garrido et al. 2023), in [1, min(n, C)]; see `adaptation.monitors`."""
-    return rankme(layer.pooled)
+    """Return RankMe of the pooled features (Garrido et al. 2023), in [1, min(n, C)]; see `scores.estimates.rank`."""
+    return rankme(prepare(layer.pooled))

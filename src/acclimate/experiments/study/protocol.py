@@ -10,7 +10,7 @@ from acclimate.errors import RecipeError, unknown
 from acclimate.experiments.study.inputs import inside
 from acclimate.protocols import load_preset, protocol_names
 from acclimate.protocols.named import is_preset
-from acclimate.scores import SCORES
+from acclimate.scores import PROBES
 from acclimate.storage.store import digest
 from acclimate.training.recipe import load_recipe
 
@@ -67,6 +67,6 @@ def _described(name: str, given: str, content: str) -> Protocol:
         told = preset.stated()
         budget = f"{told['examples']} in all" if told.get("examples") else told.get("labels")
         return Protocol(name, given, preset.kind != "recipe", scales=True, labels=budget, content=content)
-    if given not in SCORES and not load_recipe(given).supervised:
+    if given not in PROBES and not load_recipe(given).supervised:
         raise RecipeError(f"protocol '{name}' ends without a classifier and cannot be measured; see 'acclimate adapt'")
-    return Protocol(name, given, features=given in SCORES, content=content)
+    return Protocol(name, given, features=given in PROBES, content=content)

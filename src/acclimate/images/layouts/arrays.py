@@ -155,7 +155,7 @@ def _joined(stacks: list[Pixels], path: Path) -> Pixels:
     return stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
 
 
-def _coded(labels: list[Array], given: Array | None, path: Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _coded(labels: list[Array], class_names: Array | None, path: Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Return ``(n,)`` codes and the class names; numbers are indices into ``classes`` if that is given."""
     if any(part.dtype.kind == "U" for part in labels):
         if any(part.dtype.kind != "U" and (part != -1).any() for part in labels):
@@ -167,9 +167,9 @@ def _coded(labels: list[Array], given: Array | None, path: Path) -> tuple[npt.ND
     joined = np.concatenate(labels)
     if len(joined) and joined.min() < -1:
         raise DataError(f"{path}: labels must be 0 or more, or -1 for no label, got {joined.min()}")
-    if given is not None:
-        if len(joined) and joined.max() >= len(given):
-            raise DataError(f"{path}: label {joined.max()} has no name; classes has {len(given)} entries")
-        return joined, tuple(map(str, given.tolist()))
+    if class_names is not None:
+        if len(joined) and joined.max() >= len(class_names):
+            raise DataError(f"{path}: label {joined.max()} has no name; classes has {len(class_names)} entries")
+        return joined, tuple(map(str, class_names.tolist()))
     values = np.unique(joined[joined >= 0])
     return np.where(joined < 0, -1, np.searchsorted(values, joined)), tuple(map(str, values.tolist()))

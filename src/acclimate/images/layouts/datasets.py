@@ -15,14 +15,20 @@ from acclimate.errors import DataError, unknown
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import from_array
-from acclimate.images.layouts.files import Absent, ClassFolders, Layout, SplitLists, Table
+from acclimate.images.layouts.chestx import ChestX
+from acclimate.images.layouts.cifar import Arrays, Cifar
+from acclimate.images.layouts.cub import Cub
+from acclimate.images.layouts.generic import ClassFolders, SplitLists, SplitTable
 from acclimate.images.layouts.hubs import download_torchvision, load_torchvision
-from acclimate.images.layouts.own import Arrays, Cars, ChestX, Cifar, Cub, Flowers, Isic, VocClasses, VocMasks
+from acclimate.images.layouts.isic import Isic
+from acclimate.images.layouts.lists import LayoutReader, MissingFile
+from acclimate.images.layouts.matlab import Cars, Flowers
+from acclimate.images.layouts.voc import VocClasses, VocMasks
 
-READERS: Final[dict[str, Callable[..., Layout | Cifar]]] = {
+READERS: Final[dict[str, Callable[..., LayoutReader | Cifar]]] = {
     "folders": ClassFolders,
     "lists": SplitLists,
-    "table": Table,
+    "table": SplitTable,
     "cub": Cub,
     "flowers": Flowers,
     "cars": Cars,
@@ -91,7 +97,7 @@ class Dataset:
     papers: str
     notes: str
     tree: tuple[str, ...]
-    layout: Layout | Cifar = field(repr=False)
+    layout: LayoutReader | Cifar = field(repr=False)
     marker: str
     roots: tuple[str, ...]
     cut: Mapping[str, float] | None = None
@@ -107,7 +113,7 @@ def dataset_entries() -> Mapping[str, Dataset]:
 
 
 def dataset_entry(name: str) -> Dataset:
-    """Return what is known about a named data set, such as the metric of the papers.
+    """Return the entry of a named data set: the metric of the papers, the licence, where to get it.
 
     Raises
     ------
@@ -142,15 +148,15 @@ def load_dataset(text: str, *, skip_bad: bool = False, cache: Path | None = None
         An unknown name, a folder without the expected files (with the tree and where to get it), or a layout that
         cannot be read.
     """
-    name, at, given = text.partition("@")
+    name, at, folder = text.partition("@")
     entry = dataset_entry(name)
-    if at and not given:
+    if at and not folder:
         raise DataError(f"data:{text} names no folder; expected data:{name}@FOLDER")
     if not at and entry.download is None:
         raise DataError(f"data:{name} cannot be downloaded by a program; {_expected(entry)}")
     if not at and entry.download is not None:
         return _fetched(entry, entry.download, skip_bad=skip_bad, cache=cache)
-    return _read(entry, Path(given).expanduser(), skip_bad=skip_bad, cache=cache)
+    return _read(entry, Path(folder).expanduser(), skip_bad=skip_bad, cache=cache)
 
 
 def _fetched(entry: Dataset, download: Download, *, skip_bad: bool, cache: Path | None) -> Images:
@@ -166,14 +172,14 @@ def _fetched(entry: Dataset, download: Download, *, skip_bad: bool, cache: Path 
 
 def _read(entry: Dataset, folder: Path, *, skip_bad: bool, cache: Path | None) -> Images:
     try:
-        found = entry.layout.read(_root(entry, folder))
-    except Absent as error:
+        content = entry.layout.read(_root(entry, folder))
+    except MissingFile as error:
         raise DataError(f"data:{entry.name}: {error} is not in {folder}; {_expected(entry)}") from error
-    if isinstance(found, Arrays):
-        return from_array(entry.name, found.array, found.labels, found.classes, found.splits)
+    if isinstance(content, Arrays):
+        return from_array(entry.name, content.array, content.labels, content.classes, content.splits)
     if entry.cut is not None:
-        found = replace(found, splits=cut_splits(found, entry.cut))
-    return from_files(found, entry.name, skip_bad=skip_bad, cache=cache)
+        content = replace(content, splits=cut_splits(content, entry.cut))
+    return from_files(content, entry.name, skip_bad=skip_bad, cache=cache)
 
 
 def _root(entry: Dataset, folder: Path) -> Path:
@@ -182,11 +188,11 @@ def _root(entry: Dataset, folder: Path) -> Path:
             return folder / root
     if not folder.is_dir():
         raise DataError(f"data:{entry.name}: no folder {folder}; {_expected(entry)}")
-    raise Absent(entry.marker)
+    raise MissingFile(entry.marker)
 
 
 def cut_splits(listing: Listing, cut: Mapping[str, float]) -> list[str]:
-    """Cut a data set without an official split into train and test, for every class alike and for ever the same.
+    """Cut a data set without an official split into train and test: the same share of every class, without chance.
 
     The images of a class are ordered by the SHA-256 of their path: another copy of the data set, another machine, or a
     few images more or less change nothing for the rest.

@@ -25,9 +25,9 @@ def list_folder(root: Path) -> Listing:
     """
     paths, ignored = _walk(root)
     if not paths:
-        found = f"{ignored} other files" if ignored else "nothing"
+        contents = f"{ignored} other files" if ignored else "nothing"
         raise DataError(
-            f"no images in {root} ({found} found); expected class folders with "
+            f"no images in {root} ({contents} found); expected class folders with "
             f"{', '.join(_COMMON)} files, or the same below train/ val/ test/"
         )
     parts = [PurePosixPath(path).parts for path in paths]
@@ -38,13 +38,13 @@ def list_folder(root: Path) -> Listing:
 
 def _walk(root: Path) -> tuple[list[str], int]:
     """Return the image paths below `root` and how many other files; links are followed, never in circles."""
-    paths, ignored, seen = [], 0, set()
+    paths, ignored, visited = [], 0, set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:
+        if real in visited:
             below.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
         prefix = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in files:
@@ -59,14 +59,14 @@ def _has_splits(root: Path, parts: list[tuple[str, ...]]) -> bool:
     """Say whether the top folders are splits. A class may be called "train" if it holds no class folders."""
     tops = {part[0] for part in parts if len(part) > 1}
     splits = {top for top in tops if top.lower() in SPLIT_FOLDERS}
-    others = tops - splits - {top for top in tops if top.lower() in UNLABELLED_FOLDERS}
-    if not splits or not others:
+    strays = tops - splits - {top for top in tops if top.lower() in UNLABELLED_FOLDERS}
+    if not splits or not strays:
         return bool(splits)
     if not any(len(part) > 2 and part[0] in splits for part in parts):
         return False
     raise DataError(
         f"{root} has the split folders {some(sorted(splits), 5, counted=True)} and also "
-        f"{some(sorted(others), 5, counted=True)}; "
+        f"{some(sorted(strays), 5, counted=True)}; "
         "expected only train, val, test and unlabelled beside each other, or a manifest.csv"
     )
 

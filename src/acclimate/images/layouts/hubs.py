@@ -1,4 +1,4 @@
-"""``torchvision:NAME`` and ``hf:NAME``: data sets of other libraries, imported only when one is asked for."""
+"""``torchvision:NAME`` and ``hf:NAME``: data sets of other libraries, imported when one of them is read."""
 
 from __future__ import annotations
 
@@ -90,20 +90,20 @@ def download_torchvision(name: str, calls: Sequence[Mapping[str, str]], folder: 
     calls
         Arguments of each call that is needed until everything is there.
     folder
-        Where the files then lie, below torchvision's root; once all calls have gone well nothing is asked for again.
+        Where the files then lie, below torchvision's root; once all calls have succeeded nothing is downloaded again.
     cache
         As in `load_images`.
     """
     root = _torchvision_root(cache)
-    done = root / f".{folder.replace('/', '-')}.complete"
-    if not done.is_file():
+    complete = root / f".{folder.replace('/', '-')}.complete"
+    if not complete.is_file():
         kind = _torchvision_class(name)
         for options in calls:
             if _open_torchvision(kind, dict(options), root) is None:
                 raise DataError(f"torchvision:{name} of this version cannot be downloaded with {dict(options)}")
         if not (root / folder).is_dir():
             raise DataError(f"torchvision:{name} left nothing in {root / folder}; expected its files there")
-        done.touch()
+        complete.touch()
     return root / folder
 
 
@@ -123,10 +123,10 @@ def _torchvision_root(cache: Path | None) -> Path:
 
 def _choices(kind: type) -> list[tuple[str, dict[str, Any]]]:
     """Return the splits of a torchvision class and the arguments that select them."""
-    known = inspect.signature(kind).parameters
-    if "split" in known:
+    parameters = inspect.signature(kind).parameters
+    if "split" in parameters:
         return [(ours, {"split": theirs}) for theirs, ours in _SPLITS if theirs not in ("valid", "validation")]
-    return [("train", {"train": True}), ("test", {"train": False})] if "train" in known else [("", {})]
+    return [("train", {"train": True}), ("test", {"train": False})] if "train" in parameters else [("", {})]
 
 
 def _open_torchvision(kind: type, options: dict[str, Any], root: Path) -> Any:

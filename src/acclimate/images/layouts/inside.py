@@ -1,18 +1,58 @@
-"""Files that a data set's own lists name: they must exist, once each, and lie inside its folder."""
+"""Paths that a list or a table names: they must exist, once each, and lie inside the folder of the data set."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
 
-from acclimate.errors import DataError
-from acclimate.images.layouts.manifest import _is_below, _links_out, _points_up  # one rule for every table of paths
+from acclimate.errors import DataError, some
+
+
+@dataclass(frozen=True)
+class PathFaults:
+    """What is wrong with listed paths.
+
+    Attributes
+    ----------
+    repeated
+        Paths that are listed more than once.
+    outside
+        The first path that leaves the folder (absolute, with "..", through a link), or None.
+    missing
+        Paths that name no file; not looked for where a path leads outside.
+    """
+
+    repeated: Sequence[str]
+    outside: str | None = None
+    missing: Sequence[str] = ()
+
+
+def path_faults(root: Path, paths: Sequence[str]) -> PathFaults:
+    """Look for what is wrong with paths relative to `root`, with forward slashes."""
+    if repeated := [path for path, times in Counter(paths).items() if times > 1]:
+        return PathFaults(repeated)
+    real = os.path.realpath(root)
+    inside: dict[str, bool] = {}  # by folder: to resolve every part of every path would take long
+    missing = []
+    for path in paths:
+        file = os.path.join(root, path)
+        folder = os.path.dirname(file)
+        if "\0" in path or _points_up(path):
+            return PathFaults((), path)
+        if folder not in inside:
+            inside[folder] = _is_below(os.path.realpath(folder), real)
+        if not inside[folder] or _links_out(file, real):
+            return PathFaults((), path)
+        if not os.path.isfile(file):
+            missing.append(path)
+    return PathFaults((), None, missing)
 
 
 def check_inside(source: str, root: Path, paths: Sequence[str]) -> None:
-    """Refuse paths that leave `root` (absolute, with "..", through a link), repeat, or name no file.
+    """Refuse paths of a public data set's list that leave `root`, repeat, or name no file.
 
     Parameters
     ----------
@@ -26,28 +66,32 @@ def check_inside(source: str, root: Path, paths: Sequence[str]) -> None:
     DataError
         The first path that leaves the folder or repeats, or the first ten that are missing.
     """
-    if twice := [path for path, times in Counter(paths).items() if times > 1]:
+    faults = path_faults(root, paths)
+    if faults.repeated:
         raise DataError(
-            f"{source} lists {len(twice)} images more than once (first: {twice[0]}); expected each in one split, once"
+            f"{source} lists {len(faults.repeated)} images more than once (first: {faults.repeated[0]}); "
+            "expected each in one split, once"
         )
-    real = os.path.realpath(root)
-    inside: dict[str, bool] = {}  # by folder: to resolve every part of every path would take long
-    missing = []
-    for path in paths:
-        file = os.path.join(root, path)
-        folder = os.path.dirname(file)
-        if folder not in inside:
-            inside[folder] = _is_below(os.path.realpath(folder), real)
-        if "\0" in path or _points_up(path) or not inside[folder] or _links_out(file, real):
-            raise DataError(
-                f"{source} lists {path!r}, which is not inside {root}; expected paths below that folder, "
-                "without '..' and without links that lead out"
-            )
-        if not os.path.isfile(file):
-            missing.append(path)
-    if missing:
-        more = ", ..." if len(missing) > 10 else ""
+    if faults.outside is not None:
         raise DataError(
-            f"{source} lists {len(missing)} files that do not exist in {root}: {', '.join(missing[:10])}{more}; "
+            f"{source} lists {faults.outside!r}, which is not inside {root}; expected paths below that folder, "
+            "without '..' and without links that lead out"
+        )
+    if faults.missing:
+        raise DataError(
+            f"{source} lists {len(faults.missing)} files that do not exist in {root}: {some(faults.missing, 10)}; "
             "unpack the data set again, completely"
         )
+
+
+def _points_up(path: str) -> bool:
+    windows = PureWindowsPath(path).is_absolute() if ":" in path or "\\" in path else False
+    return path.startswith("/") or windows or ".." in path.replace("\\", "/").split("/")
+
+
+def _links_out(file: str, root: str) -> bool:
+    return os.path.islink(file) and not _is_below(os.path.realpath(file), root)
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
-from acclimate.errors import DataError
+from acclimate.errors import DataError, some
 from acclimate.images.build import Listing
 from acclimate.images.layouts.folders import SPLIT_FOLDERS
+from acclimate.images.layouts.inside import path_faults
 
 _COLUMNS = ("path", "label", "split", "group")
 _SPLITS = SPLIT_FOLDERS | {"": ""}
@@ -67,8 +66,8 @@ def _read_parquet(path: Path) -> dict[str, list[str]]:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save it as .csv") from error
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the manifest {path}: {error}") from error
-    found = {str(name).strip().lower(): name for name in table.columns}
-    return {name: [_text(value) for value in table[found[name]].tolist()] for name in _COLUMNS if name in found}
+    names = {str(name).strip().lower(): name for name in table.columns}
+    return {name: [_text(value) for value in table[names[name]].tolist()] for name in _COLUMNS if name in names}
 
 
 def _text(value: object) -> str:
@@ -87,40 +86,19 @@ def _splits(path: Path, values: Sequence[str]) -> list[str]:
 
 
 def _check_paths(manifest: Path, paths: Sequence[str]) -> None:
-    if twice := [path for path, times in Counter(paths).items() if times > 1]:
+    faults = path_faults(manifest.parent, paths)
+    if faults.repeated:
         raise DataError(
-            f"{manifest} lists {len(twice)} paths more than once (first: {twice[0]}); keep one row an image"
+            f"{manifest} lists {len(faults.repeated)} paths more than once (first: {faults.repeated[0]}); "
+            "keep one row an image"
         )
-    root = os.path.realpath(manifest.parent)
-    inside: dict[str, bool] = {}  # by folder: to resolve every part of every path would take long
-    missing = []
-    for path in paths:
-        file = os.path.join(manifest.parent, path)
-        folder = os.path.dirname(file)
-        if folder not in inside:
-            inside[folder] = _is_below(os.path.realpath(folder), root)
-        if _points_up(path) or not inside[folder] or _links_out(file, root):
-            raise DataError(
-                f"{manifest} lists '{path}', which is not inside {manifest.parent}; use paths relative to "
-                "the manifest, without '..' and without links that lead out"
-            )
-        if not os.path.isfile(file):
-            missing.append(path)
-    if missing:
+    if faults.outside is not None:
         raise DataError(
-            f"{manifest} lists {len(missing)} files that do not exist: {', '.join(missing[:10])}"
-            f"{', ...' if len(missing) > 10 else ''}; paths are relative to {manifest.parent}"
+            f"{manifest} lists '{faults.outside}', which is not inside {manifest.parent}; use paths relative to "
+            "the manifest, without '..' and without links that lead out"
         )
-
-
-def _points_up(path: str) -> bool:
-    windows = PureWindowsPath(path).is_absolute() if ":" in path or "\\" in path else False
-    return path.startswith("/") or windows or ".." in path.replace("\\", "/").split("/")
-
-
-def _links_out(file: str, root: str) -> bool:
-    return os.path.islink(file) and not _is_below(os.path.realpath(file), root)
-
-
-def _is_below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+    if faults.missing:
+        raise DataError(
+            f"{manifest} lists {len(faults.missing)} files that do not exist: {some(faults.missing, 10)}; "
+            f"paths are relative to {manifest.parent}"
+        )

@@ -6,7 +6,7 @@ from acclimate.reports.draw.blocks import Chart, Figure
 from acclimate.reports.draw.plot import DASHES, colour, figure, layout, whiskers
 from acclimate.reports.read.leaderboard import Board, Entry
 from acclimate.reports.read.runs import Curve
-from acclimate.reports.text import fixed, plotly, short, signed, span
+from acclimate.reports.text import LEVEL_TEXT, fixed, plotly, short, signed, span
 
 
 def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
@@ -30,7 +30,7 @@ def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
     return Chart(
         key=key,
         title=f"{board.metric[:1].upper()}{board.metric[1:]}, with intervals",
-        caption=f"Dots are the measured values, bars their {board.level} intervals; {better}. Blue is "
+        caption=f"Dots are the measured values, bars their {LEVEL_TEXT} intervals; {better}. Blue is "
         "the top set, whose members cannot be told apart from the best; hollow: from random weights; "
         "the band is the interval of the best.",
         figure=figure(traces, shape),

@@ -6,12 +6,11 @@ from acclimate.reports.draw.blocks import Cell, Column, Table, Value
 from acclimate.reports.draw.tables import RANDOM
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, part, parts, words
-from acclimate.reports.read.estimate import mean_interval
-from acclimate.reports.read.leaderboard import METRICS, group, random_start
-from acclimate.reports.text import fixed, number, signed, span
+from acclimate.reports.read.leaderboard import group, random_start
+from acclimate.reports.text import LEVEL_TEXT, fixed, number, signed, span
+from acclimate.stats import METRICS, mean_interval
 
-COMPARED = ("log_loss", "macro_f1", "auc", "auc_positive", "accuracy")
-TITLES = {"macro_f1": "Macro F1", "auc": "AUC", "auc_positive": "AUC pos/neg"}
+LOSS = "log_loss"  # what a curve compares models by
 SAID = {"better": "better", "worse": "worse", "same": "cannot tell", "unknown": "one seed"}
 
 
@@ -22,7 +21,7 @@ def comparisons(curve: Doc) -> Table:
         Column("Model"),
         Column("Labels", True),
         Column("Change in log loss", True, "other minus base, paired over seeds and test images; less is better"),
-        Column("90% interval", True),
+        Column(f"{LEVEL_TEXT} interval", True),
         Column("Change in accuracy", True),
         Column("Worth", True, "how many times the labels the base needs to be as good"),
         Column("Verdict"),
@@ -68,20 +67,20 @@ def _record(one: Doc) -> dict[str, Value]:
 
 def side_by_side(curve: Doc) -> Table:
     """Return every model and training at the largest budget, each metric without and with the mirror image."""
-    metrics = [key for key in COMPARED if key in efficiency.metrics_of(curve)]
+    metrics = sorted(efficiency.metrics_of(curve), key=lambda name: (name != LOSS, name == "accuracy"))
     largest, known = efficiency.label_steps(curve)[-1], efficiency.models(curve)
     here = [point for point in parts(curve, "points") if words(point, "labels") == largest]
     groups = group(here, ("training", "model"))
     order = sorted(groups, key=lambda key: (key[0] != "head", known.index(key[1])))
     mirrored = any(part(point, "plain") for point in here)
-    hint = "mean over seeds, below it half the width of its 95% interval"
+    hint = f"mean over seeds, below it half the width of its {LEVEL_TEXT} interval"
     columns = [Column("Model")]
     for metric in metrics:
-        title = TITLES.get(metric, METRICS[metric][0].capitalize())
+        title = METRICS[metric].heading
         columns.append(Column(title, True, hint))
         if mirrored:
             columns.append(
-                Column(f"{title}, TTA", True, f"{METRICS[metric][0]} averaged with the mirror image: {hint}")
+                Column(f"{title}, TTA", True, f"{METRICS[metric].title} averaged with the mirror image: {hint}")
             )
     rows = [_beside(key, groups[key], metrics, mirrored, key[1] == known[0], curve) for key in order]
     records = [_averages(key, groups[key], metrics, mirrored) for key in order]
@@ -140,7 +139,7 @@ def points(curve: Doc) -> Table:
     columns = [
         Column("Model"),
         Column("Labels", True),
-        *(Column(METRICS[metric][0], True, hint) for metric in metrics),
+        *(Column(METRICS[metric].title, True, hint) for metric in metrics),
         Column("Seeds", True),
     ]
     rows = [

@@ -9,7 +9,7 @@ from acclimate.reports.draw.blocks import Cell, Column, Table, Value
 from acclimate.reports.draw.tables import figure_cell
 from acclimate.reports.read.collect import Doc, part, parts, words
 from acclimate.reports.read.foresight import Trust
-from acclimate.reports.text import number, percent, signed, span, visible
+from acclimate.reports.text import LEVEL_TEXT, number, percent, signed, span, visible
 
 NUMBERS = ("spearman", "kendall", "weighted_tau", "pearson", "agreement", "top_k_overlap", "regret")
 LISTS = (("static_baseline", "a list by mean rank on the other data sets"), ("size_baseline", "a list by size"))
@@ -17,10 +17,9 @@ LISTS = (("static_baseline", "a list by mean rank on the other data sets"), ("si
 
 def remark(trust: Trust) -> str:
     """Return how the intervals came about."""
-    level = f"{100 * (number(trust.answer.get('level')) or 0.9):g}%"
     return (
-        f"Intervals ({level}) resample the models {trust.answer['resamples']:,} times. The filters hide dots; every "
-        "correlation is over all models."
+        f"Intervals ({LEVEL_TEXT}) resample the models {trust.answer['resamples']:,} times. The filters hide dots; "
+        "every correlation is over all models."
     )
 
 

@@ -6,8 +6,8 @@ from acclimate.reports.draw.blocks import Chart, Figure, Swatch
 from acclimate.reports.draw.plot import GLYPHS, SYMBOLS, colour, figure, layout, symbol, whiskers
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, names, parts, words
-from acclimate.reports.read.leaderboard import METRICS
-from acclimate.reports.text import fixed, number, plotly, short, span
+from acclimate.reports.text import LEVEL_TEXT, fixed, number, plotly, short, span
+from acclimate.stats import METRICS
 
 MAP_POINTS = 2000
 
@@ -15,7 +15,7 @@ MAP_POINTS = 2000
 def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> Chart:
     """Draw a metric against the count of labels, one line per model, with intervals over seeds."""
     known, steps = efficiency.models(curve), efficiency.label_steps(curve)
-    title, higher = METRICS[metric]
+    title, higher = METRICS[metric].title, METRICS[metric].larger_is_better
     shape = layout("labels per class, or share of all labels", title)
     shape["xaxis"] |= {
         "tickvals": list(range(len(steps))),
@@ -27,7 +27,7 @@ def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> C
     return Chart(
         key=key,
         title=f"{title[:1].upper()}{title[1:]} by labels{f', {training}' if training else ''}",
-        caption=f"Means and 95% intervals over seeds; {'higher' if higher else 'lower'} is better. "
+        caption=f"Means and {LEVEL_TEXT} intervals over seeds; {'higher' if higher else 'lower'} is better. "
         "Lines are moved aside a little so that the bars do not cover each other.",
         figure=figure(traces, shape),
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.reports.read.foresight import Matrix, Trust
+from acclimate.comparison import Matrix
+from acclimate.reports.read.foresight import Trust
 from acclimate.reports.read.grid import Column, Float64, Grid
 from acclimate.reports.read.ranks import headline, standing
-from acclimate.reports.text import number
+from acclimate.stats import LEVEL
 
 Numbers = list[float | None]
 
@@ -36,6 +37,7 @@ def payload(grid: Grid, trust: Trust | None, target: str | None) -> dict[str, An
             for (protocol, dataset), values in grid.costs.items()
         ],
         "cost": grid.cost,
+        "level": round(100 * LEVEL),
         "sizes": None if grid.sizes is None else numbers(grid.sizes),
         "trust": None if trust is None else _trust(grid, trust),
         "opening": {"measure": opening.measure, "dataset": opening.dataset},
@@ -72,15 +74,9 @@ def _trust(grid: Grid, trust: Trust) -> dict[str, Any]:
         "target": trust.target,
         "datasets": sets,
         "column": _places(grid, trust, trust.target),
-        "level": round(100 * number_or(trust.answer.get("level"), 0.9)),
+        "level": round(100 * trust.answer["level"]),
         "proxies": [_matrix(grid, trust, matrix) for matrix in trust.matrices],
     }
-
-
-def number_or(value: object, default: float) -> float:
-    """Return a finite number, or the default."""
-    got = number(value)
-    return default if got is None else got
 
 
 def _places(grid: Grid, trust: Trust, protocol: str) -> list[int]:

@@ -6,8 +6,8 @@ from acclimate.reports.draw.blocks import Tile
 from acclimate.reports.read import efficiency, runs
 from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
 from acclimate.reports.read.grid import Grid
-from acclimate.reports.read.leaderboard import METRICS, Board, random_start
-from acclimate.reports.text import count, duration, figure, fixed, joined, number, signed, span
+from acclimate.reports.read.leaderboard import Board, random_start
+from acclimate.reports.text import LEVEL_TEXT, count, duration, figure, fixed, joined, number, signed, span
 
 
 def sentences(found: Found, boards: list[Board], trust: Doc) -> list[str]:
@@ -20,7 +20,7 @@ def sentences(found: Found, boards: list[Board], trust: Doc) -> list[str]:
         said += [sentence for board in boards for sentence in leader(board)]
         said += [verdict] if (verdict := words(trust or found.compare, "verdict")) else []
         said += [verdict] if (verdict := words(found.curve, "verdict")) else []
-        said += gains(found) + [kept(run) for run in runs.adapted(found)]
+        said += efficiency.verdicts(found.curve) + [kept(run) for run in runs.adapted(found)]
         said += best_recipe(runs.finetuned(found))
     return list(dict.fromkeys(said))
 
@@ -34,7 +34,7 @@ def leader(board: Board) -> list[str]:
     interval = f"{figure(top.low)} to {figure(top.high)}" if top.low is not None and top.high is not None else ""
     of = f" of {len(board.entries)}" if len(board.entries) > 1 else ""
     where = f" on {board.dataset}" if board.dataset else ""
-    sure = f" ({board.level} interval {interval})" if interval else " (no interval: it was measured once)"
+    sure = f" ({LEVEL_TEXT} interval {interval})" if interval else " (no interval: it was measured once)"
     # Over all data sets the interval is that of the difference to the best, which this one is itself.
     if top.low is not None and top.low == top.high and top.reach:
         sure = ""
@@ -60,20 +60,6 @@ def _peers(board: Board, top: str, known: bool) -> list[str]:
     if not known:
         return ["Nothing here says how sure that order is: no intervals were measured."]
     return ["Every other candidate that was measured in full is behind it by more than chance explains."]
-
-
-def gains(found: Found) -> list[str]:
-    """Say what adapting changed, with the fewest labels and with the most."""
-    said = efficiency.verdicts(found.curve)
-    known = _main_gains(found) if not said else []
-    for model in dict.fromkeys(gain.model for gain in known):
-        mine = [gain for gain in known if gain.model == model]
-        said += [efficiency.sentence(gain) for gain in dict.fromkeys((mine[0], mine[-1]))]
-    return said
-
-
-def _main_gains(found: Found) -> list[efficiency.Gain]:
-    return efficiency.gains(found.curve, "accuracy") or efficiency.gains(found.curve, "log_loss")
 
 
 def kept(run: Run) -> str:
@@ -108,7 +94,7 @@ def _tested(run: Run) -> str:
 
 def _single(run: Run) -> str:
     got, ends = fixed(accuracy(run)), runs.interval(run, "val")
-    sure = f" (95% interval {span(*ends)})" if ends else ""
+    sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
     return f"The recipe {runs.recipe(run)} reached a validation accuracy of {got}{sure}{_tested(run)}."
 
 
@@ -116,7 +102,7 @@ def _first(labels: str, group: list[Run]) -> str:
     names = runs.labels_of(group)
     best = max(group, key=lambda run: accuracy(run) or 0.0)
     ends = runs.interval(best, "val")
-    sure = f" (95% interval {span(*ends)})" if ends else ""
+    sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
     budget = f" with {efficiency.amount(labels)}" if labels else ""
     return (
         f"Of {len(group)} finetuning runs{budget}, {names[best.name]} has the highest validation accuracy: "
@@ -186,11 +172,4 @@ def _gain_tile(found: Found) -> list[Tile]:
         note = f"{words(one, 'model')} with {efficiency.amount(words(one, 'labels'))}"
         sure = f" ({span(low, high)})" if span(low, high) else " (one seed)"
         return [Tile("Change in accuracy", signed(mean or 0.0), note + sure)]
-    for gain in _main_gains(found)[:1]:
-        label, higher = METRICS[gain.metric]
-        change = signed(gain.estimate.mean if higher else -gain.estimate.mean)
-        note = f"with {efficiency.amount(gain.labels)}"
-        interval = efficiency.change_interval(gain)
-        note += f" ({interval} over {gain.estimate.n} seeds)" if interval else " (one seed)"
-        return [Tile(f"Change in {label} by adapting", change, note)]
     return []

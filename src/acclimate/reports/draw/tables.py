@@ -6,14 +6,20 @@ from collections import Counter
 from dataclasses import replace
 
 from acclimate.reports.draw.blocks import Badge, Cell, Column, Table, Value
-from acclimate.reports.read import efficiency, runs
+from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
-from acclimate.reports.read.leaderboard import METRICS, Board, Entry, group, mean_of, metric_estimate, random_start
-from acclimate.reports.text import count, duration, figure, fixed, number, percent, span
+from acclimate.reports.read.leaderboard import Board, Entry, group, mean_of, metric_estimate, random_start
+from acclimate.reports.text import LEVEL_TEXT, count, duration, figure, fixed, number, percent, span
+from acclimate.stats import METRICS
 
 RANDOM = Badge("random", "randomly initialised")
 TIE = Badge("tie", "cannot be told apart from the best")
-SHOWN = ("accuracy", "log_loss", "balanced_accuracy", "macro_f1", "auc", "ece")
+FIRST = ("accuracy", "log_loss")  # of the metrics in a table
+
+
+def metrics() -> list[str]:
+    """Return the metrics that every row has, those of `FIRST` first."""
+    return [*FIRST, *(name for name, metric in METRICS.items() if metric.of is not None and name not in FIRST)]
 
 
 def figure_cell(value: object, digits: int = 3, note: str = "") -> Cell:
@@ -34,7 +40,7 @@ def leaderboard(board: Board, key: str) -> Table:
             *([Column("Could be", True, "the ranks that the intervals leave open")] if reach else []),
             Column("Model"),
             Column(board.metric[:1].upper() + board.metric[1:], True),
-            Column(f"{board.level} interval", True),
+            Column(f"{LEVEL_TEXT} interval", True),
             *(Column(name, True, "a cheap proxy, from cached features") for name in proxies),
             Column("Time", True),
         ],
@@ -94,7 +100,7 @@ def recipes(found: list[Run]) -> Table:
     """Return runs side by side, with the share of parameters that each one trained beside its name."""
     labels = runs.labels_of(found)
     splits = [split for split in ("val", "test") if any(part(run.document, split) for run in found)]
-    wanted = [(s, m) for s in splits for m in (SHOWN if s == splits[-1] else SHOWN[:2])]
+    wanted = [(s, m) for s in splits for m in (metrics() if s == splits[-1] else FIRST)]
     shown = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in found)]
     return Table(
         key="recipes-table",
@@ -103,12 +109,12 @@ def recipes(found: list[Run]) -> Table:
             Column("Recipe"),
             Column("Model"),
             Column("Labels", True, "labels per class, or share of all labels, that training saw"),
-            *(Column(f"{_split(s)} {METRICS[m][0]}", True) for s, m in shown),
+            *(Column(f"{_split(s)} {METRICS[m].title}", True) for s, m in shown),
             Column("Trained", True, "the largest number of parameters that a stage trained"),
             Column("Time", True),
         ],
         rows=[_recipe_row(run, labels[run.name], shown) for run in found],
-        records=[_recipe_record(run, labels[run.name], [(s, m) for s in splits for m in SHOWN]) for run in found],
+        records=[_recipe_record(run, labels[run.name], [(s, m) for s in splits for m in metrics()]) for run in found],
     )
 
 
@@ -131,7 +137,8 @@ def _recipe_row(run: Run, label: str, shown: list[tuple[str, str]]) -> list[Cell
 
 def _measured(run: Run, split: str, metric: str) -> Cell:
     ends = runs.interval(run, split) if metric == "accuracy" else None
-    return figure_cell(part(run.document, split).get(metric), note=span(*ends) if ends else "")
+    note = span(*ends) if ends else ""
+    return figure_cell(part(run.document, split).get(metric), METRICS[metric].digits, note)
 
 
 def _recipe_record(run: Run, label: str, shown: list[tuple[str, str]]) -> dict[str, Value]:
@@ -150,61 +157,16 @@ def _recipe_record(run: Run, label: str, shown: list[tuple[str, str]]) -> dict[s
     }
 
 
-def gains(curve: Doc) -> Table:
-    """Return every paired difference between the base model and another one, for all metrics."""
-    found = [gain for metric in efficiency.metrics_of(curve) for gain in efficiency.gains(curve, metric)]
-    said = {"better": "better", "worse": "worse", "same": "cannot tell"}
-    rows = [
-        [
-            Cell(gain.model, gain.model, efficiency.training_words(gain.training)),
-            Cell(gain.labels, gain.labels),
-            Cell(METRICS[gain.metric][0], gain.metric),
-            figure_cell(gain.estimate.mean),
-            Cell(span(gain.estimate.low, gain.estimate.high) or "–", gain.estimate.low),
-            Cell(str(gain.estimate.n), gain.estimate.n),
-            Cell(said[gain.verdict], gain.verdict, badges=()),
-        ]
-        for gain in found
-    ]
-    columns = [
-        Column("Model"),
-        Column("Labels", True),
-        Column("Metric"),
-        Column("Gain", True, "paired by seed; the sign is turned so that more is always better"),
-        Column("95% interval", True),
-        Column("Seeds", True),
-        Column("Verdict"),
-    ]
-    base = efficiency.models(curve)[0]
-    return Table("gains-table", f"Gain over {base}", columns, rows, [_gain_record(gain) for gain in found], folded=True)
-
-
-def _gain_record(gain: efficiency.Gain) -> dict[str, Value]:
-    got = gain.estimate
-    return {
-        "model": gain.model,
-        "base": gain.base,
-        "training": gain.training,
-        "labels": gain.labels,
-        "metric": gain.metric,
-        "gain": got.mean,
-        "low": got.low,
-        "high": got.high,
-        "seeds": got.n,
-        "verdict": gain.verdict,
-    }
-
-
 def result_rows(rows: list[Doc]) -> Table:
     """Return the result rows, averaged over seeds; the CSV file has every row by itself."""
     groups = group(rows, ("dataset", "model", "protocol", "labels"))
     splits = [s for s in ("val", "test") if any(part(part(row, "metrics"), s) for row in rows)]
-    shown = [(s, m) for s in splits for m in ("accuracy", "log_loss")]
+    shown = [(s, m) for s in splits for m in FIRST]
     columns = [
         *(Column(title) for title in ("Data", "Model", "Protocol")),
         Column("Labels", True),
         Column("Seeds", True),
-        *(Column(f"{_split(s)} {METRICS[m][0]}", True) for s, m in shown),
+        *(Column(f"{_split(s)} {METRICS[m].title}", True) for s, m in shown),
         Column("Trained", True),
         Column("Time", True),
     ]
@@ -217,7 +179,9 @@ def _group_row(key: tuple[str, ...], members: list[Doc], shown: list[tuple[str, 
     cells = []
     for split, metric in shown:
         got = metric_estimate(members, split, metric)
-        cells.append(Cell("–") if got is None else figure_cell(got.mean, note=span(got.low, got.high)))
+        cells.append(
+            Cell("–") if got is None else figure_cell(got.mean, METRICS[metric].digits, span(got.low, got.high))
+        )
     share = percent(first.get("trainable"), first.get("total"))
     return [
         Cell(key[0], key[0]),

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison import Question, analyse, measure
-from acclimate.comparison.domains import shifts_of
-from acclimate.comparison.draws import interval, make_draws
+from acclimate.comparison import Matrix, Question, analyse, matrices
+from acclimate.comparison.domains import Shifts, shifts_of
 from acclimate.comparison.sides import Column as Side
 from acclimate.comparison.sides import nearest, side
 from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
-from acclimate.reports.read.grid import ALL, Float64, Grid
+from acclimate.reports.read.grid import ALL, Grid
 from acclimate.reports.text import visible
-from acclimate.stats.correlations import LEAST_MODELS, ones
+from acclimate.stats import LEAST_MODELS, LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,21 +29,8 @@ DATASETS: Final = 30
 SMALL: Final = 20_000  # rows; in a larger table seeds are averaged before anything is drawn
 RESAMPLES: Final = (100, 500)  # at least and at most
 WORK: Final = 2e8  # resamples x models x proxies x pairs of data sets: some seconds
-LEVEL: Final = 0.9
 CLEARLY: Final = 1.5  # times the cost of the next, to be called the dearest
 _DEAR: Final = re.compile(r"fine-?_?tun|full", re.IGNORECASE)
-
-
-@dataclass(frozen=True, eq=False)
-class Matrix:
-    """One proxy, read on each data set (rows), against the target on each (columns): all (d, d), NaN if undefined."""
-
-    proxy: str
-    spearman: Float64
-    low: Float64
-    high: Float64
-    models: Float64
-    regret: Float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +108,8 @@ def ask(grid: Grid, target: str) -> tuple[Trust | None, str]:
         answer = analyse(rows[rows["dataset"].isin(datasets)], question)
     except DataError as error:
         return None, visible(str(error))
-    matrices, averages = _matrices(grid, sides, proxies, target, datasets, question)
-    return Trust(target, datasets, answer, matrices, sides, averages, [*more, *notes, *left_out]), ""
+    by_proxy, averages = matrices(sides, datasets, _shifts(grid, question), question)
+    return Trust(target, datasets, answer, by_proxy, sides, averages, [*more, *notes, *left_out]), ""
 
 
 def _proxies(
@@ -203,66 +189,9 @@ def _shared(proxy: dict[str, Side], target: dict[str, Side]) -> int:
     return max((int(b.sum()) for b in both), default=0)
 
 
-def _matrices(
-    grid: Grid,
-    sides: dict[str, dict[str, Side]],
-    proxies: list[str],
-    target: str,
-    datasets: list[str],
-    question: Question,
-) -> tuple[list[Matrix], list[dict[str, Any]]]:
-    """Return each proxy's matrix and its averages in and out of domain, over the same resamples of the models."""
-    n, d = len(grid.models), len(datasets)
-    counts = make_draws(n, [], None, resamples=question.resamples, seed=question.seed).counts
-    kinds = _kinds(grid, datasets, question)
-    y = _values(sides[target], datasets, n)
-    matrices, averages = [], []
-    for proxy in proxies:
-        x = _values(sides[proxy], datasets, n)
-        models = (np.isfinite(x).astype(float).T @ np.isfinite(y)).round()
-        point, drawn = (measure(x, y, c, pairs=False) for c in (ones(n), counts))
-        enough = models >= LEAST_MODELS
-        rho = np.where(enough, point["spearman"][0], np.nan)
-        spread = np.where(enough, drawn["spearman"], np.nan)
-        ends = [[interval(spread[:, i, j], int(models[i, j]), LEVEL) for j in range(d)] for i in range(d)]
-        low, high = (
-            np.array([[np.nan if e is None else e[k] for e in line] for line in ends]).reshape(d, d) for k in (0, 1)
-        )
-        regret = np.where(enough, point["regret"][0], np.nan)
-        matrices.append(Matrix(proxy, rho, low, high, models, regret))
-        averages += [
-            {"proxy": proxy, "part": part, **_average(rho, spread, mask, models)} for part, mask in kinds.items()
-        ]
-    return matrices, [line for line in averages if line["cells"]]
-
-
-def _values(columns: dict[str, Side], datasets: list[str], n: int) -> Float64:
-    """Return (n, d) values, larger is better."""
-    missing = np.full(n, np.nan)
-    return np.stack([columns[d].means * columns[d].sign if d in columns else missing for d in datasets], axis=1)
-
-
-def _kinds(grid: Grid, datasets: list[str], question: Question) -> dict[str, Any]:
-    """Return part -> mask (d, d): in domain, out of domain, and out of domain by declared kind of shift."""
-    inside = np.eye(len(datasets), dtype=bool)
-    parts = {"in domain": inside, "out of domain": ~inside}
+def _shifts(grid: Grid, question: Question) -> Shifts:
+    """Return the kinds of shift that the table has; none where they contradict each other."""
     try:
-        shifts = shifts_of(grid.frame, question)
+        return shifts_of(grid.frame, question)
     except DataError:  # of the table's own column, which a report need not be stopped by
-        return parts
-    for kind in dict.fromkeys(shifts.values()):
-        mine = np.array([shifts.get(("", dataset)) == kind for dataset in datasets])
-        parts[kind] = ~inside & mine[None]
-    return parts
-
-
-def _average(rho: Float64, drawn: Float64, mask: Any, models: Float64) -> dict[str, Any]:
-    """Return the mean over some cells with its interval; None where nothing is defined."""
-    known = mask & np.isfinite(rho)
-    if not known.any():
-        return {"spearman": None, "low": None, "high": None, "cells": 0}
-    some = drawn[:, known]
-    there = np.isfinite(some)
-    mean = np.where(there, some, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    ends = interval(np.where(there.any(axis=1), mean, np.nan), int(models[known].min()), LEVEL) or (None, None)
-    return {"spearman": float(rho[known].mean()), "low": ends[0], "high": ends[1], "cells": int(known.sum())}
+        return {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from acclimate.comparison.table import KEY, ROW, read_table, tidy
 from acclimate.errors import DataError
 from acclimate.reports.read.collect import Doc, Found, part, words
-from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.read.leaderboard import EPISODES_ENDS, random_start
 from acclimate.reports.text import number, visible
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _lines(row: Doc) -> list[dict[str, Any]]:
         for split, metrics in part(row, "metrics").items()
         if isinstance(metrics, dict)
         for metric, got in metrics.items()
-        if metric and metric != "n" and (value := number(got)) is not None
+        if metric not in ("", "n", *EPISODES_ENDS) and (value := number(got)) is not None
     ]
 
 

@@ -18,7 +18,7 @@ from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
 from acclimate.reports.read.families import groups_of, sizes_of
 from acclimate.reports.read.variants import COSTS, told_apart
-from acclimate.stats.metrics import LARGER_IS_BETTER
+from acclimate.stats import larger_is_better, student
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,6 @@ Float64 = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 ALL: Final = -1  # the data set of a column that is a mean over all of them
-LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,6 @@ class Measure:
     metric: str
     split: str
     higher: bool
-
-    @property
-    def kind(self) -> str:
-        """The metric with its split, without the protocol: ``accuracy``, ``val accuracy``."""
-        return f"{self.split} {self.metric}".strip()
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +103,7 @@ def build(frame: pd.DataFrame) -> Grid | None:
     of = {name: i for i, name in enumerate(models)}
     at = {name: i for i, name in enumerate(datasets)}
     keys = frame[["protocol", "metric", "split"]].drop_duplicates()
-    measures = [Measure(p, m, s, LARGER_IS_BETTER.get(m, True)) for p, m, s in keys.itertuples(index=False, name=None)]
+    measures = [Measure(p, m, s, larger_is_better(m)) for p, m, s in keys.itertuples(index=False, name=None)]
     which = {(m.protocol, m.metric, m.split): i for i, m in enumerate(measures)}
     place = (
         np.array([which[k] for k in zip(frame["protocol"], frame["metric"], frame["split"], strict=True)]),
@@ -164,21 +158,13 @@ def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(cell, values, size) / runs
         squares = np.bincount(cell, (values - mean[cell]) ** 2, size)
-        half = quantile(runs - 1) * np.sqrt(squares / (runs - 1) / runs)
+        half = student(runs - 1) * np.sqrt(squares / (runs - 1) / runs)
     shape = len(column), n
     mean, half, runs = mean.reshape(shape), half.reshape(shape), runs.reshape(shape)
     return [
         Column(int(key) // datasets, int(key) % datasets, mean[i], mean[i] - half[i], mean[i] + half[i], runs[i])
         for i, key in enumerate(column)
     ]
-
-
-def quantile(freedom: Index) -> Float64:
-    """Return Student's quantile for `LEVEL`; NaN where one run alone has no spread."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]  # slow to import; scipy has no types
-
-    result: Float64 = np.where(freedom > 0, stdtrit(np.maximum(freedom, 1), (1 + LEVEL) / 2), np.nan)
-    return result
 
 
 def _over_all(single: Sequence[Column], measures: Sequence[Measure], notes: list[str]) -> list[Column]:
@@ -208,7 +194,7 @@ def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *,
     mean = np.where(whole, values.mean(axis=0), np.nan)
     best = int(np.nanargmax(mean if higher else -mean))
     error = (values - values[:, [best]]).std(axis=0, ddof=1) / np.sqrt(d)
-    half = quantile(np.array([d - 1])) * np.where(whole, error, np.nan)
+    half = student(d - 1) * np.where(whole, error, np.nan)
     parts = np.where(whole, values, np.nan)
     return Column(measure, ALL, mean, mean - half, mean + half, np.where(whole, d, 0), parts)
 

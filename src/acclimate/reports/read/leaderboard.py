@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from acclimate.reports.read.collect import Doc, Found, names, part, parts, words
-from acclimate.reports.read.estimate import Estimate, mean_interval, wilson
 from acclimate.reports.text import number
+from acclimate.stats import Interval, MeanInterval, at_level, mean_interval, share_interval
 
-METRICS = {
-    "accuracy": ("accuracy", True),
-    "balanced_accuracy": ("balanced accuracy", True),
-    "log_loss": ("log loss", False),
-    "macro_f1": ("macro F1", True),
-    "auc": ("AUC", True),
-    "auc_positive": ("AUC of positive against negative", True),
-    "ece": ("calibration error", False),
-}
+# Rows of episodes hold the interval that the papers report.
+EPISODES_ENDS: Final = ("accuracy_low", "accuracy_high")
+EPISODES_LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,6 @@ class Board:
     entries: list[Entry]
     dataset: str = ""
     basis: str = ""
-    level: str = "95%"
 
     @property
     def tied(self) -> list[Entry]:
@@ -76,7 +70,7 @@ def ranked(document: Doc) -> Board:
     entries.sort(key=lambda entry: (entry.rank is None, not entry.tied, entry.name != best and entry.tied))
     recipe = words(document, "final")
     metric = f"validation accuracy after {recipe}" if recipe else "final score"
-    return Board(metric, _falls(entries), _share(entries), words(document, "data"), "rank", level="90%")
+    return Board(metric, True, _share(entries), words(document, "data"), "rank")
 
 
 def _ranked_entry(model: Doc, top: set[str]) -> Entry:
@@ -91,21 +85,8 @@ def _ranked_entry(model: Doc, top: set[str]) -> Entry:
         tied=model.get("in_set") is True or name in top,
         random=random_start(model),
         seconds=number(model.get("seconds")),
-        proxies={key: _score(value) for key, value in part(model, "proxies").items()},
+        proxies={key: number(value) for key, value in part(model, "proxies").items()},
     )
-
-
-def _score(value: object) -> float | None:
-    """Return a proxy's value; a proxy may also be given as an object whose first number is the score."""
-    if isinstance(value, dict):
-        return next((got for item in value.values() if (got := number(item)) is not None), None)
-    return number(value)
-
-
-def _falls(entries: list[Entry]) -> bool:
-    """Say whether the final number falls from the first rank to the last, that is, whether more is better."""
-    values = [entry.final for entry in entries if entry.final is not None]
-    return len(values) < 2 or values[0] >= values[-1]
 
 
 def _share(entries: list[Entry]) -> list[Entry]:
@@ -154,7 +135,7 @@ def _row_name(key: tuple[str, ...], keys: list[tuple[str, ...]]) -> str:
     return " · ".join([key[0], *extra])
 
 
-def _overlap(best: Estimate, other: Estimate) -> bool:
+def _overlap(best: MeanInterval, other: MeanInterval) -> bool:
     """Say whether two estimates may be the same number: their intervals meet (careful, not sharp)."""
     if best.low is None or other.high is None:
         return best.mean == other.mean
@@ -175,15 +156,30 @@ def mean_of(rows: list[Doc], key: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def metric_estimate(rows: list[Doc], split: str, metric: str = "accuracy") -> Estimate | None:
-    """Return a metric's mean and interval: over seeds, or over images where there is one seed and a count."""
+def metric_estimate(rows: list[Doc], split: str, metric: str = "accuracy") -> MeanInterval | None:
+    """Return a metric's mean and interval over seeds; of a single accuracy over its images or its episodes."""
     metrics = [part(part(row, "metrics"), split) for row in rows]
     values = [value for item in metrics if (value := number(item.get(metric))) is not None]
     if not values:
         return None
-    estimate = mean_interval(values)
-    images = number(metrics[0].get("n"))
-    if len(values) == 1 and metric == "accuracy" and images and 0 <= values[0] <= 1:
-        low, high = wilson(values[0], int(images))
-        return Estimate(values[0], low, high, 1)
-    return estimate
+    if len(values) > 1 or metric != "accuracy":
+        return mean_interval(values)
+    low, high = episodes_interval(metrics[0]) or images_interval(values[0], metrics[0].get("n")) or (None, None)
+    return MeanInterval(values[0], low, high, 1)
+
+
+def episodes_interval(metrics: Doc) -> tuple[float, float] | None:
+    """Return the interval of an accuracy over episodes at the level of all others; None for other rows."""
+    ends = [number(metrics.get(key)) for key in ("accuracy", *EPISODES_ENDS)]
+    if any(end is None for end in ends):
+        return None
+    mean, low, high = (end or 0.0 for end in ends)
+    return at_level(Interval(mean, low, high), EPISODES_LEVEL)[1:]
+
+
+def images_interval(accuracy: float | None, images: object) -> tuple[float, float] | None:
+    """Return the interval of an accuracy from the count of its images; None where one is unknown or impossible."""
+    count = number(images)
+    if accuracy is None or not count or count < 1 or not 0 <= accuracy <= 1:
+        return None
+    return share_interval(accuracy, int(count))

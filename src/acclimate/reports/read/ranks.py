@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acclimate.reports.read.grid import ALL, Column, Float64, Grid, Index, quantile
+from acclimate.reports.read.grid import ALL, Column, Float64, Grid, Index
 from acclimate.reports.read.leaderboard import Board, Entry
+from acclimate.stats import student
+from acclimate.stats.metrics import title
 
 
 class Standing(NamedTuple):
@@ -56,7 +58,7 @@ def _paired(values: Float64) -> tuple[Index, Index]:
     variance = own[:, None] + own[None] - 2 * covariance  # (n, n) of the differences
     variance[variance < 1e-12 * (own[:, None] + own[None])] = 0  # what cancellation leaves is no spread
     ahead = mean[None] - mean[:, None]  # (n, n): how far column j is ahead of row i
-    sure = np.abs(ahead) > np.maximum(quantile(np.array([d - 1])) * np.sqrt(variance / d), 1e-12)
+    sure = np.abs(ahead) > np.maximum(student(d - 1) * np.sqrt(variance / d), 1e-12)
     better = (sure & (ahead > 0)).sum(axis=1)
     return better + 1, n - (sure & (ahead < 0)).sum(axis=1)
 
@@ -104,9 +106,10 @@ def board(grid: Grid, column: Column) -> Board:
 def _named(grid: Grid, column: Column) -> str:
     """Return the metric with its split, behind its protocol where there are several."""
     measure = grid.measures[column.measure]
-    kind = measure.kind.replace("val ", "validation ").replace("_", " ")
+    split = {"val": "validation"}.get(measure.split, measure.split)
     several = len({other.protocol for other in grid.measures}) > 1
-    return f"{measure.protocol} {kind}" if several else kind
+    words = (measure.protocol if several else "", split, title(measure.metric).replace("_", " "))
+    return " ".join(filter(None, words))
 
 
 def _where(grid: Grid, column: Column) -> str:

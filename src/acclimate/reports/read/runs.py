@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
-from acclimate.reports.read.estimate import wilson
+from acclimate.reports.read.leaderboard import images_interval
 from acclimate.reports.text import number, percent
 
 
@@ -68,12 +68,8 @@ def _with(name: str, extra: str) -> str:
 
 
 def interval(run: Run, split: str) -> tuple[float, float] | None:
-    """Return the 95% interval of a run's accuracy from the count of images in the split; None if unknown."""
-    accuracy = number(part(run.document, split).get("accuracy"))
-    images = number(part(run.document, "images").get(split))
-    if accuracy is None or not images or images < 1 or not 0 <= accuracy <= 1:
-        return None
-    return wilson(accuracy, int(images))
+    """Return the interval of a run's accuracy from the count of images in the split; None if unknown."""
+    return images_interval(number(part(run.document, split).get("accuracy")), part(run.document, "images").get(split))
 
 
 def setting(run: Run) -> tuple[str, str]:

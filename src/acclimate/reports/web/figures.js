@@ -76,8 +76,8 @@ VIEWS.board = () => {
   const top = all.filter((i) => tied(column, i)).length;
   const sure = column.low
     ? top + " of " + all.length + " could be first: blue discs. Of each grey diamond some model is better beyond chance. " + (paired
-      ? "Bars are 95% intervals of the difference to the best, whose number is the dotted line."
-      : "Bars are 95% intervals, the band is that of the best.")
+      ? "Bars are " + grid.level + "% intervals of the difference to the best, whose number is the dotted line."
+      : "Bars are " + grid.level + "% intervals, the band is that of the best.")
     : "No intervals: each number was measured once, so the order may be chance.";
   const cut = models.length > DRAWN ? " The first " + DRAWN + " are drawn; the table has all." : "";
   const way = measureOf(column).higher ? " Further right is better." : " Further left is better.";
@@ -113,7 +113,7 @@ VIEWS.scatter = () => {
   const ends = proxy.low[k] === null ? "" : " (" + trust.level + "% interval " + digits(proxy.low[k]) + " to " + digits(proxy.high[k]) + ")";
   const said = rho === null ? "No correlation: fewer than three models, or a column that is the same for all."
     : "Spearman's rank correlation over all " + proxy.models[k] + " models " + digits(rho) + ends + "; trusting the proxy's first choice costs " + digits(proxy.regret[k]) + ".";
-  const bars = x.low || y.low ? " Bars are 95% intervals over seeds." : "";
+  const bars = x.low || y.low ? " Bars are " + grid.level + "% intervals over seeds." : "";
   const axes = [[proxy.proxy, x], [trust.target, y]].map(([name, column]) => short(name, 28) + ", " + kindName(column));
   const hint = models.length < both.length ? " " + models.length + " of them pass the filters." : "";
   return { figure: { data: traces, layout: layout(...axes) }, title, caption: said + hint + bars, height: narrow.matches ? 380 : 480 };

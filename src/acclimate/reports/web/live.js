@@ -34,7 +34,7 @@ const LISTS = {
 };
 const hint = (title, view) => {
   const of = view === "board" && state.dataset === ALL ? " of the difference to the best, around the mean" : "";
-  if (title === "Low" || title === "High") return (title === "Low" ? "lower" : "upper") + " end of the 95% interval" + of;
+  if (title === "Low" || title === "High") return (title === "Low" ? "lower" : "upper") + " end of the " + grid.level + "% interval" + of;
   return title === "Could be" ? "the ranks that are left open" : "";
 };
 

@@ -9,9 +9,13 @@ not.)
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
 
 
@@ -31,14 +35,14 @@ def nc1(prepared: Prepared) -> float:
     """
     centred = _centred_means(prepared)
     _, s, right = np.linalg.svd(centred, full_matrices=False)
-    kept = s > max(centred.shape) * np.finfo(float).eps * s[0]
-    if not kept.any():
+    real = s > max(centred.shape) * np.finfo(float).eps * s[0]
+    if not real.any():
         return float("inf")
-    classes, along = len(centred), right[kept].T  # (r, rank)
+    classes, along = len(centred), right[real].T  # (r, rank)
     squares = np.zeros(along.shape[1])
     for part, block in prepared.blocks():
         squares += (((block - prepared.means[prepared.labels[part]]) @ along) ** 2).sum(axis=0)
-    return float((squares / prepared.n * classes / s[kept] ** 2).sum() / classes)
+    return float((squares / prepared.n * classes / s[real] ** 2).sum() / classes)
 
 
 def nc2_lengths(prepared: Prepared) -> float:
@@ -94,8 +98,8 @@ def nc4(prepared: Prepared) -> float:
     squares = (means**2).sum(axis=1)
     for part, block in prepared.blocks():
         distance = squares - 2 * (block - prepared.mean) @ means.T
-        own = distance[np.arange(len(block)), prepared.labels[part]]
-        wrong += int((distance.min(axis=1) < own - 1e-12 * (np.abs(own) + squares.max())).sum())
+        from_own = distance[np.arange(len(block)), prepared.labels[part]]
+        wrong += int((distance.min(axis=1) < from_own - 1e-12 * (np.abs(from_own) + squares.max())).sum())
     return wrong / prepared.n
 
 
@@ -103,3 +107,45 @@ def _centred_means(prepared: Prepared) -> Float64:
     """Return the class means (C, r) less their plain mean: every class counts once."""
     centred: Float64 = prepared.means - prepared.means.mean(axis=0)
     return centred
+
+
+NC1: Final = Estimate(
+    nc1,
+    LABELS,
+    "neural collapse: spread within classes in units of that between them; 0 is collapse",
+    "at least 0",
+    between(0, np.inf),
+    ANY,
+    better="smaller",
+    caution=cautions.saturated,
+)
+NC2_LENGTHS: Final = Estimate(
+    nc2_lengths,
+    LABELS,
+    "neural collapse: variation of the lengths of class means; 0 is collapse",
+    "at least 0",
+    between(0, np.inf),
+    ANY,
+    better="smaller",
+    caution=cautions.few_a_class,
+)
+NC2_ANGLES: Final = Estimate(
+    nc2_angles,
+    LABELS,
+    "neural collapse: distance of the class means' cosines from -1 / (C - 1); 0 is collapse",
+    "0 to 2",
+    between(0, 2),
+    ANY,
+    better="smaller",
+    caution=cautions.few_a_class,
+)
+NC4: Final = Estimate(
+    nc4,
+    LABELS,
+    "neural collapse: share of images nearer to another class mean than to their own",
+    "0 to 1",
+    between(0, 1),
+    ANY,
+    better="smaller",
+    caution=cautions.saturated,
+)

@@ -18,6 +18,8 @@ import numpy.typing as npt
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, NOTHING, Estimate, between, unbounded
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 
 LOWEST: Final = 0.005  # share of the images of which the energy is the mean
@@ -67,9 +69,9 @@ def energy(prepared: Prepared, *, share: float = LOWEST) -> float:
     >>> round(energy(prepare(x)) / float(np.log(8)), 12)
     1.0
     """
-    each = np.concatenate([scipy.special.logsumexp(block, axis=1) for _, block in float_blocks(prepared.x)])
+    energies = np.concatenate([scipy.special.logsumexp(block, axis=1) for _, block in float_blocks(prepared.x)])
     count = max(1, int(round(1000 * share) * prepared.n // 1000))
-    return float(np.sort(each)[:count].mean())
+    return float(np.sort(energies)[:count].mean())
 
 
 def etran_pool(lda_scores: Sequence[float], energies: Sequence[float]) -> Float64:
@@ -90,3 +92,24 @@ def to_unit(scores: npt.NDArray[np.float64]) -> Float64:
     span = float(scores.max() - scores.min())
     scaled: Float64 = (scores - scores.min()) / (span or 1.0)
     return scaled
+
+
+LDA: Final = Estimate(
+    lda,
+    LABELS,
+    "posterior of the nearest class mean (ETran's LDA as its authors compute it)",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"scale"},
+    pool_relative=True,
+)
+ENERGY: Final = Estimate(
+    energy,
+    NOTHING,
+    "log-sum-exp of the features of the lowest 0.5 % of images: scale and width first",
+    "any number",
+    unbounded,
+    frozenset({"order", "labels", "columns"}),
+    pool_relative=True,
+    caution=cautions.lowest_image,
+)

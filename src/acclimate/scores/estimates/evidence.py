@@ -23,7 +23,7 @@ import numpy.polynomial.chebyshev as chebyshev
 import numpy.typing as npt
 
 from acclimate.scores.base import Float64
-from acclimate.scores.estimates.spectrum import ALL, Chosen, Spectrum
+from acclimate.scores.estimates.spectrum import ALL, LabelIndex, Spectrum
 
 # ln t relative to the largest squared singular value: from "no prior" to "no weights". A fit without any error would
 # have infinite evidence at t = 0; the lower end bounds it.
@@ -50,27 +50,27 @@ class Evidence:
     def largest(self) -> Float64:
         """Return the maximum of L over t (C,), in nats."""
         on_grid = self._on_grid()
-        found, best = on_grid.max(axis=0), on_grid.argmax(axis=0)
+        peaks, best = on_grid.max(axis=0), on_grid.argmax(axis=0)
         for k in np.unique(best):
             labels = np.flatnonzero(best == k)
-            found[labels] = np.maximum(found[labels], self._between(int(k), labels))
-        return np.asarray(found)
+            peaks[labels] = np.maximum(peaks[labels], self._between(int(k), labels))
+        return np.asarray(peaks)
 
     def _on_grid(self) -> Float64:
         """Return L (grid, C), -inf where no class can have its largest."""
         last = len(GRID) - 1
         volume, fit = cache(lambda k: self._volume(GRID[k])), cache(lambda k: self._fit(GRID[k]))
-        found = np.full((last + 1, len(fit(last))), -np.inf)
+        values = np.full((last + 1, len(fit(last))), -np.inf)
         spans = [(0, last)]
         for _ in range(last.bit_length() + 1):  # until each span is one step, and that step has been tried
             for _, high in spans:
-                found[high] = volume(high) + fit(high)
-            most = found.max(axis=0)
-            spans = [(low, high) for low, high in spans if np.any(volume(high) + fit(low) > most)]
+                values[high] = volume(high) + fit(high)
+            highest = values.max(axis=0)
+            spans = [(low, high) for low, high in spans if np.any(volume(high) + fit(low) > highest)]
             spans = [half for span in spans for half in _halves(*span)]
         if spans and spans[0][0] == 0:
-            found[0] = volume(0) + fit(0)
-        return found
+            values[0] = volume(0) + fit(0)
+        return values
 
     def _between(self, k: int, labels: npt.NDArray[np.int64]) -> Float64:
         """Return the maximum of L of these classes between the neighbours of a grid point."""
@@ -85,7 +85,7 @@ class Evidence:
     def _volume(self, log_t: float) -> float:
         return -0.5 * self._spectrum.log_determinant(self._scale * float(np.exp(log_t)))
 
-    def _fit(self, log_t: float, labels: Chosen = ALL) -> Float64:
+    def _fit(self, log_t: float, labels: LabelIndex = ALL) -> Float64:
         unexplained = self._spectrum.unexplained(self._scale * float(np.exp(log_t)), labels)
         fit: Float64 = -self._dof / 2 * np.log(unexplained / self._dof)
         return fit
@@ -96,9 +96,9 @@ def _peaks(coefficients: Float64) -> Float64:
     places = np.linspace(-1, 1, PLACES + 1)
     heights = chebyshev.chebval(places, coefficients)  # (C, places)
     k = np.clip(heights.argmax(axis=1), 1, PLACES - 1)
-    left, middle, right = (np.take_along_axis(heights, k[:, None] + step, axis=1)[:, 0] for step in (-1, 0, 1))
-    bend = np.minimum(left - 2 * middle + right, -np.finfo(float).tiny)
-    peaks: Float64 = places[k] + np.clip((left - right) / bend / 2, -1, 1) * (places[1] - places[0])
+    before, middle, after = (np.take_along_axis(heights, k[:, None] + step, axis=1)[:, 0] for step in (-1, 0, 1))
+    bend = np.minimum(before - 2 * middle + after, -np.finfo(float).tiny)
+    peaks: Float64 = places[k] + np.clip((before - after) / bend / 2, -1, 1) * (places[1] - places[0])
     return peaks
 
 

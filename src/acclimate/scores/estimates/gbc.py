@@ -7,11 +7,14 @@ D_B = 1/8 (m_i - m_j)^T S^-1 (m_i - m_j) + 1/2 ln(|S| / sqrt(|S_i| |S_j|)), S = 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
 
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, pairs
 from acclimate.scores.estimates.prepared import Prepared
 
 FLOOR: Final = 1e-4  # of a variance, as in the authors' code: a class of one image has none
@@ -40,8 +43,8 @@ def gbc(prepared: Prepared, *, covariance: Literal["spherical", "diagonal"] = "s
     -1.904
     """
     spherical = covariance == "spherical"
-    own = with_columns(prepared)
-    means, variances = own.means, class_variances(own)
+    plain = with_columns(prepared)
+    means, variances = plain.means, class_variances(plain)
     if spherical:
         variances = variances.mean(axis=1, keepdims=True)
     d = prepared.d if spherical else 1
@@ -56,20 +59,40 @@ def gbc(prepared: Prepared, *, covariance: Literal["spherical", "diagonal"] = "s
     return -2 * overlap
 
 
-def class_variances(own: Prepared) -> Float64:
+def class_variances(prepared: Prepared) -> Float64:
     """Return the variance (C, d) of each class and column, divided by n_c, at least `FLOOR`."""
-    squares = np.zeros_like(own.means)
-    for part, block in own.blocks():
+    squares = np.zeros_like(prepared.means)
+    for part, block in prepared.blocks():
         hot = np.zeros((len(squares), len(block)))
-        hot[own.labels[part], np.arange(len(block))] = 1
-        squares += hot @ (block - own.means[own.labels[part]]) ** 2
-    return np.maximum(squares / own.counts[:, None], FLOOR)
+        hot[prepared.labels[part], np.arange(len(block))] = 1
+        squares += hot @ (block - prepared.means[prepared.labels[part]]) ** 2
+    return np.maximum(squares / prepared.counts[:, None], FLOOR)
 
 
 def with_columns(prepared: Prepared) -> Prepared:
     """Return the same without the change of coordinates that `Prepared.rows` makes when n < d."""
     if prepared.rows is prepared.x:
         return prepared
-    own = Prepared(prepared.x, prepared.y, None, None, prepared.seed)
-    own.__dict__["rows"] = prepared.x
-    return own
+    plain = Prepared(prepared.x, prepared.y, None, None, prepared.seed)
+    plain.__dict__["rows"] = prepared.x
+    return plain
+
+
+GBC: Final = Estimate(
+    gbc,
+    LABELS,
+    "minus the overlap of all pairs of classes, as spherical Gaussians; 0 is none",
+    "-C (C - 1) to 0",
+    pairs,
+    ANY - {"rotation", "scale"},
+    caution=cautions.few_a_class,
+)
+GBC_DIAGONAL: Final = Estimate(
+    partial(gbc, covariance="diagonal"),
+    LABELS,
+    "minus the overlap of all pairs of classes, as Gaussians with a variance for each column",
+    "-C (C - 1) to 0",
+    pairs,
+    ANY - {"rotation", "scale"},
+    caution=cautions.few_a_class,
+)

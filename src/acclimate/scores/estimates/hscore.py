@@ -12,7 +12,11 @@ directions span C - 1, so H <= C - 1 in any arithmetic.
 
 from __future__ import annotations
 
+from typing import Final
+
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, classes, shrunk_classes
 from acclimate.scores.estimates.prepared import Prepared
 
 
@@ -59,8 +63,8 @@ def hscore_reg(prepared: Prepared) -> float:
     if mean == 0:
         return 0.0
     shrinkage = ledoit_wolf(prepared)
-    kept = (1 - shrinkage) * variance[: len(between)]
-    return float((between * kept / (kept + shrinkage * mean)).sum() * n / (n - 1))
+    shrunk = (1 - shrinkage) * variance[: len(between)]
+    return float((between * shrunk / (shrunk + shrinkage * mean)).sum() * n / (n - 1))
 
 
 def ledoit_wolf(prepared: Prepared) -> float:
@@ -77,3 +81,25 @@ def _between(prepared: Prepared) -> Float64:
     """Return the share (rank,) of the normalised classes that lies along each singular direction of the features."""
     shares: Float64 = (prepared.centred.targets**2 / prepared.counts).sum(axis=1)
     return shares
+
+
+HSCORE: Final = Estimate(
+    hscore,
+    LABELS,
+    "variance between classes in whitened units; C - 1 when a linear map tells all apart",
+    "0 to C - 1",
+    classes,
+    ANY,
+    caution=cautions.saturated,
+    spectrum="centred",
+)
+HSCORE_REG: Final = Estimate(
+    hscore_reg,
+    LABELS,
+    "H-score with a shrunk covariance",
+    "0 to about C - 1",
+    shrunk_classes,
+    ANY,
+    caution=cautions.wide_noise,
+    spectrum="centred",
+)

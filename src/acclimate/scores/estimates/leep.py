@@ -9,11 +9,14 @@ class of image i.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import numpy as np
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, between
 from acclimate.scores.estimates.prepared import Codes, Prepared, float_blocks
 
 Posteriors = Callable[[], Iterator[tuple[slice, Float64]]]
@@ -56,8 +59,8 @@ def nce(prepared: Prepared) -> float:
     joint = np.zeros((len(prepared.counts), p.shape[1]))
     np.add.at(joint, (prepared.labels, p.argmax(axis=1)), 1 / prepared.n)
     conditional = joint / np.maximum(joint.sum(axis=0), np.finfo(float).tiny)
-    seen = joint > 0
-    return min(float((joint[seen] * np.log(conditional[seen])).sum()), 0.0)
+    occurs = joint > 0
+    return min(float((joint[occurs] * np.log(conditional[occurs])).sum()), 0.0)
 
 
 def predictions(prepared: Prepared) -> Features:
@@ -82,3 +85,22 @@ def expected_prediction(posteriors: Posteriors, labels: Codes) -> float:
     for part, block in posteriors():
         total += float(np.log(np.einsum("iz,iz->i", conditional[labels[part]], block)).sum())
     return total / len(labels)
+
+
+LEEP: Final = Estimate(
+    leep,
+    BOTH,
+    "mean log probability of the labels under the source classes, in nats",
+    "at most 0",
+    between(-np.inf, 0),
+    OF_PREDICTIONS,
+)
+NCE: Final = Estimate(
+    nce,
+    BOTH,
+    "minus the entropy of the label given the predicted source class, in nats",
+    "-ln C to 0",
+    lambda prepared: (-float(np.log(len(prepared.counts))), 0.0),
+    OF_PREDICTIONS,
+    caution=cautions.many_sources,
+)

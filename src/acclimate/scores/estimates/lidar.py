@@ -14,6 +14,7 @@ import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no type
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates.member import ANY, Estimate, dimensions
 from acclimate.scores.estimates.prepared import Prepared
 from acclimate.scores.estimates.spectrum import add_gram
 
@@ -68,3 +69,13 @@ def _within(views: Features, means: Float64) -> Any:
 
 def _scatter(rows: Float64) -> Any:
     return add_gram(np.zeros((rows.shape[1],) * 2, order="F"), rows) / len(rows)
+
+
+LIDAR: Final = Estimate(
+    lidar,
+    frozenset({"views"}),
+    "effective number of directions that tell images apart, in units of augmentation",
+    "1 to min(m - 1, d)",
+    dimensions,
+    ANY - {"scale"},
+)

@@ -15,9 +15,13 @@ when the features are multiplied by a constant.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Final
+
 import numpy as np
 
 from acclimate.scores.estimates.evidence import Evidence
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 from acclimate.scores.estimates.spectrum import SMALL, Spectrum, spectrum_of
 
@@ -73,3 +77,31 @@ def _standardised(prepared: Prepared) -> Spectrum:
     for part, block in float_blocks(x):
         scaled[part] = (block - mean) / deviation
     return Prepared(scaled, prepared.y, None, None, prepared.seed).centred
+
+
+LOGME: Final = Estimate(
+    logme,
+    LABELS,
+    "log evidence of a linear model for each image, in nats; compare models on the same images",
+    "any number",
+    unbounded,
+    ANY - {"shift"},
+    spectrum="uncentred",
+)
+LOGME_INTERCEPT: Final = Estimate(
+    partial(logme, intercept=True),
+    LABELS,
+    "LogME of a linear model with a free offset",
+    "any number",
+    unbounded,
+    ANY,
+    spectrum="centred",
+)
+LOGME_STANDARDISED: Final = Estimate(
+    partial(logme, standardise=True),
+    LABELS,
+    "LogME with an offset, of columns brought to unit variance",
+    "any number",
+    unbounded,
+    ANY - {"rotation"},
+)

@@ -69,7 +69,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Row:
+class EstimateRow:
     """One line of a table: a name, its number (None where it cannot be had), and what to mind."""
 
     name: str
@@ -79,9 +79,8 @@ class Row:
 
 def missing(member: Estimate, prepared: Prepared) -> str | None:
     """Return what a member needs and these features have not, in words."""
-    held: dict[Need, object] = {"labels": prepared.y, "predictions": prepared.p, "views": prepared.views}
-    lacking = [WITHOUT[need] for need in sorted(member.needs) if held[need] is None]
-    return lacking[0] if lacking else None
+    arrays: dict[Need, object] = {"labels": prepared.y, "predictions": prepared.p, "views": prepared.views}
+    return next((WITHOUT[need] for need in sorted(member.needs) if arrays[need] is None), None)
 
 
 def between(low: float, high: float) -> Callable[[Prepared], tuple[float, float]]:

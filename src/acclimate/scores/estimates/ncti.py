@@ -16,7 +16,9 @@ import numpy as np
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.etran import to_unit
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
 from acclimate.scores.estimates.prepared import Prepared
 
 DIMENSIONS: Final = 64
@@ -58,9 +60,9 @@ def ncti(prepared: Prepared) -> tuple[float, float, float]:
     fitted = _discriminant(max(float(np.exp(-variance[:LEADING].sum())), LEAST)).fit(scores, prepared.labels)
     projected: Float64 = fitted.transform(scores)
     posteriors: Float64 = fitted.predict_proba(scores)
-    own = float(posteriors[np.arange(n), prepared.labels].mean())
+    posterior = float(posteriors[np.arange(n), prepared.labels].mean())
     spread = sum(_nuclear(posteriors[prepared.labels == label]) for label in range(classes))
-    return _nuclear(projected - projected.mean(axis=0)), own, float(np.log(spread))
+    return _nuclear(projected - projected.mean(axis=0)), posterior, float(np.log(spread))
 
 
 def ncti_pool(parts: Sequence[tuple[float, float, float]]) -> Float64:
@@ -96,3 +98,17 @@ def _discriminant(shrinkage: float) -> Any:
 
 def _nuclear(matrix: Float64) -> float:
     return float(np.linalg.svd(matrix, compute_uv=False).sum())
+
+
+NCTI: Final = Estimate(
+    ncti,
+    LABELS,
+    "three parts: directions the classes take up, posterior of the true class (both larger), spread (smaller)",
+    "three numbers",
+    unbounded,
+    ANY - {"scale"},
+    better="neither",
+    pool_relative=True,
+    caution=cautions.pool_of_64,
+    spectrum="centred",
+)

@@ -17,7 +17,9 @@ from typing import Any, Final
 import numpy as np
 
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.leep import expected_prediction
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.ncti import principal
 from acclimate.scores.estimates.prepared import Prepared
 
@@ -87,8 +89,8 @@ def nleep(prepared: Prepared, *, components: int = COMPONENTS, seed: int | None 
     values = prepared.centred.values
     if not values[0] > 0:
         return float(np.sum(prepared.counts / prepared.n * np.log(prepared.counts / prepared.n)))
-    kept = int(np.searchsorted(np.cumsum(values) / values.sum(), VARIANCE, side="right")) + 1
-    x, _ = principal(prepared, min(kept, len(values)))
+    count = int(np.searchsorted(np.cumsum(values) / values.sum(), VARIANCE, side="right")) + 1
+    x, _ = principal(prepared, min(count, len(values)))
     fitted = _fit(x, _count(components, len(prepared.counts), prepared.n), prepared.seed if seed is None else seed)
     return min(expected_prediction(lambda: ((part, p) for part, p, _ in fitted.expectations()), prepared.labels), 0.0)
 
@@ -134,7 +136,7 @@ def _clusters(x: Features, m: int, seed: int) -> Any:
     from sklearn.cluster import KMeans  # a slow import, needed only here
 
     distinct = len(np.unique(x, axis=0)) if len(x) <= 1000 else len(x)
-    start = _seeds(x, min(m, distinct), np.random.RandomState(seed))  # of its own: nothing global is drawn from
+    start = _seeds(x, min(m, distinct), np.random.RandomState(seed))  # no global generator
     return KMeans(len(start), init=start, n_init=1, copy_x=False).fit(x).labels_
 
 
@@ -146,24 +148,36 @@ def _seeds(x: Features, m: int, random: np.random.RandomState) -> Features:
     """
     n, trials = len(x), 2 + int(np.log(m))
     squares = np.einsum("ik,ik->i", x, x, dtype=np.float64)
-    chosen = [int(random.choice(n, p=np.full(n, 1 / n)))]
-    nearest = _squared_distances(x, squares, chosen)[0]  # (n,), to the seeds so far
-    while len(chosen) < m:
-        # An image is drawn in proportion to its distance; of some, the one that leaves the others nearest is kept.
+    seeds = [int(random.choice(n, p=np.full(n, 1 / n)))]
+    nearest = _squared_distances(x, squares, seeds)[0]  # (n,), to the seeds so far
+    while len(seeds) < m:
+        # An image is drawn in proportion to its distance; of several, that which leaves the others nearest.
         place = np.searchsorted(np.cumsum(nearest), random.uniform(size=trials) * nearest.sum())
-        drawn = np.minimum(place, n - 1)
-        left = np.minimum(nearest, _squared_distances(x, squares, drawn))  # (trials, n)
-        best = int(left.sum(axis=1).argmin())
-        nearest = left[best]
-        chosen.append(int(drawn[best]))
-    return x[chosen]
+        candidates = np.minimum(place, n - 1)
+        distances = np.minimum(nearest, _squared_distances(x, squares, candidates))  # (trials, n)
+        best = int(distances.sum(axis=1).argmin())
+        nearest = distances[best]
+        seeds.append(int(candidates[best]))
+    return x[seeds]
 
 
 def _squared_distances(x: Features, squares: Float64, rows: Any) -> Float64:
     """Return the squared distances (r, n) of some rows of x to all."""
-    found: Float64 = (x[rows] @ x.T).astype(np.float64)
-    found *= -2
-    found += squares
-    found += squares[rows, None]
-    np.maximum(found, 0, out=found)
-    return found
+    distances: Float64 = (x[rows] @ x.T).astype(np.float64)
+    distances *= -2
+    distances += squares
+    distances += squares[rows, None]
+    np.maximum(distances, 0, out=distances)
+    return distances
+
+
+NLEEP: Final = Estimate(
+    nleep,
+    LABELS,
+    "LEEP of the clusters of a Gaussian mixture, in nats; seeds differ by a few per cent",
+    "at most 0",
+    between(-np.inf, 0),
+    ANY - {"order", "scale"},
+    caution=cautions.few_a_class,
+    spectrum="centred",
+)

@@ -20,10 +20,11 @@ from typing import Any, Final
 
 import numpy as np
 import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no types
-import scipy.optimize  # type: ignore[import-untyped]  # scipy ships no types
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
 from acclimate.scores.estimates.prepared import Codes, Prepared
 from acclimate.scores.estimates.spectrum import gram_of
 
@@ -103,14 +104,15 @@ class _Fit:
 
     def minimised(self, flat: Float64, steps: int, unit: float) -> tuple[Float64, float]:
         """Return the coordinates that so many steps lead to from these, and the loss there; tolerances are in units."""
+        from scipy.optimize import minimize  # type: ignore[import-untyped]  # a slow import, needed only here
 
         def scaled(flat: Float64) -> tuple[float, Float64]:
             value, slope = self.loss(flat)
             return value / unit, slope / unit
 
         options = {"maxiter": steps, "maxcor": 4, "ftol": self.tolerance, "gtol": 1e-11}
-        found = scipy.optimize.minimize(scaled, flat, jac=True, method="L-BFGS-B", options=options)
-        return found.x, float(found.fun) * unit
+        result = minimize(scaled, flat, jac=True, method="L-BFGS-B", options=options)
+        return result.x, float(result.fun) * unit
 
     def rounded(self, flat: Float64) -> Float64:
         """Change to coordinates in which the curvature at this point is round; return it in them."""
@@ -130,14 +132,14 @@ class _Fit:
         slope_offset = np.zeros(self.classes)
         for block, labels, logits in self._logits(weights, offset):
             logits -= logits.max(axis=1, keepdims=True)
-            own = np.arange(len(block)), labels
-            value -= float(logits[own].sum())
+            true = np.arange(len(block)), labels
+            value -= float(logits[true].sum())
             residual = np.exp(logits, out=logits)
             total = residual.sum(axis=1, keepdims=True)
             value += float(np.log(total).sum())
             residual /= total
             residual[residual < NEGLIGIBLE] = 0
-            residual[own] -= 1
+            residual[true] -= 1
             slope += block.T @ residual.astype(self.dtype)
             slope_offset += residual.sum(axis=0)
         n = self.prepared.n
@@ -177,3 +179,15 @@ class _Fit:
             part = slice(start, min(start + step, len(rows)))
             block: Features = np.subtract(rows[part], self.mean, dtype=self.dtype)
             yield block, self.prepared.labels[part], (block @ small).astype(np.float64) + offset
+
+
+PACTRAN: Final = Estimate(
+    pactran,
+    LABELS,
+    "bound on the loss of a finetuned classifier, Gaussian prior, in nats",
+    "any number, mostly above 0",
+    unbounded,
+    ANY - {"scale"},
+    better="smaller",
+    caution=cautions.wide_noise,
+)

@@ -9,12 +9,14 @@ computed anew from A for each block of images, so nothing of size n z is kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates.leep import predictions
+from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, unbounded
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 
 ROUNDS = 10
@@ -30,14 +32,14 @@ def pactran_dirichlet(prepared: Prepared, *, alpha: float = 1.0) -> float:
     --------
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
-    >>> told, untold = (prepare(p, np.array(y), p=p) for y in ([0, 0, 1, 1], [0, 1, 1, 0]))
-    >>> pactran_dirichlet(told) < pactran_dirichlet(untold)
+    >>> apart, mixed = (prepare(p, np.array(y), p=p) for y in ([0, 0, 1, 1], [0, 1, 1, 0]))
+    >>> pactran_dirichlet(apart) < pactran_dirichlet(mixed)
     True
     """
     prior, counts, preference = _rounds(prepared, alpha, dirichlet=True)
     gain = scipy.special.gammaln(prior.sum()) - scipy.special.gammaln(prior).sum()
-    each = gain - scipy.special.gammaln(counts.sum(axis=0)) + scipy.special.gammaln(counts).sum(axis=0)
-    bound = float(each.sum()) - sum(kl.sum() for _, kl in _posteriors(prepared, preference))
+    terms = gain - scipy.special.gammaln(counts.sum(axis=0)) + scipy.special.gammaln(counts).sum(axis=0)
+    bound = float(terms.sum()) - sum(kl.sum() for _, kl in _posteriors(prepared, preference))
     return -float(bound) / (prepared.n * len(prior))
 
 
@@ -50,15 +52,15 @@ def pactran_gamma(prepared: Prepared, *, alpha: float = 1.0) -> float:
     --------
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
-    >>> told, untold = (prepare(p, np.array(y), p=p) for y in ([0, 0, 1, 1], [0, 1, 1, 0]))
-    >>> pactran_gamma(told) < pactran_gamma(untold)
+    >>> apart, mixed = (prepare(p, np.array(y), p=p) for y in ([0, 0, 1, 1], [0, 1, 1, 0]))
+    >>> pactran_gamma(apart) < pactran_gamma(mixed)
     True
     """
     prior, counts, preference = _rounds(prepared, alpha, dirichlet=False)
     price = float((scipy.special.gammaln(prior)[:, None] - scipy.special.gammaln(counts)).sum())
     rate = counts.sum(axis=0)
-    each = sum(float((kl.sum(axis=1) + np.log(p @ rate) - 1).sum()) for p, kl in _posteriors(prepared, preference))
-    return (price + each) / (prepared.n * len(prior)) + 1
+    losses = sum(float((kl.sum(axis=1) + np.log(p @ rate) - 1).sum()) for p, kl in _posteriors(prepared, preference))
+    return (price + losses) / (prepared.n * len(prior)) + 1
 
 
 def _rounds(prepared: Prepared, alpha: float, *, dirichlet: bool) -> tuple[Float64, Float64, Float64]:
@@ -98,3 +100,23 @@ def _posteriors(prepared: Prepared, preference: Float64) -> Iterator[tuple[Float
         log_q = log_p + preference[prepared.labels[part]]
         log_q -= scipy.special.logsumexp(log_q, axis=1, keepdims=True)
         yield p, np.exp(log_q) * (log_q - log_p)
+
+
+PACTRAN_DIRICHLET: Final = Estimate(
+    pactran_dirichlet,
+    BOTH,
+    "the same bound from source predictions, Dirichlet prior",
+    "any number, mostly above 0",
+    unbounded,
+    OF_PREDICTIONS,
+    better="smaller",
+)
+PACTRAN_GAMMA: Final = Estimate(
+    pactran_gamma,
+    BOTH,
+    "the same bound from source predictions, Gamma prior",
+    "any number, mostly above 0",
+    unbounded,
+    OF_PREDICTIONS,
+    better="smaller",
+)

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 
 EXACT: Final = 2000  # images of which all pairs are sorted
@@ -49,8 +49,10 @@ def parc(prepared: Prepared, *, dimensions: int | None = None) -> float:
     """
     z = _profiles(prepared.x if dimensions is None else _reduced(prepared.x, dimensions))
     if prepared.n <= EXACT:
+        from scipy.stats import rankdata  # type: ignore[import-untyped]  # a slow import, needed only here
+
         distance, same = (np.concatenate(part) for part in zip(*_pairs(z, prepared.labels), strict=True))
-        return _correlation(scipy.stats.rankdata(distance), same)
+        return _correlation(rankdata(distance), same)
     return _binned(z, prepared.labels)
 
 
@@ -67,14 +69,14 @@ def _binned(z: Features, labels: npt.NDArray[np.int64]) -> float:
         slot = np.clip(distance * (BINS / 2), 0, BINS - 1).astype(np.int32)
         counts[1] += np.bincount(slot[same], minlength=BINS)
         counts[0] += np.bincount(slot[~same], minlength=BINS)
-    every = counts.sum(axis=0)
-    rank = np.cumsum(every) - (every - 1) / 2
-    total, one = int(every.sum()), int(counts[1].sum())
-    variance = float(every @ (rank - (total + 1) / 2) ** 2) / total
-    if one in (0, total) or variance == 0:
+    pairs = counts.sum(axis=0)
+    rank = np.cumsum(pairs) - (pairs - 1) / 2
+    total, same_label = int(pairs.sum()), int(counts[1].sum())
+    variance = float(pairs @ (rank - (total + 1) / 2) ** 2) / total
+    if same_label in (0, total) or variance == 0:
         return 0.0
-    gap = float(counts[0] @ rank) / (total - one) - float(counts[1] @ rank) / one
-    share = one / total
+    gap = float(counts[0] @ rank) / (total - same_label) - float(counts[1] @ rank) / same_label
+    share = same_label / total
     return 100 * gap * float(np.sqrt(share * (1 - share) / variance))
 
 
@@ -108,3 +110,13 @@ def _reduced(x: Features, dimensions: int) -> Any:
 
     k = min(dimensions, *x.shape)
     return PCA(k, svd_solver="randomized", random_state=1919, iterated_power=1).fit_transform(x)
+
+
+PARC: Final = Estimate(
+    parc,
+    LABELS,
+    "rank correlation, over pairs of images, of like features with like labels, times 100",
+    "-100 to 100",
+    between(-100, 100),
+    ANY - {"rotation"},
+)

@@ -18,8 +18,10 @@ from typing import Final, Literal
 import numpy as np
 
 from acclimate.scores.base import Features, Float64
+from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.gbc import with_columns
 from acclimate.scores.estimates.logme import logme
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 from acclimate.scores.estimates.sfda import sfda
 
@@ -59,13 +61,13 @@ def ped(
     >>> sfda(prepared) < ped(prepared) <= 1
     True
     """
-    own = with_columns(prepared)
+    plain = with_columns(prepared)
     deviation = _deviation(prepared.x if reference is None else reference)
-    radii = _radii(own, deviation)
-    mixing = push(own.means / deviation, radius * radii, time_step, exit_ratio)  # (C, C)
+    radii = _radii(plain, deviation)
+    mixing = push(plain.means / deviation, radius * radii, time_step, exit_ratio)  # (C, C)
     if then == "sfda":
         return sfda(prepared, shift=mixing @ prepared.means - prepared.means)
-    shift = (mixing @ own.means - own.means).astype(prepared.x.dtype)
+    shift = (mixing @ plain.means - plain.means).astype(prepared.x.dtype)
     return logme(Prepared(prepared.x + shift[prepared.labels], prepared.y, None, None, prepared.seed))
 
 
@@ -101,10 +103,21 @@ def _deviation(reference: Features) -> Float64:
     return deviation
 
 
-def _radii(own: Prepared, deviation: Float64) -> Float64:
+def _radii(prepared: Prepared, deviation: Float64) -> Float64:
     """Return the root of the total variance of each class (C,), in units of the deviation."""
-    squares = np.zeros(len(own.means))
-    for part, block in own.blocks():
-        label = own.labels[part]
-        squares += np.bincount(label, (((block - own.means[label]) / deviation) ** 2).sum(axis=1), len(squares))
-    return np.sqrt(squares / own.counts)
+    squares = np.zeros(len(prepared.means))
+    for part, block in prepared.blocks():
+        label = prepared.labels[part]
+        squares += np.bincount(label, (((block - prepared.means[label]) / deviation) ** 2).sum(axis=1), len(squares))
+    return np.sqrt(squares / prepared.counts)
+
+
+PED: Final = Estimate(
+    ped,
+    LABELS,
+    "SFDA after overlapping classes pushed one another apart",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"rotation", "scale"},
+    caution=cautions.own_units,
+)

@@ -106,8 +106,8 @@ class Prepared:
         order, step = np.argsort(self.labels, kind="stable"), _rows_a_pass(self.rows)
         for label, end in enumerate(np.cumsum(self.counts)):  # a gather and a product: a class at a time reads x once
             for start in range(end - self.counts[label], end, step):
-                some = order[start : min(start + step, end)]
-                total[label] += weights[some] @ self.rows[some].astype(np.float64)
+                rows = order[start : min(start + step, end)]
+                total[label] += weights[rows] @ self.rows[rows].astype(np.float64)
         return total
 
     def blocks(self) -> Iterator[tuple[slice, Float64]]:
@@ -213,8 +213,8 @@ def _coded(y: npt.NDArray[np.integer[Any]], n: int) -> Codes:
     names, codes = np.unique(y, return_inverse=True)
     if len(names) < 2:
         raise DataError(f"all {n} labels are class {names[0]}; expected two classes or more: label images of another")
-    found: Codes = codes.astype(np.int64)
-    return found
+    classes: Codes = codes.astype(np.int64)
+    return classes
 
 
 def _check_predictions(p: Features, n: int) -> None:

@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 
 from acclimate.errors import DataError
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, NOTHING, Estimate, between, dimensions
 from acclimate.scores.estimates.prepared import Prepared
 
 EPSILON: Final = 1e-7
@@ -85,3 +87,26 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
     logs = np.log(rank)
     design = logs - weights @ logs / weights.sum()
     return -float((weights * design) @ np.log(values[rank - 1]) / ((weights * design) @ design))
+
+
+RANKME: Final = Estimate(
+    rankme,
+    NOTHING,
+    "effective number of directions that the features use",
+    "1 to min(n, d)",
+    dimensions,
+    ANY - {"shift"},
+    caution=cautions.few_for_rank,
+    spectrum="uncentred",
+)
+ALPHA_REQ: Final = Estimate(
+    alpha_req,
+    NOTHING,
+    "how fast the variance of principal components falls, as rank^-a; near 1 is said to be best",
+    "at least 0",
+    between(0, np.inf),
+    ANY,
+    better="neither",
+    caution=cautions.few_for_rank,
+    spectrum="centred",
+)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,8 @@ import scipy.sparse.linalg  # type: ignore[import-untyped]  # scipy ships no typ
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
 from acclimate.scores.estimates.spectrum import add_gram
 
@@ -101,16 +104,16 @@ def sfda(prepared: Prepared, *, exact: bool = False, shift: Float64 | None = Non
     --------
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
-    >>> told, untold = (sfda(prepare(x, np.array(y))) for y in ([0, 0, 1, 1], [0, 1, 1, 0]))
-    >>> told > untold
+    >>> apart, mixed = (sfda(prepare(x, np.array(y))) for y in ([0, 0, 1, 1], [0, 1, 1, 0]))
+    >>> apart > mixed
     True
     """
     still = _still(prepared, shift)
     first = discriminant(still, exact=exact)
     trust = _own_class(still, first, twice=True)
     means = still.means()
-    others = (means.sum(axis=0) - means) / (len(means) - 1)
-    mixed = Moved(prepared, still.shift, trust, others)
+    other_means = (means.sum(axis=0) - means) / (len(means) - 1)
+    mixed = Moved(prepared, still.shift, trust, other_means)
     return float(_own_class(mixed, discriminant(mixed, shrinkage=first.shrinkage), twice=False).mean())
 
 
@@ -189,23 +192,52 @@ def _times_ones(prepared: Prepared) -> Float64:
     """Return n S_w 1 (r,), 1 the vector of ones in the columns of x, in the coordinates of the rows."""
     total = prepared.x.sum(axis=1, dtype=np.float64)
     total -= (np.bincount(prepared.labels, total) / prepared.counts)[prepared.labels]
-    found: Float64 = prepared.weighted_sums(total).sum(axis=0)
-    return found
+    product: Float64 = prepared.weighted_sums(total).sum(axis=0)
+    return product
 
 
 def _own_class(moved: Moved, fitted: Discriminant, *, twice: bool) -> Float64:
     """Return the posterior (n,) of each image's own class; `twice` takes a second softmax of the posteriors."""
-    own = np.empty(moved.prepared.n)
+    posteriors = np.empty(moved.prepared.n)
     offset = moved.towards @ fitted.weights + fitted.offset  # (C, C): blocks come less the point of their class
     for part, block in moved.blocks():
         label = moved.prepared.labels[part]
         p = scipy.special.softmax(block @ fitted.weights + offset[label], axis=1)
         p = scipy.special.softmax(p, axis=1) if twice else p
-        own[part] = p[np.arange(len(p)), label]
-    return own
+        posteriors[part] = p[np.arange(len(p)), label]
+    return posteriors
 
 
 def _still(prepared: Prepared, shift: Float64 | None) -> Moved:
     """Return the features as they are, but for the shift of the classes."""
     nothing = np.zeros_like(prepared.means)
     return Moved(prepared, nothing if shift is None else shift, None, nothing)
+
+
+SFDA: Final = Estimate(
+    sfda,
+    LABELS,
+    "posterior of the true class of a Fisher discriminant, easy images held back",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"rotation", "scale"},
+    caution=cautions.saturated,
+)
+SFDA_EXACT: Final = Estimate(
+    partial(sfda, exact=True),
+    LABELS,
+    "SFDA with the exact largest eigenvalue in its shrinkage",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"scale"},
+    caution=cautions.saturated,
+)
+LDA_FISHER: Final = Estimate(
+    lda_fisher,
+    LABELS,
+    "posterior of the true class of a regularised Fisher discriminant (ETran's LDA by its formula)",
+    "0 to 1",
+    between(0, 1),
+    ANY - {"scale"},
+    caution=cautions.saturated,
+)

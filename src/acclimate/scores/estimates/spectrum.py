@@ -20,7 +20,7 @@ import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no type
 from acclimate.scores.base import Features, Float64
 
 Codes = npt.NDArray[np.int64]
-Chosen = slice | Codes
+LabelIndex = slice | Codes
 
 ALL: Final = slice(None)
 SMALL: Final = 2**20  # numbers in a matrix that gets a full decomposition
@@ -30,7 +30,7 @@ GRAM_BYTES: Final = 2 * 2**20  # of one float64 block of a Gram matrix
 
 
 class Spectrum(Protocol):
-    """What the members may ask of a decomposition."""
+    """The interface of a decomposition."""
 
     @property
     def values(self) -> Float64:
@@ -47,7 +47,7 @@ class Spectrum(Protocol):
     def largest(self) -> float:
         """The largest squared singular value."""
 
-    def unexplained(self, t: float, labels: Chosen = ALL) -> Float64:
+    def unexplained(self, t: float, labels: LabelIndex = ALL) -> Float64:
         """Return t y^T (X X^T + t I)^-1 y, t > 0, for the one-hot (centred) targets of these classes (C,)."""
 
     def log_determinant(self, t: float) -> float:
@@ -98,7 +98,7 @@ class Decomposed:
         """The largest squared singular value."""
         return float(self.values[0])
 
-    def unexplained(self, t: float, labels: Chosen = ALL) -> Float64:
+    def unexplained(self, t: float, labels: LabelIndex = ALL) -> Float64:
         """Return t y^T (X X^T + t I)^-1 y (C,): a sum of positive terms, so exact for any t."""
         shares = t / (self.values[: len(self._squares)] + t)
         unexplained: Float64 = self._out_of_reach[labels] + shares @ self._squares[:, labels]
@@ -125,11 +125,11 @@ class Tridiagonal:
         scale: Float64 | None = None,
     ) -> None:
         self._dual = rows.shape[0] <= rows.shape[1]
-        self._squares, seen = _squares(labels, mean is not None), indicators
+        self._squares, targets = _squares(labels, mean is not None), indicators
         if self._dual:
             self._x = rows - mean if mean is not None else rows.astype(np.float64)
-            seen = np.eye(len(self._squares))[labels]  # Y (n, C)
-            seen -= seen.mean(axis=0) if mean is not None else 0
+            targets = np.eye(len(self._squares))[labels]  # Y (n, C)
+            targets -= targets.mean(axis=0) if mean is not None else 0
         gram = gram_of(np.ascontiguousarray(self._x.T), None) if self._dual else gram_of(rows, mean)
         if scale is not None:
             gram /= scale
@@ -137,41 +137,41 @@ class Tridiagonal:
         self._reflectors, self._diagonal, self._off, self._tau, _ = sl.lapack.dsytrd(
             gram, lower=1, lwork=64 * len(gram), overwrite_a=1
         )
-        self._rotated = self._turn(seen, "T")
+        self._rotated = self._turn(targets, "T")
 
     @cached_property
     def values(self) -> Float64:
         """Squared singular values, largest first."""
-        found = sl.eigh_tridiagonal(self._diagonal, self._off, eigvals_only=True, lapack_driver="sterf")[::-1]
-        return _without_rounding(found)
+        values = sl.eigh_tridiagonal(self._diagonal, self._off, eigvals_only=True, lapack_driver="sterf")[::-1]
+        return _without_rounding(values)
 
     @cached_property
     def targets(self) -> Float64:
         """U^T Y (rank, C); of X^T X it is S^-1 V^T X^T Y."""
         values, vectors = sl.eigh_tridiagonal(self._diagonal, self._off, lapack_driver="stemr")
         rank = int(np.count_nonzero(_without_rounding(values[::-1])))
-        seen: Float64 = (vectors.T @ self._rotated)[::-1][:rank]
-        return seen if self._dual else seen / np.sqrt(values[::-1][:rank, None])
+        projected: Float64 = (vectors.T @ self._rotated)[::-1][:rank]
+        return projected if self._dual else projected / np.sqrt(values[::-1][:rank, None])
 
     def vectors(self, k: int) -> Float64:
         """Return the first k right singular vectors (r, k)."""
         r = len(self._diagonal)
-        values, found = sl.eigh_tridiagonal(
+        values, vectors = sl.eigh_tridiagonal(
             self._diagonal, self._off, select="i", select_range=(r - k, r - 1), lapack_driver=_driver(k, r)
         )
-        turned = self._turn(found[:, ::-1], "N")
+        turned = self._turn(vectors[:, ::-1], "N")
         return self._x.T @ turned / np.sqrt(values[::-1]) if self._dual else turned
 
     @cached_property
     def largest(self) -> float:
         """The largest squared singular value: one eigenvalue by bisection, a few per cent of the cost of all."""
         last = len(self._diagonal) - 1
-        found = sl.eigh_tridiagonal(
+        values = sl.eigh_tridiagonal(
             self._diagonal, self._off, eigvals_only=True, select="i", select_range=(last, last), lapack_driver="stebz"
         )
-        return max(float(found[0]), 0.0)
+        return max(float(values[0]), 0.0)
 
-    def unexplained(self, t: float, labels: Chosen = ALL) -> Float64:
+    def unexplained(self, t: float, labels: LabelIndex = ALL) -> Float64:
         """Return t y^T (X X^T + t I)^-1 y (C,) by one tridiagonal factor, O(r C)."""
         b, whole = self._rotated[:, labels], self._squares[labels]
         *_, solved, failed = sl.lapack.dptsv(self._diagonal + t, self._off, b)

@@ -7,9 +7,14 @@ R(Z_c) = 1/2 ln |I + Z_c^T Z_c / (n_c eps)|, each class weighing n_c / n.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Final
+
 import numpy as np
 import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no types
 
+from acclimate.scores.estimates import cautions
+from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between, unbounded
 from acclimate.scores.estimates.prepared import Prepared
 
 DISTORTION = 1e-4  # eps of the paper's experiments
@@ -37,8 +42,8 @@ def transrate(prepared: Prepared, *, weighted: bool = True, eps: float = DISTORT
     --------
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> x = np.repeat(np.eye(3), 2, axis=0)
-    >>> told, untold = (transrate(prepare(x, np.array(y))) for y in ([0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2]))
-    >>> told > untold
+    >>> apart, mixed = (transrate(prepare(x, np.array(y))) for y in ([0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2]))
+    >>> apart > mixed
     True
     """
     values = prepared.centred.values
@@ -56,3 +61,25 @@ def _class_rate(prepared: Prepared, label: int, eps: float) -> float:
     gram.flat[:: len(gram) + 1] += 1
     factor = sl.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
     return float(np.log(np.diag(factor)).sum())
+
+
+TRANSRATE: Final = Estimate(
+    transrate,
+    LABELS,
+    "coding rate of all features less that of the classes, in nats; grows with scale and width",
+    "at least 0",
+    between(0, np.inf),
+    ANY - {"scale"},
+    caution=cautions.wide_noise,
+    spectrum="centred",
+)
+TRANSRATE_UNWEIGHTED: Final = Estimate(
+    partial(transrate, weighted=False),
+    LABELS,
+    "TransRate with the plain mean over classes of the paper's listing",
+    "any number",
+    unbounded,
+    ANY - {"scale"},
+    caution=cautions.wide_noise,
+    spectrum="centred",
+)

@@ -1,1 +1,19 @@
-"""Probes: classifiers on cached features, measured on held-out images."""
+"""Probes: classifiers of features that are fitted on training images and judged on others.
+
+To add one: a file here with its settings, its `fit` (see `base.ProbeFit`) and its description (`Probe`), and a line in
+`PROBES`; the contract tests then cover it. `episodes` is no classifier and stands beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from acclimate.scores.base import Probe
+from acclimate.scores.probes import knn, logistic, ncm, ridge
+
+PROBES: Final[dict[str, Probe[Any]]] = {
+    "knn": knn.KNN,
+    "ncm": ncm.NCM,
+    "ridge": ridge.RIDGE,
+    "logistic": logistic.LOGISTIC,
+}

@@ -6,7 +6,7 @@ episodes, with the interval 1.96 * standard deviation (over E) / sqrt(E) (Ericss
 queries, 600 episodes). It says how sure the mean over episodes of *these* images is, not how another sample of images
 would do.
 
-No classifier comes of it, so this is a function of its own and no member of `SCORES`. Classes with fewer than
+No classifier comes of it, so this is a function of its own and no member of `PROBES`. Classes with fewer than
 `shots + queries` images are never drawn. A normaliser is fitted on all features given, which know no label; `none` is
 the published protocol.
 
@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from acclimate.errors import DataError
-from acclimate.scores.base import Features, Float64, Index, Settings, blocks, check_features, check_labels
+from acclimate.scores.base import Features, Float64, Index, ProbeSettings, blocks, check_features, check_labels
 from acclimate.scores.probes.neighbours import Metric
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise, inverse_lengths
 from acclimate.stats.metrics import Labels
@@ -30,7 +30,7 @@ from acclimate.stats.metrics import Labels
 NORMAL: Final = 1.96
 
 
-class EpisodeSettings(Settings):
+class EpisodeSettings(ProbeSettings):
     """Settings of `episodes`: counts per episode, the number of episodes, and how images are compared.
 
     With ``cosine`` images are divided by their length before they are averaged.
@@ -46,7 +46,7 @@ class EpisodeSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """What came of them: mean accuracy, half the width of its 95% interval, and each episode's accuracy (E,)."""
+    """The result: mean accuracy, half the width of its 95% interval, and each episode's accuracy (E,)."""
 
     mean: float
     interval: float
@@ -74,23 +74,23 @@ def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | N
     Examples
     --------
     >>> x, y = np.arange(40.0)[:, None] // 20 * 10 + np.arange(40)[:, None] % 5, np.arange(40) // 20
-    >>> found = episodes(x, y, seed=0, settings=EpisodeSettings(ways=2, episodes=10))
-    >>> found.mean, found.interval, found.accuracies.shape
+    >>> result = episodes(x, y, seed=0, settings=EpisodeSettings(ways=2, episodes=10))
+    >>> result.mean, result.interval, result.accuracies.shape
     (1.0, 0.0, (10,))
     """
     settings = settings or EpisodeSettings()
     check_features(x, "features")
     check_labels(y, len(x), int(y.max(initial=0)) + 1, "feature")
-    drawn = draw(y, seed=seed, settings=settings)  # (E, ways, shots + queries)
-    own = NORMALISERS[settings.normalise].fit(x).of(x)
-    used, place = np.unique(drawn, return_inverse=True)
-    z, place = own.transform(x[used]), place.reshape(drawn.shape)
+    images = draw(y, seed=seed, settings=settings)  # (E, ways, shots + queries)
+    scaler = NORMALISERS[settings.normalise].fit(x).of(x)
+    rows, place = np.unique(images, return_inverse=True)
+    z, place = scaler.transform(x[rows]), place.reshape(images.shape)
     accuracies, centre = np.empty(settings.episodes), z.mean(axis=0, dtype=np.float64)
-    for part in blocks(settings.episodes, 24 * x.shape[1] * drawn[0].size):
-        chosen = z[place[part]].astype(np.float64)
+    for part in blocks(settings.episodes, 24 * x.shape[1] * images[0].size):
+        features = z[place[part]].astype(np.float64)
         if settings.metric == "euclidean":
-            chosen -= centre  # close to zero, where differences of squares keep their digits
-        accuracies[part] = _accuracy(chosen, settings)
+            features -= centre  # close to zero, where differences of squares keep their digits
+        accuracies[part] = _accuracy(features, settings)
     interval = NORMAL * accuracies.std() / np.sqrt(settings.episodes)
     return Episodes(float(accuracies.mean()), float(interval), accuracies, settings)
 

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Settings, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, check_features, check_fit, judge
 from acclimate.scores.probes.neighbours import METRICS, Metric, Reference, neighbours, refer
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise
 from acclimate.stats.metrics import Labels
@@ -36,7 +36,7 @@ NEIGHBOURS: Final = (1, 5, 10, 20, 50, 100, 200)
 Weights = Literal["auto", "exp", "distance", "uniform"]
 
 
-class KnnSettings(Settings):
+class KnnSettings(ProbeSettings):
     """Settings of `knn`.
 
     Attributes
@@ -69,7 +69,7 @@ class Knn:
     """k nearest neighbours with the metric and the k that validation chose."""
 
     reference: Reference
-    chosen: KnnSettings  # one metric, one k
+    best: KnnSettings  # one metric, one k
     settings: dict[str, Any]
     name: str = "knn"
 
@@ -77,7 +77,7 @@ class Knn:
         """Return class probabilities (m, C) of features (m, d)."""
         check_features(x, "features", width=self.reference.x.shape[1])
         result = np.empty((len(x), self.reference.n_classes))
-        for rows, _, _, p in probabilities(self.reference, x, self.chosen):
+        for rows, _, _, p in probabilities(self.reference, x, self.best):
             result[rows] = p
         return result
 
@@ -92,7 +92,7 @@ def fit(
     seed: int,
     settings: KnnSettings | None = None,
 ) -> Knn:
-    """Keep the training features and choose metric and k on validation; arguments as in `base.ScoreFit`.
+    """Keep the training features and choose metric and k on validation; arguments as in `base.ProbeFit`.
 
     `seed` is unused: nothing here is random.
 
@@ -111,25 +111,25 @@ def fit(
     reference = refer(x, y, n_classes, NORMALISERS[settings.normalise].fit(x))
     ks = tuple(sorted({k for k in settings.k if k <= len(x)})) or (len(x),)
     settings = settings.model_copy(update={"k": ks})
-    found = {key: [0.0, 0.0] for key in itertools.product(settings.metric, ks)}
+    results = {key: [0.0, 0.0] for key in itertools.product(settings.metric, ks)}
     for rows, metric, k, p in probabilities(reference, x_val, settings):
         for i, value in enumerate(judge(p, y_val[rows])):
-            found[metric, k][i] += value * len(p) / len(x_val)
+            results[metric, k][i] += value * len(p) / len(x_val)
     # Highest accuracy, lowest log loss; of equals the first metric and the smallest k. Rounded, since sums
     # over blocks of images differ in the last digit.
-    metric, k = min(found, key=lambda key: (-round(found[key][0], 12), found[key][1]))
-    chosen = settings.model_copy(update={"metric": (metric,), "k": (k,)})
-    described = {
+    metric, k = min(results, key=lambda key: (-round(results[key][0], 12), results[key][1]))
+    best = settings.model_copy(update={"metric": (metric,), "k": (k,)})
+    description = {
         "metric": metric,
         "k": k,
         "weights": _kind(settings, metric),
         "temperature": settings.temperature if _kind(settings, metric) == "exp" else None,
         "pseudo_votes": settings.pseudo_votes,
         "normalise": settings.normalise,
-        "val_accuracy": found[metric, k][0],
-        "val_log_loss": found[metric, k][1],
+        "val_accuracy": results[metric, k][0],
+        "val_log_loss": results[metric, k][1],
     }
-    return Knn(reference, chosen, described)
+    return Knn(reference, best, description)
 
 
 def probabilities(
@@ -181,3 +181,41 @@ def shares(
         effective = total**2 / (weights[:, :k] ** 2).sum(axis=1, keepdims=True)
         yield k, votes / total, effective
         start = k
+
+
+class KnnTwin:
+    """Parameters and fit of `estimators.KNNProbe`: fixed settings, so no validation images are needed."""
+
+    def __init__(
+        self,
+        k: int = 20,
+        *,
+        metric: Metric = "cosine",
+        weights: Weights = "auto",
+        temperature: float = 0.07,
+        normalise: Normalise = "none",
+    ) -> None:
+        self.k = k
+        self.metric = metric
+        self.weights = weights
+        self.temperature = temperature
+        self.normalise = normalise
+
+    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Knn:
+        """Keep the training features."""
+        settings = KnnSettings(
+            metric=(self.metric,),
+            k=(self.k,),
+            weights=self.weights,
+            temperature=self.temperature,
+            normalise=self.normalise,
+        )
+        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
+
+
+KNN: Final = Probe(
+    fit,
+    KnnSettings,
+    "Accuracy of the vote of the most similar training images: how well classes form neighbourhoods already.",
+    laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
+)

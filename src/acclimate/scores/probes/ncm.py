@@ -12,19 +12,19 @@ Cost: one pass over the features; memory is the class means.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Settings, blocks, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, blocks, check_features, check_fit, judge
 from acclimate.scores.probes.neighbours import METRICS, Metric
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise, Normaliser, inverse_lengths, mean_of
 from acclimate.scores.probes.temper import factor, positions, softmax
 from acclimate.stats.metrics import Labels
 
 
-class NcmSettings(Settings):
+class NcmSettings(ProbeSettings):
     """Settings of `ncm`.
 
     Attributes
@@ -45,7 +45,7 @@ class NcmSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """What one metric needs of the training images of the classes that occur, K of them."""
+    """Sums and counts of the K classes that occur, as one metric takes them."""
 
     metric: Metric
     normaliser: Normaliser
@@ -53,30 +53,30 @@ class Means:
     sums: Float64  # (K, d), of the centred (cosine: L2-normalised) images of a class
     counts: Float64  # (K,)
 
-    def values(self, x: Features, own: Normaliser) -> Float64:
-        """Return values (m, K), larger for nearer classes; `own` transforms the rows of `x`."""
-        z, means = self.rows(x, own), self.sums / self.counts[:, None]
+    def values(self, x: Features, scaler: Normaliser) -> Float64:
+        """Return values (m, K), larger for nearer classes; `scaler` transforms the rows of `x`."""
+        z, means = self.rows(x, scaler), self.sums / self.counts[:, None]
         if self.metric == "cosine":
             means = means * inverse_lengths(means)[:, None]
             return np.asarray(z @ means.T)
         values: Float64 = 2 * z @ means.T - (means**2).sum(axis=1) - (z**2).sum(axis=1, keepdims=True)
         return values
 
-    def values_without(self, x: Features, labels: Labels, own: Normaliser) -> Float64:
+    def values_without(self, x: Features, labels: Labels, scaler: Normaliser) -> Float64:
         """Return values (m, K) of training images, each by means that leave it out; its class must have another."""
-        values, rows, z = self.values(x, own), np.arange(len(x)), self.rows(x, own)
+        values, rows, z = self.values(x, scaler), np.arange(len(x)), self.rows(x, scaler)
         if self.metric == "euclidean":
             # x - (n mean - x) / (n - 1) = (x - mean) n / (n - 1)
             n = self.counts[labels]
             values[rows, labels] *= (n / (n - 1)) ** 2
             return values
-        rest = self.sums[labels] - z
-        values[rows, labels] = np.einsum("ij,ij->i", z, rest) * inverse_lengths(rest)
+        sums = self.sums[labels] - z
+        values[rows, labels] = np.einsum("ij,ij->i", z, sums) * inverse_lengths(sums)
         return values
 
-    def rows(self, x: Features, own: Normaliser) -> Float64:
+    def rows(self, x: Features, scaler: Normaliser) -> Float64:
         """Return normalised rows (m, d) as they are averaged."""
-        z = own.transform(x).astype(np.float64)
+        z = scaler.transform(x).astype(np.float64)
         return z * inverse_lengths(z)[:, None] if self.metric == "cosine" else z - self.centre
 
 
@@ -95,9 +95,9 @@ class Ncm:
         """Return class probabilities (m, C) of features (m, d)."""
         check_features(x, "features", width=self.means.sums.shape[1])
         p = np.zeros((len(x), self.n_classes))
-        own = self.means.normaliser.of(x)
+        scaler = self.means.normaliser.of(x)
         for rows in blocks(len(x), 32 * x.shape[1]):
-            p[rows, self.present] = softmax(self.factor * self.means.values(x[rows], own))
+            p[rows, self.present] = softmax(self.factor * self.means.values(x[rows], scaler))
         return p
 
 
@@ -111,7 +111,7 @@ def fit(
     seed: int,
     settings: NcmSettings | None = None,
 ) -> Ncm:
-    """Take the class means and choose the metric on validation; arguments as in `base.ScoreFit`.
+    """Take the class means and choose the metric on validation; arguments as in `base.ProbeFit`.
 
     `seed` is unused: nothing here is random.
 
@@ -126,42 +126,42 @@ def fit(
     settings = settings or NcmSettings()
     present, index = np.unique(y, return_inverse=True)
     normaliser = NORMALISERS[settings.normalise].fit(x)
-    tried = []
+    candidates = []
     for metric in settings.metric:
         means = class_means(x, index, normaliser, metric)
         values = _values(means, x_val)
-        found = _leave_one_out(means, x, index) if settings.temper == "loo" else None
-        found = factor(values, positions(present, y_val)) if found is None else found
+        multiplier = _leave_one_out(means, x, index) if settings.temper == "loo" else None
+        multiplier = factor(values, positions(present, y_val)) if multiplier is None else multiplier
         p = np.zeros((len(x_val), n_classes))
-        p[:, present] = softmax(found * values)
-        tried.append((judge(p, y_val), means, found))
-    (accuracy, loss), means, found = min(tried, key=lambda one: (-round(one[0][0], 12), one[0][1]))
-    described = {
+        p[:, present] = softmax(multiplier * values)
+        candidates.append((judge(p, y_val), means, multiplier))
+    (accuracy, loss), means, multiplier = min(candidates, key=lambda entry: (-round(entry[0][0], 12), entry[0][1]))
+    description = {
         "metric": means.metric,
-        "factor": found,
+        "factor": multiplier,
         "temper": settings.temper,
         "normalise": settings.normalise,
         "val_accuracy": accuracy,
         "val_log_loss": loss,
     }
-    return Ncm(means, found, present, n_classes, described)
+    return Ncm(means, multiplier, present, n_classes, description)
 
 
 def class_means(x: Features, index: Labels, normaliser: Normaliser, metric: Metric) -> Means:
     """Return the means of training images whose classes are numbered 0..K-1 without a gap."""
-    own, d, k = normaliser.of(x), x.shape[1], int(index.max()) + 1
-    centre = mean_of(x, own) if metric == "euclidean" else np.zeros(d)
+    scaler, d, k = normaliser.of(x), x.shape[1], int(index.max()) + 1
+    centre = mean_of(x, scaler) if metric == "euclidean" else np.zeros(d)
     means = Means(metric, normaliser, centre, np.zeros((k, d)), np.bincount(index).astype(np.float64))
     for rows in blocks(len(x), 32 * d + 8 * k):
         one_hot = (index[rows] == np.arange(k)[:, None]).astype(np.float64)  # (K, b)
-        means.sums[:] += one_hot @ means.rows(x[rows], own)
+        means.sums[:] += one_hot @ means.rows(x[rows], scaler)
     return means
 
 
 def _values(means: Means, x: Features) -> Float64:
-    own, result = means.normaliser.of(x), np.empty((len(x), len(means.counts)))
+    scaler, result = means.normaliser.of(x), np.empty((len(x), len(means.counts)))
     for rows in blocks(len(x), 32 * x.shape[1]):
-        result[rows] = means.values(x[rows], own)
+        result[rows] = means.values(x[rows], scaler)
     return result
 
 
@@ -170,8 +170,29 @@ def _leave_one_out(means: Means, x: Features, index: Labels) -> float | None:
     several = np.flatnonzero(means.counts[index] > 1)
     if not len(several):
         return None
-    own, values = means.normaliser.of(x), np.empty((len(several), len(means.counts)))
+    scaler, values = means.normaliser.of(x), np.empty((len(several), len(means.counts)))
     for rows in blocks(len(several), 48 * x.shape[1]):
-        chosen = several[rows]
-        values[rows] = means.values_without(x[chosen], index[chosen], own)
+        part = several[rows]
+        values[rows] = means.values_without(x[part], index[part], scaler)
     return factor(values, index[several])
+
+
+class NcmTwin:
+    """Parameters and fit of `estimators.NearestMean`: the factor is learned by leave-one-out."""
+
+    def __init__(self, *, metric: Metric = "euclidean", normalise: Normalise = "none") -> None:
+        self.metric = metric
+        self.normalise = normalise
+
+    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Ncm:
+        """Take the class means."""
+        settings = NcmSettings(metric=(self.metric,), temper="loo", normalise=self.normalise)
+        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
+
+
+NCM: Final = Probe(
+    fit,
+    NcmSettings,
+    "Accuracy of the nearest class mean: how well each class forms one cluster, with hardly anything fitted.",
+    laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
+)

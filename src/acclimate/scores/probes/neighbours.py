@@ -62,12 +62,12 @@ class Query:
 def refer(x: Features, y: Labels, n_classes: int, normaliser: Normaliser | None = None) -> Reference:
     """Return the centred float32 copy of a training set, and what both metrics need of it."""
     normaliser = normaliser or Plain()
-    own = normaliser.of(x)
-    mean = mean_of(x, own)
+    scaler = normaliser.of(x)
+    mean = mean_of(x, scaler)
     centred = np.empty(x.shape, np.float32)
     inverse = np.empty(len(x), np.float32)
     for rows in blocks(len(x), 16 * x.shape[1]):
-        part = own.transform(x[rows])
+        part = scaler.transform(x[rows])
         centred[rows] = part - mean
         inverse[rows] = inverse_lengths(part)
     along = centred @ mean.astype(np.float32)
@@ -81,7 +81,7 @@ def neighbours(
 
     The distance of cosine is 1 - cosine; a row of zeros is similar to nothing: cosine 0. All metrics share one product.
     """
-    own = reference.normaliser.of(x)
+    scaler = reference.normaliser.of(x)
     width = 4 * len(reference.x) + 32 * k + 24 * reference.n_classes
     # Beside the copy of the training features, half as much again: short blocks make slow products.
     parts_of_x = blocks(len(x), width, at_least=reference.x.nbytes // 2)
@@ -89,13 +89,13 @@ def neighbours(
     room = np.empty((parts_of_x[0].stop, len(reference.x)), np.float32)
     large, workers = pays(parts_of_x[0].stop * reference.x.size), threads()
     for rows in parts_of_x:
-        query = _query(reference, own.transform(x[rows]))
+        query = _query(reference, scaler.transform(x[rows]))
         with alone(large):  # or the threads that sort would have those of the product spin beside them
             products = product(query.x, reference.x.T, room[: len(query.x)], large=large)
-            found = [
+            results = [
                 _nearest_first(reference, query, products, metric, k, workers if large else 1) for metric in metrics
             ]
-        for metric, (index, distance) in zip(metrics, found, strict=True):
+        for metric, (index, distance) in zip(metrics, results, strict=True):
             yield rows, metric, index, distance
 
 
@@ -108,7 +108,7 @@ def _nearest_first(
     """
     few = max(1, CACHE_BYTES // products[0].nbytes)
 
-    def found(start: int) -> tuple[Index, Float64]:
+    def sorted_part(start: int) -> tuple[Index, Float64]:
         part = slice(start, start + few)
         index, distance = DISTANCES[metric](reference, query.part(part), products[part], k)
         order = np.argsort(distance, axis=1, kind="stable")
@@ -116,10 +116,10 @@ def _nearest_first(
 
     starts = range(0, len(products), few)
     if workers == 1:
-        parts = list(map(found, starts))
+        parts = list(map(sorted_part, starts))
     else:
         with ThreadPoolExecutor(workers) as pool:  # numpy lets go of Python in all that takes long
-            parts = list(pool.map(found, starts))
+            parts = list(pool.map(sorted_part, starts))
     index, distance = zip(*parts, strict=True)
     return np.concatenate(index), np.concatenate(distance)
 
@@ -141,9 +141,9 @@ def _cosine(reference: Reference, query: Query, products: Float32, k: int) -> tu
     row, column = np.nonzero(distance < NEAR)
     for part in blocks(len(row), 40 * query.x.shape[1]):
         r, c = row[part], column[part]
-        other = index[r, c]
-        a, b = (query.x[r] + reference.mean) * query.inverse[r, None], reference.x[other] + reference.mean
-        difference = a - b * reference.inverse[other, None].astype(np.float64)
+        neighbour = index[r, c]
+        a, b = (query.x[r] + reference.mean) * query.inverse[r, None], reference.x[neighbour] + reference.mean
+        difference = a - b * reference.inverse[neighbour, None].astype(np.float64)
         distance[r, c] = 0.5 * np.einsum("ij,ij->i", difference, difference)
     return index, distance
 

@@ -142,8 +142,8 @@ class Whiten:
         """Learn mean and shrunk covariance. Cost: n d^2 + d^3."""
         mean, covariance = moments(x)[0], shrunk_covariance(x)
         values, vectors = np.linalg.eigh(covariance)
-        kept = values > CONSTANT**2 * values.max()
-        root = np.divide(1, np.sqrt(np.maximum(values, 0)), out=np.zeros_like(values), where=kept)
+        real = values > CONSTANT**2 * values.max()
+        root = np.divide(1, np.sqrt(np.maximum(values, 0)), out=np.zeros_like(values), where=real)
         return cls(mean, (vectors * root) @ vectors.T)
 
     def of(self, part: Features) -> Whiten:

@@ -38,8 +38,8 @@ def product(a: Array, b: Array, out: Array | None = None, *, large: bool) -> Any
         return np.matmul(a, b, out=out)
     import torch
 
-    found = None if out is None else torch.from_numpy(out)
-    return torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=found).numpy()
+    target = None if out is None else torch.from_numpy(out)
+    return torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=target).numpy()
 
 
 def softmax_parts(logits: Array, *, large: bool) -> tuple[Array, Array, Array]:
@@ -54,18 +54,18 @@ def softmax_parts(logits: Array, *, large: bool) -> tuple[Array, Array, Array]:
     import torch
 
     table = torch.from_numpy(logits)
-    most = table.amax(dim=1, keepdim=True)
-    exp = (table - most).exp_()
+    peak = table.amax(dim=1, keepdim=True)
+    exp = (table - peak).exp_()
     sums = exp.sum(dim=1, keepdim=True)
     exp /= sums
-    return most[:, 0].numpy(), sums[:, 0].numpy(), exp.numpy()
+    return peak[:, 0].numpy(), sums[:, 0].numpy(), exp.numpy()
 
 
 @contextmanager
 def alone(large: bool) -> Iterator[None]:
     """Keep OpenBLAS, as numpy and scipy bring it, to one thread if `large`; any other BLAS is left as it is.
 
-    The limit is one for all threads of Python. Whoever comes while it is set neither sets it nor sets it back.
+    The limit is one for all threads of Python. A call while another one holds it changes nothing.
     """
     if not large or not _LIMITED.acquire(blocking=False):
         yield
@@ -79,12 +79,13 @@ def alone(large: bool) -> Iterator[None]:
 
 def threads() -> int:
     """Return how many threads numpy's products take where they may; 1 where it brings no OpenBLAS."""
-    return max((int(one["num_threads"]) for one in _openblas().info()), default=1)
+    return max((int(library["num_threads"]) for library in _openblas().info()), default=1)
 
 
 @cache
 def _openblas() -> Any:
     """Return the controls of the OpenBLAS libraries that are not torch's own."""
-    every = ThreadpoolController()
-    paths = [one["filepath"] for one in every.info() if "torch" not in Path(one["filepath"]).parts]
-    return every.select(internal_api="openblas").select(filepath=paths)
+    controls = ThreadpoolController()
+    paths = [library["filepath"] for library in controls.info()]
+    paths = [path for path in paths if "torch" not in Path(path).parts]
+    return controls.select(internal_api="openblas").select(filepath=paths)

@@ -28,7 +28,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Settings, blocks, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, blocks, check_features, check_fit, judge
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise, Normaliser, mean_of
 from acclimate.scores.probes.temper import factor, positions, softmax
 from acclimate.stats.metrics import Labels
@@ -40,7 +40,7 @@ NOTHING: Final = 1e-14
 OWN: Final = 1e-9
 
 
-class RidgeSettings(Settings):
+class RidgeSettings(ProbeSettings):
     """Settings of `ridge`.
 
     Attributes
@@ -72,9 +72,9 @@ class Design:
 
     def rows(self, x: Features) -> Iterator[tuple[slice, Float64]]:
         """Yield (rows of x, their rows of the design (b, D)) for each block."""
-        own = self.normaliser.of(x)
+        scaler = self.normaliser.of(x)
         for rows in blocks(len(x), 40 * x.shape[1]):
-            z = own.transform(x[rows]) - self.mean
+            z = scaler.transform(x[rows]) - self.mean
             yield rows, z if self.bias is None else np.column_stack([z, np.full(len(z), self.bias)])
 
 
@@ -102,7 +102,7 @@ class Ridge:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """What every lambda shares."""
+    """The decomposition that every lambda shares."""
 
     design: Design
     values: Float64  # (r,), eigenvalues of R'R
@@ -126,7 +126,7 @@ def fit(
     seed: int,
     settings: RidgeSettings | None = None,
 ) -> Ridge:
-    """Solve for every lambda and keep the best; arguments as in `base.ScoreFit`.
+    """Solve for every lambda and keep the best; arguments as in `base.ProbeFit`.
 
     `seed` is unused: nothing here is random.
 
@@ -147,33 +147,35 @@ def fit(
     if settings.select == "loo":
         errors = squared_errors(solved, x, index, grid) if len(grid) > 1 else [0.0]
         best = int(np.argmin(errors))
-        found = factor(leave_one_out(solved, x, index, grid[best]), index)
-        tried = [{"lambda": penalty, "loo_error": error} for penalty, error in zip(grid, errors, strict=True)]
+        multiplier = factor(leave_one_out(solved, x, index, grid[best]), index)
+        path = [{"lambda": penalty, "loo_error": error} for penalty, error in zip(grid, errors, strict=True)]
     else:
-        judged = list(_judged(solved, x_val, y_val, grid, present, n_classes))
-        best = int(np.argmin([loss for _, loss, _ in judged]))
-        found = judged[best][2]
-        tried = [
+        results = list(_results(solved, x_val, y_val, grid, present, n_classes))
+        best = int(np.argmin([loss for _, loss, _ in results]))
+        multiplier = results[best][2]
+        path = [
             {"lambda": penalty, "val_accuracy": accuracy, "val_log_loss": loss}
-            for penalty, (accuracy, loss, _) in zip(grid, judged, strict=True)
+            for penalty, (accuracy, loss, _) in zip(grid, results, strict=True)
         ]
-    described = {
+    description = {
         "lambda": grid[best],
         "at_edge": len(grid) > 1 and best in (0, len(grid) - 1),
-        "factor": found,
+        "factor": multiplier,
         "select": settings.select,
         "bias": settings.bias,
         "normalise": settings.normalise,
-        "path": tried,
+        "path": path,
     }
-    return Ridge(solved.design, solved.weights(grid[best]), solved.intercept, found, present, n_classes, described)
+    return Ridge(
+        solved.design, solved.weights(grid[best]), solved.intercept, multiplier, present, n_classes, description
+    )
 
 
 def solve(x: Features, index: Labels, normaliser: Normaliser, bias: float | None) -> Solved:
     """Decompose the design of training features whose classes are numbered 0..K-1 without a gap."""
-    own = normaliser.of(x)
+    scaler = normaliser.of(x)
     free = bias is None
-    design = Design(normaliser, mean_of(x, own) if free else np.zeros(x.shape[1]), bias)
+    design = Design(normaliser, mean_of(x, scaler) if free else np.zeros(x.shape[1]), bias)
     share = np.bincount(index) / len(x)
     intercept = 2 * share - 1 if free else np.zeros(len(share))
     values, vectors = _decompose(design, x)
@@ -193,38 +195,38 @@ def _decompose(design: Design, x: Features) -> tuple[Float64, Float64]:
     width = x.shape[1] + (design.bias is not None)
     if len(x) < width:
         r = np.concatenate([part for _, part in design.rows(x)])
-        values, left = np.linalg.eigh(r @ r.T)
-        kept = values > NOTHING * max(values[-1], 1e-300)
-        return values[kept], r.T @ (left[:, kept] / np.sqrt(values[kept]))
+        values, vectors = np.linalg.eigh(r @ r.T)
+        real = values > NOTHING * max(values[-1], 1e-300)
+        return values[real], r.T @ (vectors[:, real] / np.sqrt(values[real]))
     gram = np.zeros((width, width))
     for _, r in design.rows(x):
         gram += r.T @ r
     values, vectors = np.linalg.eigh(gram)
-    kept = values > NOTHING * max(values[-1], 1e-300)
-    return values[kept], vectors[:, kept]
+    real = values > NOTHING * max(values[-1], 1e-300)
+    return values[real], vectors[:, real]
 
 
-def _judged(
+def _results(
     solved: Solved, x_val: Features, y_val: Labels, grid: Sequence[float], present: Labels, n_classes: int
 ) -> Iterator[tuple[float, float, float]]:
     """Yield (accuracy, log loss, factor) on validation for each lambda."""
-    held = np.concatenate([r @ solved.vectors for _, r in solved.design.rows(x_val)])
+    coordinates = np.concatenate([r @ solved.vectors for _, r in solved.design.rows(x_val)])
     place = positions(present, y_val)
     for penalty in grid:
-        values = held @ (solved.along / (solved.values + penalty)[:, None]) + solved.intercept
-        found = factor(values, place)
+        values = coordinates @ (solved.along / (solved.values + penalty)[:, None]) + solved.intercept
+        multiplier = factor(values, place)
         p = np.zeros((len(x_val), n_classes))
-        p[:, present] = softmax(found * values)
-        yield *judge(p, y_val), found
+        p[:, present] = softmax(multiplier * values)
+        yield *judge(p, y_val), multiplier
 
 
 def squared_errors(solved: Solved, x: Features, index: Labels, grid: Sequence[float]) -> list[float]:
     """Return the mean squared leave-one-out error (over images and classes) of each lambda."""
     total, k = np.zeros(len(grid)), solved.along.shape[1]
     for rows, r in solved.design.rows(x):
-        wanted = targets(index[rows], k)
-        for i, without in enumerate(_without(solved, r, wanted, grid)):
-            total[i] += ((wanted - without) ** 2).sum()
+        block = targets(index[rows], k)
+        for i, values in enumerate(_without(solved, r, block, grid)):
+            total[i] += ((block - values) ** 2).sum()
     return [float(value) for value in total / (len(x) * k)]
 
 
@@ -235,12 +237,40 @@ def leave_one_out(solved: Solved, x: Features, index: Labels, penalty: float) ->
     return np.concatenate(list(parts))
 
 
-def _without(solved: Solved, r: Float64, wanted: Float64, grid: Sequence[float]) -> Iterator[Float64]:
-    """Yield the leave-one-out values (b, K) of a block of the design for each lambda."""
+def _without(solved: Solved, r: Float64, block: Float64, grid: Sequence[float]) -> Iterator[Float64]:
+    """Yield the leave-one-out values (b, K) of rows of the design with these targets (b, K), for each lambda."""
     z = r @ solved.vectors  # (b, r)
     squares = z**2
     for penalty in grid:
         inverse = 1 / (solved.values + penalty)
-        own = squares @ inverse + (0 if solved.design.bias is not None else 1 / solved.n)
-        residual = wanted - z @ (solved.along * inverse[:, None]) - solved.intercept
-        yield wanted - residual / np.maximum(1 - own, OWN)[:, None]
+        leverage = squares @ inverse + (0 if solved.design.bias is not None else 1 / solved.n)
+        residual = block - z @ (solved.along * inverse[:, None]) - solved.intercept
+        yield block - residual / np.maximum(1 - leverage, OWN)[:, None]
+
+
+class RidgeTwin:
+    """Parameters and fit of `estimators.RidgeProbe`: lambda is chosen by exact leave-one-out."""
+
+    def __init__(
+        self,
+        *,
+        lambdas: tuple[float, ...] = GRID,
+        bias: float | None = None,
+        normalise: Normalise = "zscore",
+    ) -> None:
+        self.lambdas = lambdas
+        self.bias = bias
+        self.normalise = normalise
+
+    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Ridge:
+        """Solve for every lambda and keep the best."""
+        settings = RidgeSettings(lambdas=tuple(self.lambdas), select="loo", bias=self.bias, normalise=self.normalise)
+        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
+
+
+RIDGE: Final = Probe(
+    fit,
+    RidgeSettings,
+    "Accuracy of a linear classifier in closed form: nearly a linear probe's, at a fraction of the time.",
+    laws=frozenset({"order", "labels", "columns", "shift", "scale"}),
+)

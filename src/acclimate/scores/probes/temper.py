@@ -40,24 +40,24 @@ def factor(values: Float64, labels: Labels) -> float:
         return 1.0
     values = values / size
     # The mean of the even target is 0, as each row's values have mean 0.
-    wanted = float(values[np.arange(len(labels)), labels].sum()) / (len(labels) + 1)
-    return _root(values, wanted) / size if wanted > 0 else 0.0
+    target = float(values[np.arange(len(labels)), labels].sum()) / (len(labels) + 1)
+    return _root(values, target) / size if target > 0 else 0.0
 
 
-def _root(values: Float64, wanted: float) -> float:
-    """Return the f > 0 at which the mean over rows of sum_k p_k value_k is `wanted`: Newton's method in a bracket."""
-    low, high, found = 0.0, LARGEST, 1.0
+def _root(values: Float64, target: float) -> float:
+    """Return the f > 0 at which the mean over rows of sum_k p_k value_k is `target`: Newton's method in a bracket."""
+    low, high, f = 0.0, LARGEST, 1.0
     for _ in range(STEPS):
-        p = softmax(found * values)
+        p = softmax(f * values)
         expected = (p * values).sum(axis=1)
         slope = float((p * values**2).sum(axis=1).mean() - (expected**2).mean())
-        gap = wanted - float(expected.mean())
-        low, high = (found, high) if gap > 0 else (low, found)
-        step = found + gap / slope if slope > 0 else high
-        before, found = found, step if low < step < high else _between(low, high)
-        if abs(found - before) <= PRECISION * found:
+        gap = target - float(expected.mean())
+        low, high = (f, high) if gap > 0 else (low, f)
+        step = f + gap / slope if slope > 0 else high
+        before, f = f, step if low < step < high else _between(low, high)
+        if abs(f - before) <= PRECISION * f:
             break
-    return found
+    return f
 
 
 def _between(low: float, high: float) -> float:

@@ -1,4 +1,4 @@
-"""What L-BFGS remembers of several problems at once, in its compact form: few products instead of two loops.
+"""The memory of L-BFGS for several problems at once, in its compact form: few products instead of two loops.
 
 The loops of algorithm 7.4 (Nocedal & Wright 2006) over pairs of a step s_i and a change f_i of the gradient are two
 triangular systems: with T_ij = s_i' f_j for every j that is not older than i, and P the start,
@@ -35,9 +35,9 @@ class Preconditioner:
         result: Float64 = self.classes @ (self.inverse * (self.classes.transpose(0, 2, 1) @ gradient))
         return result
 
-    def of(self, kept: npt.NDArray[np.bool_]) -> Preconditioner:
-        """Return those that are kept, of a mask (a,)."""
-        return Preconditioner(self.classes[kept], self.inverse[kept])
+    def of(self, mask: npt.NDArray[np.bool_]) -> Preconditioner:
+        """Return those of a mask (a,)."""
+        return Preconditioner(self.classes[mask], self.inverse[mask])
 
 
 @dataclass(eq=False)
@@ -78,9 +78,9 @@ class Memory:
 
     def take(self, member: int, other: Memory) -> None:
         """Remember of one problem what another memory does."""
-        used = min(int(other.count[member]), PAIRS)
-        self.steps[member, :used] = other.steps[member, :used]
-        self.changes[member, :used] = other.changes[member, :used]
+        filled = min(int(other.count[member]), PAIRS)
+        self.steps[member, :filled] = other.steps[member, :filled]
+        self.changes[member, :filled] = other.changes[member, :filled]
         self.cross[member], self.squares[member] = other.cross[member], other.squares[member]
         self.count[member] = other.count[member]
 
@@ -88,52 +88,52 @@ class Memory:
         """Remember a step and a change of the gradient, each (a, K, r + 1), of a problems."""
         plain = ridge(steps)
         for member, step, change, flat in zip(members, steps, changes, plain, strict=True):
-            own = self.steps[member], self.changes[member]
+            rows, columns = self.steps[member], self.changes[member]
             place = self.count[member] % PAIRS
-            own[0][place], own[1][place] = step.ravel(), change.ravel()
-            self.cross[member, :, place] = own[0] @ own[1][place]
-            self.cross[member, place] = own[1] @ own[0][place]
-            self.squares[member, :, place] = self.squares[member, place] = own[0] @ flat.ravel()
+            rows[place], columns[place] = step.ravel(), change.ravel()
+            self.cross[member, :, place] = rows @ columns[place]
+            self.cross[member, place] = columns @ rows[place]
+            self.squares[member, :, place] = self.squares[member, place] = rows @ flat.ravel()
         self.count[members] += 1
 
     def times(self, gradient: Float64, members: Index, inverse: Preconditioner, c: Float64) -> Float64:
         """Return the L-BFGS estimate of H^-1 gradient (a, K, r + 1), starting from `inverse`; `c` is (a,)."""
         if not self.count[members].any():
             return inverse.apply(gradient)
-        used, triangle = self._triangle(members, c)
-        share = _solve(triangle, np.where(used, self._rows(self.steps, members, gradient), 0))
-        left = gradient - self._change(members, share, c)
-        result = inverse.apply(left) * self._scale(members, used, inverse, c)[:, None, None]
+        usable, triangle = self._triangle(members, c)
+        share = _solve(triangle, np.where(usable, self._rows(self.steps, members, gradient), 0))
+        remainder = gradient - self._change(members, share, c)
+        result = inverse.apply(remainder) * self._scale(members, usable, inverse, c)[:, None, None]
         back = c[:, None] * self._rows(self.changes, members, result)
         back += self._rows(self.steps, members, ridge(result))
         curvature = np.einsum("aii->ai", triangle)
-        rest = _solve(triangle.transpose(0, 2, 1), np.where(used, curvature * share - back, 0))
-        return result + self._mix(self.steps, members, rest)
+        correction = _solve(triangle.transpose(0, 2, 1), np.where(usable, curvature * share - back, 0))
+        return result + self._mix(self.steps, members, correction)
 
     def _triangle(self, members: Index, c: Float64) -> tuple[npt.NDArray[np.bool_], Float64]:
         """Return which pairs have positive curvature (a, PAIRS), and T, with rows of the identity for the others."""
         count, place = self.count[members, None], np.arange(PAIRS)
-        own = c[:, None, None] * self.cross[members] + self.squares[members]
-        curvature = own[:, place, place]
-        used = (place < count) & (curvature > 0)
+        products = c[:, None, None] * self.cross[members] + self.squares[members]
+        curvature = products[:, place, place]
+        usable = (place < count) & (curvature > 0)
         age = (count - 1 - place) % PAIRS
-        newer = (age[:, None] <= age[:, :, None]) & used[:, None] & used[:, :, None]
-        triangle = np.where(newer, own, 0)
-        triangle[:, place, place] = np.where(used, curvature, 1)
-        return used, triangle
+        newer = (age[:, None] <= age[:, :, None]) & usable[:, None] & usable[:, :, None]
+        triangle = np.where(newer, products, 0)
+        triangle[:, place, place] = np.where(usable, curvature, 1)
+        return usable, triangle
 
-    def _scale(self, members: Index, used: npt.NDArray[np.bool_], inverse: Preconditioner, c: Float64) -> Float64:
+    def _scale(self, members: Index, usable: npt.NDArray[np.bool_], inverse: Preconditioner, c: Float64) -> Float64:
         """Return the scale (a,) of the start: as usual the newest pair sets it.
 
         It matters where certain images have little curvature.
         """
         age = (self.count[members, None] - 1 - np.arange(PAIRS)) % PAIRS
-        newest = np.where(used, age, PAIRS).argmin(axis=1)
+        newest = np.where(usable, age, PAIRS).argmin(axis=1)
         step = self.steps[members, newest].reshape(-1, *self.shape)
         full = c[:, None, None] * self.changes[members, newest].reshape(-1, *self.shape) + ridge(step)
         scale: Float64 = np.ones(len(members))
-        some = used.any(axis=1)
-        np.divide(dots(step, full), dots(full, inverse.apply(full)), out=scale, where=some)
+        positive = usable.any(axis=1)
+        np.divide(dots(step, full), dots(full, inverse.apply(full)), out=scale, where=positive)
         return scale
 
     def _change(self, members: Index, share: Float64, c: Float64) -> Float64:
@@ -164,7 +164,7 @@ def dots(a: Float64 | Features, b: Float64 | Features) -> Float64:
     """Return sums over all but the first axis of a product, (a,)."""
     # A product of BLAS is quickest for short vectors; for long ones, waking its threads can cost more than the sum.
     if a[0].size > SHORT:
-        return np.array([np.einsum("ij,ij->", one, other) for one, other in zip(a, b, strict=True)], np.float64)
+        return np.array([np.einsum("ij,ij->", u, v) for u, v in zip(a, b, strict=True)], np.float64)
     products = a.reshape(len(a), 1, -1) @ b.reshape(len(a), -1, 1)
     return np.asarray(products[:, 0, 0], np.float64)
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Index, Settings, judge
-from acclimate.scores.probes.logistic.held import Held, Linear
-from acclimate.scores.probes.logistic.softmax import Problem, State, solve, start
+from acclimate.scores.base import Features, Float64, Index, ProbeSettings, judge
+from acclimate.scores.probes.logistic.softmax import Problem, SolverState, solve, start
 from acclimate.scores.probes.logistic.span import Span, span
+from acclimate.scores.probes.logistic.validation import Linear, ValidationSet
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise
 from acclimate.scores.probes.temper import softmax
 from acclimate.stats.metrics import Labels
@@ -28,7 +28,7 @@ MAX_ITERATIONS: Final = 200
 PATIENCE: Final = 2
 
 
-class LogisticSettings(Settings):
+class LogisticSettings(ProbeSettings):
     """Settings of `logistic`.
 
     Attributes
@@ -68,10 +68,10 @@ class Stack:
     present: Sequence[Labels]  # of each, the K classes that occur
     problem: Problem
 
-    def classifier(self, member: int, state: State) -> Linear:
+    def classifier(self, member: int, state: SolverState) -> Linear:
         """Return a member's classifier of the classes that occur."""
-        own, weights = self.spans[member], state.weights[member]
-        return Linear(own.normaliser, own.mean, own.unfold(weights[:, :-1]), weights[:, -1])
+        axes, weights = self.spans[member], state.weights[member]
+        return Linear(axes.normaliser, axes.mean, axes.unfold(weights[:, :-1]), weights[:, -1])
 
 
 def pose(parts: Sequence[tuple[Features, Labels]], normalise: Normalise) -> Stack:
@@ -79,8 +79,8 @@ def pose(parts: Sequence[tuple[Features, Labels]], normalise: Normalise) -> Stac
     spans = [span(x, NORMALISERS[normalise].fit(x), small=SMALL) for x, _ in parts]
     present = [np.unique(y) for _, y in parts]
     y = np.stack([np.searchsorted(classes, y) for classes, (_, y) in zip(present, parts, strict=True)])
-    eigenvalues = np.stack([one.eigenvalues for one in spans])
-    return Stack(spans, present, Problem([one.z for one in spans], y, len(present[0]), eigenvalues))
+    eigenvalues = np.stack([axes.eigenvalues for axes in spans])
+    return Stack(spans, present, Problem([axes.z for axes in spans], y, len(present[0]), eigenvalues))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +91,12 @@ class Solutions:
     converged: npt.NDArray[np.bool_]
 
 
-def advance(problem: Problem, state: State, c: Float64, members: Index, settings: LogisticSettings) -> Solutions:
+def advance(problem: Problem, state: SolverState, c: Float64, members: Index, settings: LogisticSettings) -> Solutions:
     """Move members to their next C (of each member), as precisely as points of a path need."""
     return _solve(problem, state, c, members, settings, settings.tolerance or TOLERANCE[_kind(problem)])
 
 
-def polish(problem: Problem, state: State, c: Float64, settings: LogisticSettings) -> Solutions:
+def polish(problem: Problem, state: SolverState, c: Float64, settings: LogisticSettings) -> Solutions:
     """Move all to their solutions more precisely than the path."""
     tolerance = min(POLISH[_kind(problem)], settings.tolerance or 1.0)
     return _solve(problem, state, c, np.arange(len(c)), settings, tolerance)
@@ -107,7 +107,7 @@ def _kind(problem: Problem) -> str:
 
 
 def _solve(
-    problem: Problem, state: State, c: Float64, members: Index, settings: LogisticSettings, tolerance: float
+    problem: Problem, state: SolverState, c: Float64, members: Index, settings: LogisticSettings, tolerance: float
 ) -> Solutions:
     scaled = c / 2 if problem.n_classes == 2 else c
     limit = settings.max_iterations
@@ -116,72 +116,77 @@ def _solve(
 
 @dataclass(eq=False)
 class Trail:
-    """The points of one member's path: each C, its accuracy and log loss on validation, and which is taken so far."""
+    """The points of one member's path: each C, accuracy and log loss on validation, and the place of the best."""
 
     c: list[float] = field(default_factory=list)
-    judged: list[tuple[float, float]] = field(default_factory=list)
+    results: list[tuple[float, float]] = field(default_factory=list)
     iterations: int = 0
     place: int = 0
 
-    def described(self) -> list[dict[str, float]]:
+    def points(self) -> list[dict[str, float]]:
         """Return the points as they are reported."""
-        points = zip(self.c, self.judged, strict=True)
-        return [{"C": c, "val_accuracy": accuracy, "val_log_loss": loss} for c, (accuracy, loss) in points]
+        pairs = zip(self.c, self.results, strict=True)
+        return [{"C": c, "val_accuracy": accuracy, "val_log_loss": loss} for c, (accuracy, loss) in pairs]
 
 
-def walk(stack: Stack, held: Sequence[Held], settings: LogisticSettings) -> tuple[State, list[Trail], Solutions]:
-    """Go along the path with all members until it is hopeless for each; polish the point that each one takes."""
+def walk(
+    stack: Stack, validation: Sequence[ValidationSet], settings: LogisticSettings
+) -> tuple[SolverState, list[Trail], Solutions]:
+    """Go along the path with all members, each until its rest is hopeless; polish the best point of each."""
     problem, state = stack.problem, start(stack.problem)
-    best, trails, live = state.copy(), [Trail() for _ in held], np.arange(len(held))
+    best, trails, live = state.copy(), [Trail() for _ in validation], np.arange(len(validation))
     for c in sorted(set(settings.c)):
-        found = advance(problem, state, np.full(len(live), c), live, settings)
-        for member, iterations, judged in zip(live, found.iterations, _judge(stack, held, state, live), strict=True):
-            own = trails[member]
-            own.c.append(c)
-            own.judged.append(judged)
-            own.iterations += int(iterations)
-            if (place := _best(own.judged, settings.select)) == len(own.c) - 1:
-                own.place = place
+        solutions = advance(problem, state, np.full(len(live), c), live, settings)
+        results = _judge(stack, validation, state, live)
+        for member, iterations, result in zip(live, solutions.iterations, results, strict=True):
+            trail = trails[member]
+            trail.c.append(c)
+            trail.results.append(result)
+            trail.iterations += int(iterations)
+            if (place := _best(trail.results, settings.select)) == len(trail.c) - 1:
+                trail.place = place
                 best.take(int(member), state)
-        live = live[[not _hopeless(trails[member].judged, settings.patience) for member in live]]
+        live = live[[not _hopeless(trails[member].results, settings.patience) for member in live]]
         if not len(live):
             break
-    chosen = np.array([own.c[own.place] for own in trails])
-    polished = polish(problem, best, chosen, settings)
-    judged_again = _judge(stack, held, best, np.arange(len(held)))
-    for own, iterations, judged in zip(trails, polished.iterations, judged_again, strict=True):
-        own.iterations += int(iterations)
-        own.judged[own.place] = judged
+    best_c = np.array([trail.c[trail.place] for trail in trails])
+    polished = polish(problem, best, best_c, settings)
+    results = _judge(stack, validation, best, np.arange(len(validation)))
+    for trail, iterations, result in zip(trails, polished.iterations, results, strict=True):
+        trail.iterations += int(iterations)
+        trail.results[trail.place] = result
     return best, trails, polished
 
 
-def _judge(stack: Stack, held: Sequence[Held], state: State, members: Index) -> list[tuple[float, float]]:
+def _judge(
+    stack: Stack, validation: Sequence[ValidationSet], state: SolverState, members: Index
+) -> list[tuple[float, float]]:
     """Return accuracy and log loss of members; those that share validation features share a product."""
-    found: dict[int, tuple[float, float]] = {}
-    for one in {id(held[member]): held[member] for member in members}.values():
-        own = [int(member) for member in members if held[member] is one]
-        logits = one.logits([stack.classifier(member, state) for member in own])
-        for member, table in zip(own, logits, strict=True):
-            found[member] = _judged(softmax(table), stack.present[member], one.y)
-    return [found[int(member)] for member in members]
+    results: dict[int, tuple[float, float]] = {}
+    for part in {id(validation[member]): validation[member] for member in members}.values():
+        sharing = [int(member) for member in members if validation[member] is part]
+        logits = part.logits([stack.classifier(member, state) for member in sharing])
+        for member, table in zip(sharing, logits, strict=True):
+            results[member] = _result(softmax(table), stack.present[member], part.y)
+    return [results[int(member)] for member in members]
 
 
-def _judged(p: Float64, present: Labels, y: Labels) -> tuple[float, float]:
+def _result(p: Float64, present: Labels, y: Labels) -> tuple[float, float]:
     full = np.zeros((len(p), max(int(present[-1]), int(y.max())) + 1))
     full[:, present] = p
     return judge(full, y)
 
 
-def _best(judged: list[tuple[float, float]], select: str) -> int:
+def _best(results: list[tuple[float, float]], select: str) -> int:
     """Return the index of the point (accuracy, log loss) to take; of equals the first."""
-    accuracies, losses = np.array(judged).T
+    accuracies, losses = np.array(results).T
     return int(np.argmin(losses) if select == "log_loss" else np.argmax(accuracies))
 
 
-def _hopeless(judged: list[tuple[float, float]], patience: int | None) -> bool:
+def _hopeless(results: list[tuple[float, float]], patience: int | None) -> bool:
     """Whether the last `patience` points (accuracy, log loss) bettered neither number of those before them."""
-    if patience is None or len(judged) <= patience:
+    if patience is None or len(results) <= patience:
         return False
-    before, after = judged[:-patience], judged[-patience:]
+    before, after = results[:-patience], results[-patience:]
     accurate = max(accuracy for accuracy, _ in before) >= max(accuracy for accuracy, _ in after)
     return accurate and min(loss for _, loss in before) <= min(loss for _, loss in after)

@@ -19,20 +19,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from acclimate.scores.base import Features, Float64, blocks, check_features, check_fit
-from acclimate.scores.probes.logistic.held import Held
+from acclimate.scores.base import Features, Float64, Probe, blocks, check_features, check_fit
 from acclimate.scores.probes.logistic.paths import GRID, LogisticSettings, Stack, Trail, advance, polish, pose, walk
-from acclimate.scores.probes.logistic.softmax import State, start
+from acclimate.scores.probes.logistic.softmax import SolverState, start
+from acclimate.scores.probes.logistic.validation import ValidationSet
 from acclimate.scores.probes.normalise import Normaliser
 from acclimate.scores.probes.products import alone
 from acclimate.scores.probes.temper import softmax
 from acclimate.stats.metrics import Labels
 
-__all__ = ["GRID", "Logistic", "LogisticSettings", "Task", "fit", "fit_stack"]
+__all__ = ["GRID", "Logistic", "LogisticSettings", "TrainingSet", "fit", "fit_stack"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +49,20 @@ class Logistic:
     def predict_proba(self, x: Features) -> Float64:
         """Return class probabilities (m, C) of features (m, d)."""
         check_features(x, "features", width=len(self.mean))
-        own = self.normaliser.of(x)
+        normaliser = self.normaliser.of(x)
         logits = np.empty((len(x), len(self.bias)))
         for rows in blocks(len(x), 16 * x.shape[1]):
-            logits[rows] = (own.transform(x[rows]) - self.mean) @ self.weights + self.bias
+            logits[rows] = (normaliser.transform(x[rows]) - self.mean) @ self.weights + self.bias
         return softmax(logits)
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """What one classifier is fitted to, and what chooses its C."""
+class TrainingSet:
+    """The training features and labels of one classifier, and the validation set that chooses its C."""
 
     x: Features  # (n, d)
     y: Labels  # (n,)
-    held: Held
+    validation: ValidationSet
 
 
 def fit(
@@ -75,7 +75,7 @@ def fit(
     seed: int,
     settings: LogisticSettings | None = None,
 ) -> Logistic:
-    """Fit the path and keep the C that does best on validation; arguments as in `base.ScoreFit`.
+    """Fit the path and keep the C that does best on validation; arguments as in `base.ProbeFit`.
 
     `seed` is unused: nothing here is random.
 
@@ -91,29 +91,30 @@ def fit(
     """
     check_fit(x, y, x_val, y_val, n_classes)
     settings = settings or LogisticSettings()
-    return fit_stack([Task(x, y, hold(x_val, y_val, settings))], n_classes, settings)[0]
+    return fit_stack([TrainingSet(x, y, validation_set(x_val, y_val, settings))], n_classes, settings)[0]
 
 
-def hold(x: Features, y: Labels, settings: LogisticSettings) -> Held:
-    """Return validation features and labels, ready for all that are chosen on them."""
-    return Held.of(x, y, unit_length=settings.normalise == "l2")
+def validation_set(x: Features, y: Labels, settings: LogisticSettings) -> ValidationSet:
+    """Return validation features and labels, made ready once for all classifiers that are chosen on them."""
+    return ValidationSet.of(x, y, unit_length=settings.normalise == "l2")
 
 
-def fit_stack(tasks: Sequence[Task], n_classes: int, settings: LogisticSettings) -> list[Logistic]:
+def fit_stack(sets: Sequence[TrainingSet], n_classes: int, settings: LogisticSettings) -> list[Logistic]:
     """Fit several sets side by side: equally many images of equally many classes each. Nothing is checked.
 
     A set gets the same answer in any company, to the bit.
     """
-    stack = pose([(task.x, task.y) for task in tasks], settings.normalise)
+    stack = pose([(part.x, part.y) for part in sets], settings.normalise)
     with alone(stack.problem.large):
-        best, trails, polished = walk(stack, [task.held for task in tasks], settings)
-    described = [
-        _describe(own, bool(converged), settings) for own, converged in zip(trails, polished.converged, strict=True)
+        best, trails, polished = walk(stack, [part.validation for part in sets], settings)
+    descriptions = [
+        _describe(trail, bool(converged), settings) for trail, converged in zip(trails, polished.converged, strict=True)
     ]
     if not settings.refit:
-        return [_model(stack, i, best, n_classes, own) for i, own in enumerate(described)]
+        return [_model(stack, i, best, n_classes, description) for i, description in enumerate(descriptions)]
     del stack, best
-    return [_refit(task, n_classes, own, settings) for task, own in zip(tasks, described, strict=True)]
+    pairs = zip(sets, descriptions, strict=True)
+    return [_refit(part, n_classes, description, settings) for part, description in pairs]
 
 
 def _describe(trail: Trail, converged: bool, settings: LogisticSettings) -> dict[str, Any]:
@@ -126,22 +127,30 @@ def _describe(trail: Trail, converged: bool, settings: LogisticSettings) -> dict
         "normalise": settings.normalise,
         "iterations": trail.iterations,
         "converged": converged,
-        "path": trail.described(),
+        "path": trail.points(),
     }
 
 
-def _refit(task: Task, n_classes: int, described: dict[str, Any], settings: LogisticSettings) -> Logistic:
-    x, y = np.concatenate([task.x, task.held.x]), np.concatenate([task.y, task.held.y])
-    stack, c = pose([(x, y)], settings.normalise), np.array([described["C"]])
+def _refit(part: TrainingSet, n_classes: int, description: dict[str, Any], settings: LogisticSettings) -> Logistic:
+    x, y = np.concatenate([part.x, part.validation.x]), np.concatenate([part.y, part.validation.y])
+    stack, c = pose([(x, y)], settings.normalise), np.array([description["C"]])
     state = start(stack.problem)
     with alone(stack.problem.large):
         advance(stack.problem, state, c, np.arange(1), settings)
         polish(stack.problem, state, c, settings)
-    return _model(stack, 0, state, n_classes, described)
+    return _model(stack, 0, state, n_classes, description)
 
 
-def _model(stack: Stack, member: int, state: State, n_classes: int, described: dict[str, Any]) -> Logistic:
-    own, present = stack.classifier(member, state), stack.present[member]
-    weights, bias = np.zeros((len(own.mean), n_classes)), np.full(n_classes, -np.inf)
-    weights[:, present], bias[present] = own.weights, own.bias
-    return Logistic(own.normaliser, own.mean, weights, bias, described)
+def _model(stack: Stack, member: int, state: SolverState, n_classes: int, description: dict[str, Any]) -> Logistic:
+    linear, present = stack.classifier(member, state), stack.present[member]
+    weights, bias = np.zeros((len(linear.mean), n_classes)), np.full(n_classes, -np.inf)
+    weights[:, present], bias[present] = linear.weights, linear.bias
+    return Logistic(linear.normaliser, linear.mean, weights, bias, description)
+
+
+LOGISTIC: Final = Probe(
+    fit,
+    LogisticSettings,
+    "Accuracy of a linear classifier with the best ridge: what a linear probe of the frozen model reaches.",
+    laws=frozenset({"order", "labels", "columns", "shift", "scale"}),
+)

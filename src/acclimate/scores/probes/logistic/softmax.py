@@ -60,38 +60,38 @@ class Problem:
 
 
 @dataclass(eq=False)
-class State:
-    """Where the solver stands; `solve` moves it from the solutions for one C to those for the next.
+class SolverState:
+    """The solutions for one C; `solve` moves them to those for the next.
 
     `weights` is (b, K, r + 1), intercepts in the last column.
     """
 
     weights: Float64
     memory: Memory
-    stands: dict[int, _Stand] = field(default_factory=dict)  # of the problems that `solve` moved last
+    positions: dict[int, _Position] = field(default_factory=dict)  # of the problems that `solve` moved last
 
-    def copy(self) -> State:
+    def copy(self) -> SolverState:
         """Return a state that moves on its own."""
-        return State(self.weights.copy(), self.memory.copy())
+        return SolverState(self.weights.copy(), self.memory.copy())
 
-    def take(self, member: int, other: State) -> None:
+    def take(self, member: int, other: SolverState) -> None:
         """Put one problem where it stands in another state."""
         self.weights[member] = other.weights[member]
         self.memory.take(member, other.memory)
-        self.stands.pop(member, None)
+        self.positions.pop(member, None)
 
 
 @dataclass(frozen=True, eq=False)
-class _Stand:
-    """What is known of a problem where it stands, whatever C is: the next one begins without a product."""
+class _Position:
+    """Logits and gradient of the losses at the solution of a problem: the next C begins without a product."""
 
     logits: Features  # (K, n)
     data: Float64  # (K, r + 1)
 
 
 @dataclass(eq=False)
-class _Run:
-    """What `solve` knows of the a problems that are not solved yet."""
+class _LiveProblems:
+    """The a problems that `solve` has not solved yet."""
 
     members: Index  # (a,), their places in the stack
     c: Float64  # (a,)
@@ -100,26 +100,26 @@ class _Run:
     data: Float64  # (a, K, r + 1), gradients of the losses
     inverse: Preconditioner
 
-    def keep(self, kept: Bools, state: State) -> None:
-        """Go on with some; the others stay where they are."""
-        for i in np.flatnonzero(~kept):
-            state.stands[int(self.members[i])] = _Stand(self.logits[i], self.data[i])
-        if not kept.all():
-            self.members, self.c, self.logits = self.members[kept], self.c[kept], self.logits[kept]
-            self.loss, self.data, self.inverse = self.loss[kept], self.data[kept], self.inverse.of(kept)
+    def keep(self, mask: Bools, state: SolverState) -> None:
+        """Keep the problems of a mask (a,); the others stay at their position."""
+        for i in np.flatnonzero(~mask):
+            state.positions[int(self.members[i])] = _Position(self.logits[i], self.data[i])
+        if not mask.all():
+            self.members, self.c, self.logits = self.members[mask], self.c[mask], self.logits[mask]
+            self.loss, self.data, self.inverse = self.loss[mask], self.data[mask], self.inverse.of(mask)
 
 
-def start(problem: Problem) -> State:
+def start(problem: Problem) -> SolverState:
     """Return the solutions for C = 0: no weights, and intercepts that reproduce the class frequencies."""
     weights = np.zeros((len(problem.z), problem.n_classes, problem.z[0].shape[1] + 1))
-    for own, y in zip(weights, problem.y, strict=True):
-        own[:, -1] = np.log(np.bincount(y, minlength=problem.n_classes) / len(y))
-        own[:, -1] -= own[:, -1].mean()
-    return State(weights, Memory.of(weights))
+    for table, y in zip(weights, problem.y, strict=True):
+        table[:, -1] = np.log(np.bincount(y, minlength=problem.n_classes) / len(y))
+        table[:, -1] -= table[:, -1].mean()
+    return SolverState(weights, Memory.of(weights))
 
 
 def solve(
-    problem: Problem, state: State, c: Float64, members: Index, *, tolerance: float, max_iterations: int
+    problem: Problem, state: SolverState, c: Float64, members: Index, *, tolerance: float, max_iterations: int
 ) -> tuple[Index, Bools]:
     """Move `members` (a,) of `state` to the minima for their `c` (a,); return iterations (a,), and which got there.
 
@@ -127,45 +127,49 @@ def solve(
     decrement g' H^-1 g / 2 in which H is both the start and the L-BFGS estimate.
     """
     iterations, converged = np.full(len(state.weights), max_iterations), np.zeros(len(state.weights), bool)
-    run = _begin(problem, state, c, members)
+    live = _begin(problem, state, c, members)
     for iteration in range(max_iterations):
-        gradient = run.c[:, None, None] * run.data + ridge(state.weights[run.members])
-        direction = -state.memory.times(gradient, run.members, run.inverse, run.c)
+        gradient = live.c[:, None, None] * live.data + ridge(state.weights[live.members])
+        direction = -state.memory.times(gradient, live.members, live.inverse, live.c)
         slope = dots(gradient, direction)
-        decrement = np.maximum(-slope, dots(gradient, run.inverse.apply(gradient)))
-        done = decrement <= 2 * tolerance * run.c * problem.y.shape[1]
-        iterations[run.members[done]], converged[run.members[done]] = iteration, True
-        run.keep(~done, state)
-        if not len(run.members):
+        decrement = np.maximum(-slope, dots(gradient, live.inverse.apply(gradient)))
+        solved = decrement <= 2 * tolerance * live.c * problem.y.shape[1]
+        iterations[live.members[solved]], converged[live.members[solved]] = iteration, True
+        live.keep(~solved, state)
+        if not len(live.members):
             break
-        found, step, residual = _search(problem, state, run, direction[~done], slope[~done])
-        iterations[run.members[~found]] = iteration
-        run.keep(found, state)
-        if not len(run.members):
+        stepped, step, residual = _search(problem, state, live, direction[~solved], slope[~solved])
+        iterations[live.members[~stepped]] = iteration
+        live.keep(stepped, state)
+        if not len(live.members):
             break
-        change = step[found][:, None, None] * direction[~done][found]
-        before, run.data = run.data, backward(problem, run.members, _of(residual, found))
-        state.weights[run.members] += change
-        state.memory.add(run.members, change, run.data - before)
-    run.keep(np.zeros(len(run.members), bool), state)
+        change = step[stepped][:, None, None] * direction[~solved][stepped]
+        before, live.data = live.data, backward(problem, live.members, _of(residual, stepped))
+        state.weights[live.members] += change
+        state.memory.add(live.members, change, live.data - before)
+    live.keep(np.zeros(len(live.members), bool), state)
     return iterations[members], converged[members]
 
 
-def _begin(problem: Problem, state: State, c: Float64, members: Index) -> _Run:
-    known = [state.stands.pop(int(member)) for member in members if int(member) in state.stands]
-    stays = len(known) == len(members)
-    logits = np.stack([stand.logits for stand in known]) if stays else forward(problem, members, state.weights[members])
+def _begin(problem: Problem, state: SolverState, c: Float64, members: Index) -> _LiveProblems:
+    positions = [state.positions.pop(int(member)) for member in members if int(member) in state.positions]
+    stays = len(positions) == len(members)
+    logits = (
+        np.stack([position.logits for position in positions])
+        if stays
+        else forward(problem, members, state.weights[members])
+    )
     loss, residual = losses(logits, problem.y[members], large=problem.large)
-    data = np.stack([stand.data for stand in known]) if stays else backward(problem, members, residual)
-    return _Run(members, c, logits, loss, data, precondition(problem, members, residual, c))
+    data = np.stack([position.data for position in positions]) if stays else backward(problem, members, residual)
+    return _LiveProblems(members, c, logits, loss, data, precondition(problem, members, residual, c))
 
 
 def forward(problem: Problem, members: Index, weights: Float64) -> Features:
     """Return logits (a, K, n). Classes first: sums over few classes are then sums of long rows."""
     narrow = weights.astype(problem.z[0].dtype, copy=False)
     logits: Features = np.empty((len(members), problem.n_classes, problem.y.shape[1]), narrow.dtype)
-    for member, own, out in zip(members, narrow, logits, strict=True):
-        product(own[:, :-1], problem.z[member].T, out, large=problem.large)
+    for member, table, out in zip(members, narrow, logits, strict=True):
+        product(table[:, :-1], problem.z[member].T, out, large=problem.large)
     logits += narrow[:, :, -1:]
     return logits
 
@@ -173,8 +177,8 @@ def forward(problem: Problem, members: Index, weights: Float64) -> Features:
 def backward(problem: Problem, members: Index, residual: Features) -> Float64:
     """Return the gradients (a, K, r + 1) of the sums of losses from the residuals P - Y (a, K, n)."""
     gradient = np.empty((len(members), problem.n_classes, problem.z[0].shape[1] + 1))
-    for member, own, out in zip(members, residual, gradient, strict=True):
-        out[:, :-1] = product(own, problem.z[member], large=problem.large)
+    for member, table, out in zip(members, residual, gradient, strict=True):
+        out[:, :-1] = product(table, problem.z[member], large=problem.large)
     gradient[:, :, -1] = residual.sum(axis=2, dtype=np.float64)
     return gradient
 
@@ -193,27 +197,27 @@ def _true(y: Labels) -> tuple[Any, ...]:
     return np.arange(len(y))[:, None], y, np.arange(y.shape[1])
 
 
-def _of(array: Any, kept: Bools) -> Any:
-    """Return the entries that are kept; the array itself if all are."""
-    return array if kept.all() else array[kept]
+def _of(array: Any, mask: Bools) -> Any:
+    """Return the entries of a mask; the array itself if the mask is all true."""
+    return array if mask.all() else array[mask]
 
 
 def _search(
-    problem: Problem, state: State, run: _Run, direction: Float64, slope0: Float64
+    problem: Problem, state: SolverState, live: _LiveProblems, direction: Float64, slope0: Float64
 ) -> tuple[Bools, Float64, Features]:
-    """Find steps with the Wolfe conditions; move `run` there and return (found, steps, residuals), of each problem.
+    """Find steps with the Wolfe conditions; move `live` there and return (stepped, steps, residuals), of each problem.
 
-    `slope0` (a,) are the slopes of F at step 0. Not found: rounding leaves nothing to gain.
+    `slope0` (a,) are the slopes of F at step 0. Without a step: rounding leaves nothing to gain.
     """
-    along, y = forward(problem, run.members, direction), problem.y[run.members]
-    linear = dots(ridge(state.weights[run.members]), direction)
+    along, y = forward(problem, live.members, direction), problem.y[live.members]
+    linear = dots(ridge(state.weights[live.members]), direction)
     square = dots(ridge(direction), direction)
-    slack = run.c * NOISE[along.dtype.name] * y.shape[1]
+    slack = live.c * NOISE[along.dtype.name] * y.shape[1]
     low, high, step = np.zeros(len(y)), np.full(len(y), np.inf), np.ones(len(y))
-    loss0, base, residuals = run.loss, run.logits, along
+    loss0, base, residuals = live.loss, live.logits, along
     at: Any = slice(None)  # which are still searching
     for _ in range(TRIALS):
-        c, s, start, toward = run.c[at], step[at], slope0[at], along[at]
+        c, s, start, toward = live.c[at], step[at], slope0[at], along[at]
         moved = s.astype(along.dtype)[:, None, None] * toward
         moved += base[at]
         loss, residual = losses(moved, y[at], large=problem.large)
@@ -223,24 +227,24 @@ def _search(
         good = ~worse & (slope >= CURVATURE * start)
         if isinstance(at, slice):  # all go on together so far: no copies
             if good.all():
-                run.logits, run.loss = moved, loss
+                live.logits, live.loss = moved, loss
                 return good, step, residual
             if not good.any():
                 high[worse], low[~worse] = s[worse], s[~worse]
                 step = _next(s, start, slope, low, high)
                 del moved, residual  # or they lie beside those of the next trial
                 continue
-            run.logits, run.loss, residuals = base.copy(), loss0.copy(), np.empty_like(along)
+            live.logits, live.loss, residuals = base.copy(), loss0.copy(), np.empty_like(along)
             at = np.arange(len(y))
-        run.logits[at[good]], run.loss[at[good]], residuals[at[good]] = moved[good], loss[good], residual[good]
+        live.logits[at[good]], live.loss[at[good]], residuals[at[good]] = moved[good], loss[good], residual[good]
         high[at[worse]], low[at[~worse & ~good]] = s[worse], s[~worse & ~good]
-        at, rest = at[~good], ~good
+        at, searching = at[~good], ~good
         if not len(at):
             break
-        step[at] = _next(s[rest], start[rest], slope[rest], low[at], high[at])
-    found = np.ones(len(y), bool)
-    found[at] = False
-    return found, step, residuals
+        step[at] = _next(s[searching], start[searching], slope[searching], low[at], high[at])
+    stepped = np.ones(len(y), bool)
+    stepped[at] = False
+    return stepped, step, residuals
 
 
 def _next(step: Float64, slope0: Float64, slope: Float64, low: Float64, high: Float64) -> Float64:
@@ -259,7 +263,7 @@ def precondition(problem: Problem, members: Index, residual: Features, c: Float6
     y, eigenvalues = problem.y[members], problem.eigenvalues[members]
     n, p = y.shape[1], residual.copy()
     p[_true(y)] += 1
-    mean = -np.stack([product(own, own.T, large=problem.large) for own in p]).astype(np.float64)
+    mean = -np.stack([product(table, table.T, large=problem.large) for table in p]).astype(np.float64)
     diagonal = np.arange(problem.n_classes)
     mean[:, diagonal, diagonal] += p.sum(axis=2, dtype=np.float64)
     spread, classes = np.linalg.eigh(mean / n)

@@ -29,8 +29,8 @@ class Span:
 
     def unfold(self, weights: Float64) -> Float64:
         """Return weights (d, K) of the centred features that do what weights (K, r) do in principal axes."""
-        found: Float64 = self.back @ weights.T
-        return found if self.rows is None else self.rows.T @ found
+        combination: Float64 = self.back @ weights.T
+        return combination if self.rows is None else self.rows.T @ combination
 
 
 def span(x: Features, normaliser: Normaliser, *, small: int) -> Span:
@@ -41,12 +41,12 @@ def span(x: Features, normaliser: Normaliser, *, small: int) -> Span:
     """
     n, d = x.shape
     kind = np.float64 if n * min(n, d) <= small else np.float32
-    own = normaliser.of(x)
-    mean = mean_of(x, own)
+    scaler = normaliser.of(x)
+    mean = mean_of(x, scaler)
     if n >= d:
-        z, rotation = _rotated(x, own, mean, kind)
+        z, rotation = _rotated(x, scaler, mean, kind)
         return Span(normaliser, mean, z, np.einsum("ij,ij->j", z, z, dtype=np.float64), None, rotation)
-    rows = own.transform(x.astype(np.float64)) - mean
+    rows = scaler.transform(x.astype(np.float64)) - mean
     values, vectors = np.linalg.eigh(rows @ rows.T)
     real = values > n * np.finfo(np.float64).eps * values[-1]
     lengths = np.sqrt(np.where(real, values, 0))
@@ -54,7 +54,7 @@ def span(x: Features, normaliser: Normaliser, *, small: int) -> Span:
     return Span(normaliser, mean, (vectors * lengths).astype(kind, copy=False), lengths**2, rows, back)
 
 
-def _rotated(x: Features, own: Normaliser, mean: Float64, kind: type[np.floating[Any]]) -> tuple[Features, Float64]:
+def _rotated(x: Features, scaler: Normaliser, mean: Float64, kind: type[np.floating[Any]]) -> tuple[Features, Float64]:
     """Return features (n, d), n >= d, normalised and centred, in their principal axes, and these (d, d).
 
     Only orthonormal axes matter for the result; how well they are principal matters for speed alone, so the covariance
@@ -63,7 +63,7 @@ def _rotated(x: Features, own: Normaliser, mean: Float64, kind: type[np.floating
     z, covariance = np.empty(x.shape, kind), np.zeros((x.shape[1],) * 2)
     parts = blocks(len(x), 24 * x.shape[1])
     for rows in parts:
-        z[rows] = own.transform(x[rows].astype(np.float64)) - mean
+        z[rows] = scaler.transform(x[rows].astype(np.float64)) - mean
         part = z[rows].astype(np.float32, copy=False)
         covariance += part.T @ part
     rotation: Float64 = np.linalg.eigh(covariance)[1]

@@ -15,7 +15,7 @@ import numpy as np
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Index, check_features, check_fit, check_labels
-from acclimate.scores.probes.logistic.probe import Logistic, LogisticSettings, Task, fit_stack, hold
+from acclimate.scores.probes.logistic.probe import Logistic, LogisticSettings, TrainingSet, fit_stack, validation_set
 from acclimate.stats.metrics import Labels
 
 STACK_BYTES: Final = 64 * 2**20  # of the features of one stack, in float64
@@ -72,12 +72,12 @@ def fit_many(
     if not len(subsets):
         return []
     check_fit(x[subsets[0]], y[subsets[0]], x_val, y_val, n_classes)
-    held = hold(x_val, y_val, settings)
+    validation = validation_set(x_val, y_val, settings)
 
-    def task(member: int) -> Task:
-        return Task(x[subsets[member]], y[subsets[member]], held)
+    def training_set(member: int) -> TrainingSet:
+        return TrainingSet(x[subsets[member]], y[subsets[member]], validation)
 
-    return _fit([y[subset] for subset in subsets], x.shape[1], task, n_classes, settings)
+    return _fit([y[subset] for subset in subsets], x.shape[1], training_set, n_classes, settings)
 
 
 def fit_draws(
@@ -99,30 +99,34 @@ def fit_draws(
     """
     settings = settings or LogisticSettings()
 
-    def task(member: int) -> Task:
+    def training_set(member: int) -> TrainingSet:
         train, val = draws[member]
         check_fit(x[train], y[train], x[val], y[val], n_classes)
-        return Task(x[train], y[train], hold(x[val], y[val], settings))
+        return TrainingSet(x[train], y[train], validation_set(x[val], y[val], settings))
 
-    return _fit([y[train] for train, _ in draws], x.shape[1], task, n_classes, settings)
+    return _fit([y[train] for train, _ in draws], x.shape[1], training_set, n_classes, settings)
 
 
 def _fit(
-    labels: Sequence[Labels], d: int, task: Callable[[int], Task], n_classes: int, settings: LogisticSettings
+    labels: Sequence[Labels],
+    d: int,
+    training_set: Callable[[int], TrainingSet],
+    n_classes: int,
+    settings: LogisticSettings,
 ) -> list[Logistic]:
-    """Return the fits in order; a task is made when its stack's turn comes, since each is a copy of features."""
-    found: dict[int, Logistic] = {}
+    """Return the fits in order; a training set, a copy of features, is made for its stack alone."""
+    fits: dict[int, Logistic] = {}
     for members in stacks(labels, d):
-        fitted = fit_stack([task(member) for member in members], n_classes, settings)
-        found.update(zip(members, fitted, strict=True))
-    return [found[member] for member in range(len(labels))]
+        fitted = fit_stack([training_set(member) for member in members], n_classes, settings)
+        fits.update(zip(members, fitted, strict=True))
+    return [fits[member] for member in range(len(labels))]
 
 
 def stacks(labels: Sequence[Labels], d: int) -> Iterator[list[int]]:
     """Yield which subsets, by their labels, go side by side: of one size and number of classes, in bounded memory."""
     shapes: dict[tuple[int, int], list[int]] = {}
-    for number, own in enumerate(labels):
-        shapes.setdefault((len(own), len(np.unique(own))), []).append(number)
+    for number, y in enumerate(labels):
+        shapes.setdefault((len(y), len(np.unique(y))), []).append(number)
     for (n, _), members in shapes.items():
         step = max(1, STACK_BYTES // (8 * n * d))
         yield from (members[first : first + step] for first in range(0, len(members), step))

@@ -28,8 +28,11 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """Features (v, d) minus their mean, in float32, which nothing is lost by: they only choose among settings."""
+class ValidationSet:
+    """Validation features (v, d) and labels (v,), with the features minus their mean in float32.
+
+    They only choose among settings, so float32 is precise enough.
+    """
 
     x: Features
     y: Labels
@@ -37,26 +40,27 @@ class Held:
     mean: Float64
 
     @classmethod
-    def of(cls, x: Features, y: Labels, *, unit_length: bool = False) -> Held:
+    def of(cls, x: Features, y: Labels, *, unit_length: bool = False) -> ValidationSet:
         """Return features (v, d) and their labels, made ready; `unit_length` if that is their normalisation."""
-        own = UnitLength().transform(x) if unit_length else x
-        mean = own.mean(axis=0, dtype=np.float64)
-        return cls(x, y, (own - mean).astype(np.float32), mean)
+        z = UnitLength().transform(x) if unit_length else x
+        mean = z.mean(axis=0, dtype=np.float64)
+        return cls(x, y, (z - mean).astype(np.float32), mean)
 
     def logits(self, classifiers: Sequence[Linear]) -> list[Float64]:
         """Return logits (v, K) for each classifier."""
-        folded = [self._fold(one) for one in classifiers]
-        weights = np.concatenate([own for own, _ in folded], axis=1).astype(np.float32)
-        together = (self.centred @ weights).astype(np.float64)
-        together += np.concatenate([bias for _, bias in folded])
+        folded = [self._fold(classifier) for classifier in classifiers]
+        weights = np.concatenate([columns for columns, _ in folded], axis=1).astype(np.float32)
+        logits = (self.centred @ weights).astype(np.float64)
+        logits += np.concatenate([bias for _, bias in folded])
         ends = np.cumsum([len(bias) for _, bias in folded])[:-1]
-        return np.split(together, ends, axis=1)
+        return np.split(logits, ends, axis=1)
 
-    def _fold(self, one: Linear) -> tuple[Float64, Float64]:
+    def _fold(self, classifier: Linear) -> tuple[Float64, Float64]:
         """Return weights and intercept for `centred`."""
-        own, weights, origin = one.normaliser.of(self.x), one.weights, np.zeros(1)
-        if isinstance(own, ZScore | BatchNorm):
-            weights, origin = own.scale[:, None] * weights, own.mean
-        elif isinstance(own, Whiten):
-            weights, origin = own.matrix @ weights, own.mean
-        return weights, one.bias - one.mean @ one.weights + (self.mean - origin) @ weights
+        normaliser, weights, origin = classifier.normaliser.of(self.x), classifier.weights, np.zeros(1)
+        if isinstance(normaliser, ZScore | BatchNorm):
+            weights, origin = normaliser.scale[:, None] * weights, normaliser.mean
+        elif isinstance(normaliser, Whiten):
+            weights, origin = normaliser.matrix @ weights, normaliser.mean
+        bias = classifier.bias - classifier.mean @ classifier.weights + (self.mean - origin) @ weights
+        return weights, bias
