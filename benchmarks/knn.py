@@ -21,7 +21,8 @@ from clouds import Float32, features
 from measure import Options, Row, cores
 from sklearn.neighbors import NearestNeighbors
 
-from acclimate.scores.probes.knn import KnnSettings, probabilities
+from acclimate.scores import KnnSettings
+from acclimate.scores.probes.knn import probabilities
 from acclimate.scores.probes.neighbours import METRICS, Metric, Reference, refer
 
 N, D, CLASSES = 50_000, 512, 50

@@ -17,9 +17,8 @@ import numpy.typing as npt
 from clouds import features
 from measure import Options, Row
 
+from acclimate.scores import Logistic, fit_many
 from acclimate.scores.probes.logistic import probe as logistic
-from acclimate.scores.probes.logistic.probe import Logistic
-from acclimate.scores.probes.logistic.subsets import fit_many
 
 TARGET = 1.0
 CLASSES, HELD, WIDTH = 10, 1000, 384

@@ -6,19 +6,17 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from acclimate.cli import app
+from acclimate.commands.shell import group
 
 PAGE = Path(__file__).with_name("cli.md")
 
 
 def page() -> str:
     """Return the page: every command with its arguments, options, defaults and help."""
-    group: Any = typer.main.get_command(app)
-    summary = textwrap.fill(group.help, 120)
+    program = group()
+    summary = textwrap.fill(program.help, 120)
     parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", summary, ""]
-    for name, command in group.commands.items():
+    for name, command in program.commands.items():
         parts += [f"## `acclimate {name}`", "", command.help, "", "| argument | default | meaning |", "|---|---|---|"]
         parts += [_line(parameter) for parameter in command.params if parameter.name != "help"]
         parts.append("")

@@ -132,8 +132,9 @@ def _study(name: str, images: Images, split: Split, model: str, arguments: argpa
         if kept.digest != start.digest:
             models.append(dataclasses.replace(kept, name=f"{title}, kept"))
     curve = measure_curve(plan, models, folder)
-    print(f"{name} {model}: {curve['verdict']}", file=sys.stderr, flush=True)
-    return [{"domain": name, "model": model, "size": start.preprocess.size[0], "runs": runs, "curve": curve}]
+    print(f"{name} {model}: {curve.verdict}", file=sys.stderr, flush=True)
+    size, points = start.preprocess.size[0], dataclasses.asdict(curve)
+    return [{"domain": name, "model": model, "size": size, "runs": runs, "curve": points}]
 
 
 def _adapt(

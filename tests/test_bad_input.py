@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from acclimate.cli import main
+from acclimate.commands import main
 from acclimate.models import load_backbone, save_weights
 
 SHORT = '[[stages]]\nscope = "head"\naugment = "none"\nsteps = 2\nlr = 0.01\n'
@@ -417,7 +417,7 @@ def test_files_that_cannot_be_written_are_seen_before_the_work(
 ) -> None:
     assert call("tune", digits_folder, "--model", model, "--recipe", short, "--out", "run")[0] == 0
     (here / "file").write_text("in the way")
-    for name in ("verbs.data.extract", "classifier.decoded", "classifier.export_onnx"):
+    for name in ("models.extract", "models.classifier.decoded", "models.classifier.export_onnx"):
         monkeypatch.setattr(f"acclimate.{name}", lambda *_, **__: pytest.fail("it worked first"))
     way = "cannot write into 'file': a file is in the way"
     assert way in complaint("embed", digits_folder, "--model", model, "--out", "file/f.npz")
@@ -468,7 +468,7 @@ def test_an_error_of_the_disk_is_no_traceback(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("acclimate.verbs.data.extract", full)
+    monkeypatch.setattr("acclimate.models.extract", full)
     said = complaint("embed", digits_folder, "--model", model)
     assert said == "cannot read or write to the disk: No space left on device; choose another place or make room"
 
@@ -477,7 +477,7 @@ def test_a_mistake_of_ours_is_not_hidden(digits_folder: Path, monkeypatch: pytes
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("acclimate.verbs.check", broken)
+    monkeypatch.setattr("acclimate.images.load_images", broken)
     with pytest.raises(ZeroDivisionError):
         call("check", digits_folder)
 
@@ -489,7 +489,7 @@ def test_ctrl_c_outside_of_training_says_how_to_go_on(monkeypatch: pytest.Monkey
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("acclimate.verbs.check", stopped)
+    monkeypatch.setattr("acclimate.images.load_images", stopped)
     code, out, err = call("check", "data")
     assert (code, out) == (130, "")
     assert err == "acclimate: stopped; what is finished is kept. Give the same command again to go on\n"
@@ -498,7 +498,7 @@ def test_ctrl_c_outside_of_training_says_how_to_go_on(monkeypatch: pytest.Monkey
 SLOW = """
 import itertools, sys, time
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from acclimate.cli import main
+from acclimate.commands import main
 
 steps = itertools.count()
 

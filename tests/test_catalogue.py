@@ -24,13 +24,13 @@ from timm.models import beit
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet, resnet50
 
+from acclimate import list_models as models
 from acclimate.catalogue import PaperModel, entries, paper_model, paper_models
 from acclimate.errors import ModelError
 from acclimate.models import load_backbone, load_strictly, read_weights
 from acclimate.models.load.download import fetch
 from acclimate.models.load.names import from_paper, paper_weights
 from acclimate.models.load.weights import read_layout
-from acclimate.verbs import models
 
 MARKS = {
     *("jigsaw", "rotnet", "npid", "npid-pp", "pirl", "sela-v2", "clusterfit", "deepcluster-v2", "swav", "simclr"),

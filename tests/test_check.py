@@ -170,14 +170,14 @@ def test_bit_count_equals_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def brute_force(looks: Any, splits: npt.NDArray[np.str_]) -> set[tuple[int, int]]:
-    found = set()
+    pairs = set()
     for a in range(len(splits)):
         for b in range(a + 1, len(splits)):
             far = bin(int(looks.hashes[a]) ^ int(looks.hashes[b])).count("1") > HAMMING
             alike = np.corrcoef(looks.thumbnails[a], looks.thumbnails[b])[0, 1] >= CORRELATION
             if splits[a] != splits[b] and not far and alike and looks.contents[a] != looks.contents[b]:
-                found.add((a, b))
-    return found
+                pairs.add((a, b))
+    return pairs
 
 
 def test_near_pairs_equal_the_plain_double_loop() -> None:
@@ -186,9 +186,9 @@ def test_near_pairs_equal_the_plain_double_loop() -> None:
     noisy = np.clip(base[rng.integers(0, 20, 60)] + rng.integers(-6, 7, (60, 48, 48)), 0, 255).astype(np.uint8)
     splits = np.array(["train"] * 20 + ["val", "test", "train"] * 20)
     looks = look(arrays(np.concatenate([base, noisy]), splits.tolist()))
-    got = {(min(pair.a, pair.b), max(pair.a, pair.b)) for pair in near_pairs(looks, splits)}
-    assert got == brute_force(looks, splits)
-    assert len(got) > 20
+    pairs = {(min(pair.a, pair.b), max(pair.a, pair.b)) for pair in near_pairs(looks, splits)}
+    assert pairs == brute_force(looks, splits)
+    assert len(pairs) > 20
 
 
 def test_comparing_20000_images_takes_seconds() -> None:

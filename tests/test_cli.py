@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 
 from acclimate import __version__
-from acclimate.cli import app, main
-from acclimate.console import show
+from acclimate.commands import COMMANDS, main
+from acclimate.commands.shell import find_command, print_document
 from acclimate.models import load_backbone, save_weights
 
 COMMON = {"command", "version", "seconds", "seed", "device"}
@@ -54,7 +53,6 @@ KEYS = {
     "report": {"out"},
     "demo": {"findings", "best", "kept", "report"},
 }
-COMMANDS = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # a group
 
 RECIPE = """
 name = "short"
@@ -301,7 +299,7 @@ def test_onnx_goes_into_the_run_with_its_difference(world: World, monkeypatch: p
         asked.append(path)
         return {"max_difference": 1e-8}
 
-    monkeypatch.setattr("acclimate.verbs.runs.export_onnx", exported)
+    monkeypatch.setattr("acclimate.models.classifier.export_onnx", exported)
     arguments = ["export", str(world.folder / "run"), "--format", "onnx"]
     assert call(*arguments, "--json").document["max_difference"] == 1e-8
     assert "Largest difference of a probability from torch: 1.0e-08" in call(*arguments).out
@@ -327,15 +325,14 @@ def test_an_adapted_run_is_a_model(world: World, tmp_path: Path) -> None:
 @pytest.fixture
 def short_story(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the demo short: two tiny models, few steps, one recipe."""
-    from acclimate import story
+    from acclimate.commands import demo
 
     models = [str(world.folder / f"{name}.safetensors") for name in ("test_resnet", "test_efficientnet")]
-    stage = story.ADAPTATION.stages[0].model_copy(update={"steps": 2, "batch": 16})
-    monkeypatch.setattr(story, "MODELS", tuple(models))
-    monkeypatch.setattr(story, "ADAPTATION", story.ADAPTATION.model_copy(update={"stages": (stage,)}))
-    monkeypatch.setattr(story, "RECIPES", ("linear",))
-    monkeypatch.setattr(story, "BUDGETS", (1, 5))
-    monkeypatch.setattr(story, "CURVE_SEEDS", 2)
+    monkeypatch.setattr(demo, "MODELS", tuple(models))
+    monkeypatch.setattr(demo, "ADAPTATION", {**demo.ADAPTATION, "steps": 2, "batch": 16, "head_steps": 0})
+    monkeypatch.setattr(demo, "RECIPES", ("linear",))
+    monkeypatch.setattr(demo, "BUDGETS", (1, 5))
+    monkeypatch.setattr(demo, "CURVE_SEEDS", 2)
     monkeypatch.setattr("acclimate.training.recipe.load_recipe", _short_recipe)
     monkeypatch.setattr("acclimate.protocols.run.load_recipe", _short_recipe)
 
@@ -355,7 +352,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert Path(called.document["report"]).is_file()
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
-        show(called.document, as_json=False)
+        print_document(called.document, find_command("demo"), as_json=False)
     assert "Report:" in shown.getvalue()
 
 

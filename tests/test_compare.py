@@ -19,7 +19,7 @@ from conftest import ROOT
 from scipy import stats
 
 import acclimate
-from acclimate.cli import main
+from acclimate.commands import main
 from acclimate.storage.results import Predictions, Result, Results
 
 Rows = list[dict[str, Any]]
@@ -398,7 +398,7 @@ def test_a_results_folder_draws_seeds_and_test_images_and_keeps_the_test_split_f
 
 def test_drawn_images_are_the_same_for_every_model_and_average_to_the_metric(tmp_path: Path) -> None:
     from acclimate.comparison import StoredImages
-    from acclimate.comparison.sides import Column
+    from acclimate.comparison.sides import ScoreColumn
 
     rng = np.random.default_rng(1)
     for model in range(3):
@@ -407,18 +407,18 @@ def test_drawn_images_are_the_same_for_every_model_and_average_to_the_metric(tmp
     for metric in ("accuracy", "log_loss", "balanced_accuracy"):
         runs = np.array([[row.metrics["test"][metric]] for row in rows])
         keys = np.array([[row.key] for row in rows])
-        column = Column("knn", "leaves", metric, "test", runs, ("0",), 1.0, keys)
+        column = ScoreColumn("knn", "leaves", metric, "test", runs, ("0",), 1.0, keys)
         images = StoredImages(Results(tmp_path), 0)
         assert images.covers(column)
         drawn = np.stack([images.draw(column, k) for k in range(300)])
         np.testing.assert_allclose(drawn.mean(axis=0), runs, atol=0.02)
         assert drawn.std(axis=0).min() > 0
         twice = np.concatenate([column.runs, column.runs])
-        double = Column("knn", "leaves", metric, "test", twice, ("0",), 1.0, np.concatenate([keys, keys]))
+        double = ScoreColumn("knn", "leaves", metric, "test", twice, ("0",), 1.0, np.concatenate([keys, keys]))
         again = images.draw(double, 7)
         assert again is not None
         np.testing.assert_array_equal(again[:3], again[3:])
-    assert not images.covers(Column("knn", "leaves", "auc", "test", runs, ("0",), 1.0, keys))
+    assert not images.covers(ScoreColumn("knn", "leaves", "auc", "test", runs, ("0",), 1.0, keys))
 
 
 # bad and awkward tables ---------------------------------------------------------------------------------------------

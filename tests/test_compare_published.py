@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from acclimate.cli import main
+from acclimate.commands import main
 
 pytestmark = pytest.mark.shared
 

@@ -49,7 +49,7 @@ def text(file: Path, *lines: str) -> None:
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def drawn(root: Path, truth: Truth) -> Truth:
+def pictures(root: Path, truth: Truth) -> Truth:
     for name in truth:
         picture(root / name)
     return truth
@@ -70,11 +70,11 @@ def dtd(root: Path) -> Truth:
     for split in ("train", "val", "test"):
         text(root / "labels" / f"{split}1.txt", *(name for name, (_, s) in rows.items() if s == split))
         text(root / "labels" / f"{split}2.txt", "banded/of_another_partition.jpg")
-    return drawn(root, {f"images/{name}": row for name, row in rows.items()})
+    return pictures(root, {f"images/{name}": row for name, row in rows.items()})
 
 
 def classes_of(root: Path, folder: str, names: dict[str, list[str]]) -> Truth:
-    return drawn(root, {f"{folder}{c}/{file}": (c, None) for c, files in names.items() for file in files})
+    return pictures(root, {f"{folder}{c}/{file}": (c, None) for c, files in names.items() for file in files})
 
 
 def caltech101(root: Path) -> Truth:
@@ -101,7 +101,7 @@ def aircraft(root: Path) -> Truth:
         lines = [f"{name} {label}" for name, (label, s) in rows.items() if s == split]
         text(root / "data" / f"images_variant_{split}.txt", *lines)
     text(root / "data" / "variants.txt", "707-320", "F/A-18")
-    return drawn(root, {f"data/images/{name}.jpg": row for name, row in rows.items()})
+    return pictures(root, {f"data/images/{name}.jpg": row for name, row in rows.items()})
 
 
 def cars(root: Path) -> Truth:
@@ -112,7 +112,7 @@ def cars(root: Path) -> Truth:
         rows = [(np.uint8(k), f"{len(truth) + k:05d}.jpg") for k in (2, 1)]
         mat(root / file, annotations=np.array([rows], dtype=annotation))
         truth |= {f"cars_{split}/{name}": (names[k - 1], split) for k, name in rows}
-    return drawn(root, truth)
+    return pictures(root, truth)
 
 
 def pets(root: Path) -> Truth:
@@ -121,7 +121,7 @@ def pets(root: Path) -> Truth:
     for file, split in (("trainval", "train"), ("test", "test")):
         lines = [f"{name} {breeds.index(b) + 1} 1 1" for name, (b, s) in rows.items() if s == split]
         text(root / "annotations" / f"{file}.txt", *lines)
-    return drawn(root, {f"images/{name}.jpg": row for name, row in rows.items()})
+    return pictures(root, {f"images/{name}.jpg": row for name, row in rows.items()})
 
 
 def flowers(root: Path) -> Truth:
@@ -130,14 +130,14 @@ def flowers(root: Path) -> Truth:
     ids = {s: np.array([[k for k in range(1, 8) if splits[k - 1] == s]], np.uint16) for s in set(splits)}
     mat(root / "setid.mat", trnid=ids["train"], valid=ids["val"], tstid=ids["test"])
     rows = zip(labels, splits, strict=True)
-    return drawn(root, {f"jpg/image_{k:05d}.jpg": (str(label), s) for k, (label, s) in enumerate(rows, 1)})
+    return pictures(root, {f"jpg/image_{k:05d}.jpg": (str(label), s) for k, (label, s) in enumerate(rows, 1)})
 
 
 def food(root: Path) -> Truth:
     rows = {f"{c}/{k}": (c, "test" if k == 3 else "train") for c in ("apple_pie", "waffles") for k in (1, 2, 3)}
     for split in ("train", "test"):
         text(root / "meta" / f"{split}.txt", *(name for name, (_, s) in rows.items() if s == split))
-    return drawn(root, {f"images/{name}.jpg": row for name, row in rows.items()})
+    return pictures(root, {f"images/{name}.jpg": row for name, row in rows.items()})
 
 
 def cifar(root: Path, files: dict[str, str], label: Callable[[int], bytes], names: list[str]) -> Truth:
@@ -181,7 +181,7 @@ def isic(root: Path) -> Truth:
     lesions = ["ISIC_0000000,HAM_1,histopathology", "ISIC_0000002,HAM_1,consensus", "ISIC_0000001,HAM_2,serial"]
     header = "image,lesion_id,diagnosis_confirm_type"
     text(root / "ISIC2018_Task3_Training_LesionGroupings.csv", header, *lesions, "ISIC_0000003,HAM_3,serial")
-    return drawn(root, truth)
+    return pictures(root, truth)
 
 
 CHESTX = {
@@ -195,19 +195,19 @@ CHESTX = {
 
 def chestx(root: Path) -> Truth:
     header = "Image Index,Finding Labels,Follow-up #,Patient ID,OriginalImage[Width,Height],"  # a comma in a title
-    rows = [f"{name},{found},0,{patient},2682,2749," for name, (found, patient, _, _) in CHESTX.items()]
+    rows = [f"{name},{finding},0,{patient},2682,2749," for name, (finding, patient, _, _) in CHESTX.items()]
     text(root / "Data_Entry_2017.csv", header, *rows)
     for file, split in (("train_val", "train"), ("test", "test")):
         text(root / f"{file}_list.txt", *(name for name, row in CHESTX.items() if row[2] == split))
     labelled = {"Cardiomegaly": "Cardiomegaly", "Mass": "Mass"}
-    return drawn(root, {f"{place}/{n}": (labelled.get(f, ""), s) for n, (f, _, s, place) in CHESTX.items()})
+    return pictures(root, {f"{place}/{n}": (labelled.get(f, ""), s) for n, (f, _, s, place) in CHESTX.items()})
 
 
 def two_folders(train: str, test: str, *classes: str) -> Callable[[Path], Truth]:
     def write(root: Path) -> Truth:
         parts = ((train, "train", "ab"), (test, "test", "c"))
         names = {f"{p}/{c}/{c}_{k}.JPEG": (c, s) for p, s, ks in parts for c in classes for k in ks}
-        return drawn(root, dict(names))
+        return pictures(root, dict(names))
 
     return write
 
@@ -228,7 +228,7 @@ def mhist(root: Path) -> Truth:
     rows = {"MHIST_aaa.png": ("SSA", "train"), "MHIST_aab.png": ("HP", "test"), "MHIST_aac.png": ("HP", "train")}
     header = "Image Name,Majority Vote Label,Number of Annotators who Selected SSA (Out of 7),Partition"
     text(root / "annotations.csv", header, *(f"{name},{label},6,{split}" for name, (label, split) in rows.items()))
-    return drawn(root, {f"images/{name}": row for name, row in rows.items()})
+    return pictures(root, {f"images/{name}": row for name, row in rows.items()})
 
 
 def cub(root: Path) -> Truth:
@@ -238,7 +238,7 @@ def cub(root: Path) -> Truth:
     text(root / "image_class_labels.txt", *(f"{k} {birds.index(b) + 1}" for k, (_, b, _) in enumerate(rows, 1)))
     text(root / "train_test_split.txt", *(f"{k} {int(s == 'train')}" for k, (_, _, s) in enumerate(rows, 1)))
     text(root / "classes.txt", *(f"{k} {b}" for k, b in enumerate(birds, 1)))
-    return drawn(root, {f"images/{name}": (b, s) for name, b, s in rows})
+    return pictures(root, {f"images/{name}": (b, s) for name, b, s in rows})
 
 
 def voc2007(root: Path) -> Truth:
@@ -257,7 +257,7 @@ def voc2007(root: Path) -> Truth:
     for file, splits in (("trainval", ("train", "val")), ("test", ("test",))):
         text(root / "ImageSets" / "Main" / f"{file}.txt", *(n for n, (_, s) in flags.items() if s in splits))
     labels = {"000001": "cat", "000003": "train", "000005": "dog"}
-    return drawn(root, {f"JPEGImages/{n}.jpg": (labels.get(n, ""), s) for n, (_, s) in flags.items()})
+    return pictures(root, {f"JPEGImages/{n}.jpg": (labels.get(n, ""), s) for n, (_, s) in flags.items()})
 
 
 def voc2012(root: Path) -> Truth:
@@ -274,7 +274,7 @@ def voc2012(root: Path) -> Truth:
     for file, split in (("train", "train"), ("val", "test")):
         text(root / "ImageSets" / "Segmentation" / f"{file}.txt", *(n for n in masks if splits[n] == split))
     text(root / "ImageSets" / "Segmentation" / "trainval.txt", *masks)
-    return drawn(root, {f"JPEGImages/{n}.jpg": (label, splits[n]) for n, (_, label) in masks.items()})
+    return pictures(root, {f"JPEGImages/{n}.jpg": (label, splits[n]) for n, (_, label) in masks.items()})
 
 
 def domainnet(domain: str) -> Callable[[Path], Truth]:
@@ -287,7 +287,7 @@ def domainnet(domain: str) -> Callable[[Path], Truth]:
         for split in ("train", "test"):
             lines = [f"{name} {classes.index(c)}" for name, (c, s) in rows.items() if s == split]
             text(root / f"{domain}_{split}.txt", *lines)
-        return drawn(root, dict(rows))
+        return pictures(root, dict(rows))
 
     return write
 
@@ -320,17 +320,17 @@ MINIATURES: dict[str, Callable[[Path], Truth]] = {
 ENTRIES = dataset_entries()
 
 
-def found(images: Images) -> Truth:
+def truth_of(images: Images) -> Truth:
     rows = zip(images.names, images.labels.tolist(), images.splits.tolist(), strict=True)
     return {name: (images.classes[label] if label >= 0 else "", split) for name, label, split in rows}
 
 
 def same(images: Images, truth: Truth) -> None:
-    got = found(images)
-    assert got.keys() == truth.keys()
-    assert {name: row[0] for name, row in got.items()} == {name: row[0] for name, row in truth.items()}
+    content = truth_of(images)
+    assert content.keys() == truth.keys()
+    assert {name: row[0] for name, row in content.items()} == {name: row[0] for name, row in truth.items()}
     assert set(images.classes) == {label for label, _ in truth.values()} - {""} or images.name == "cifar100"
-    assert not [name for name, (_, split) in truth.items() if split is not None and split != got[name][1]]
+    assert not [name for name, (_, split) in truth.items() if split is not None and split != content[name][1]]
 
 
 # --- every entry
@@ -352,8 +352,8 @@ def test_miniature_is_read(name: str, tmp_path: Path) -> None:
     split = make_split(images)
     assert len(split.train)
     assert len(split.test)
-    kept = images.labels[label_subset(images.labels, split.train, fraction=0.01)]
-    assert set(kept) == set(images.labels[split.train])  # 1% of CUB loses no class
+    labels = images.labels[label_subset(images.labels, split.train, fraction=0.01)]
+    assert set(labels) == set(images.labels[split.train])  # 1% of CUB loses no class
 
 
 @pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if len(entry.roots) > 1])
@@ -556,7 +556,7 @@ def test_absolute_paths_and_links_out_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "old", "new", "said"),
+    ("name", "file", "old", "new", "message"),
     [
         ("dtd", "labels/val1.txt", "banded/banded_val1.jpg", "banded/banded_train1.jpg", "more than once"),
         ("dtd", "labels/val1.txt", "banded/banded_val1.jpg", "banded/gone.jpg", r"lists 1 files .* images/banded/gone"),
@@ -578,10 +578,10 @@ def test_absolute_paths_and_links_out_are_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_lists_that_do_not_fit(name: str, file: str, old: str, new: str, said: str, tmp_path: Path) -> None:
+def test_lists_that_do_not_fit(name: str, file: str, old: str, new: str, message: str, tmp_path: Path) -> None:
     MINIATURES[name](tmp_path)
     change(tmp_path / file, old, new)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         load_images(f"data:{name}@{tmp_path}")
     assert "\n" not in str(caught.value)
 
@@ -773,7 +773,7 @@ def test_torchvision_reads_the_same(name: str, tmp_path: Path, monkeypatch: pyte
     entry = ENTRIES[name]
     folder = entry.download.folder if entry.download and entry.download.folder else "stanford_cars"
     MINIATURES[name](tmp_path / folder)
-    ours = found(load_images(f"data:{name}@{tmp_path / folder}"))
+    ours = truth_of(load_images(f"data:{name}@{tmp_path / folder}"))
     mine = {Path(path).name: (label.replace(" ", "_"), split) for path, (label, split) in ours.items()}
     if name == "pets":
         mine = {path: (label.lower(), split) for path, (label, split) in mine.items()}
@@ -788,9 +788,9 @@ def test_torchvision_finds_its_folder(name: str, tmp_path: Path) -> None:
     assert download
     assert download.folder
     truth = MINIATURES[name](tmp_path / download.folder)
-    found = [getattr(datasets, download.name)(root=tmp_path, **options) for options in download.calls]
+    sets = [getattr(datasets, download.name)(root=tmp_path, **options) for options in download.calls]
     lost = sum(label == "BACKGROUND_Google" for label, _ in truth.values())  # torchvision leaves this class out
-    assert sum(map(len, found)) == len(truth) - lost
+    assert sum(map(len, sets)) == len(truth) - lost
 
 
 # --- the page

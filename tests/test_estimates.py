@@ -32,8 +32,8 @@ def arrays(n: int = 90, d: int = 24, classes: int = 4, *, seed: int = 0, noise: 
 
 def of(name: str, data: Arrays, **changed: np.ndarray) -> np.ndarray:
     """Return the estimate as an array of one number or more."""
-    given = {**data, **changed}
-    return np.atleast_1d(estimate(name, prepare(given["x"], given["y"], p=given["p"], views=given["views"])))
+    inputs = {**data, **changed}
+    return np.atleast_1d(estimate(name, prepare(inputs["x"], inputs["y"], p=inputs["p"], views=inputs["views"])))
 
 
 def in_bounds(name: str, value: np.ndarray, prepared: Prepared) -> None:
@@ -164,11 +164,11 @@ def test_float32_and_float64_agree(name: str) -> None:
 @EVERY
 def test_repeats_to_the_bit_and_changes_no_input(name: str) -> None:
     data = arrays()
-    kept = {key: value.copy() for key, value in data.items()}
+    copies = {key: value.copy() for key, value in data.items()}
     for value in data.values():
         value.flags.writeable = False
     assert np.array_equal(of(name, data), of(name, data))
-    assert all(np.array_equal(data[key], kept[key]) for key in data)
+    assert all(np.array_equal(data[key], copies[key]) for key in data)
 
 
 @EVERY
@@ -219,9 +219,9 @@ def test_bad_input_is_named(name: str, changed, message: str) -> None:
 
 def test_a_member_that_lacks_something_says_what() -> None:
     prepared = prepare(arrays()["x"])
-    lacking = {row.name: row.warning for row in table(prepared) if row.value is None}
-    assert set(lacking) == {name for name, member in ESTIMATES.items() if member.needs}
-    assert lacking["logme"] == "needs labels y (n,)"
+    warnings = {row.name: row.warning for row in table(prepared) if row.value is None}
+    assert set(warnings) == {name for name, member in ESTIMATES.items() if member.needs}
+    assert warnings["logme"] == "needs labels y (n,)"
     with pytest.raises(DataError, match=r"lidar needs views \(m, q, d\)"):
         estimate("lidar", prepared)
     with pytest.raises(DataError, match="unknown estimate 'hscor'; did you mean 'hscore'"):
@@ -299,7 +299,7 @@ def test_the_spectrum_is_that_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
         s = np.linalg.svd(centred, compute_uv=False)
         for size in (2**20, 0):
             monkeypatch.setattr(spectrum, "SMALL", size)
-            found = prepare(data["x"], data["y"])
-            assert np.allclose(found.centred.values, s**2, atol=1e-9)
-            along = (found.rows - found.mean) @ found.centred.vectors(5)
+            prepared = prepare(data["x"], data["y"])
+            assert np.allclose(prepared.centred.values, s**2, atol=1e-9)
+            along = (prepared.rows - prepared.mean) @ prepared.centred.vectors(5)
             assert np.allclose(np.linalg.norm(along, axis=0), s[:5])

@@ -82,9 +82,9 @@ def oracle(shared: Path) -> tuple[Any, dict[str, dict[str, Any]]]:
 
 
 def value_of(values: dict[str, dict[str, Any]], part: str, data: str) -> Any:
-    found = [entry[data] for key, entry in values.items() if part in key]
-    assert len(found) == 1, f"{part}: {len(found)} entries"
-    return found[0]
+    entries = [entry[data] for key, entry in values.items() if part in key]
+    assert len(entries) == 1, f"{part}: {len(entries)} entries"
+    return entries[0]
 
 
 def prepared_of(inputs: Any, data: str) -> Prepared:
@@ -160,11 +160,11 @@ def test_logme_is_the_density_of_the_labels_at_its_maximum_when_n_is_below_d() -
         target = (y == label).astype(float)
         grid = [(a, b) for a in np.arange(-2.0, 16.0) for b in np.arange(-2.0, 16.0)]
         start = max(grid, key=lambda theta: log_evidence(x, target, *theta))
-        found = scipy.optimize.minimize(
+        maximum = scipy.optimize.minimize(
             lambda theta, y=target: -log_evidence(x, y, *theta), start, method="Nelder-Mead", options={"fatol": 1e-12}
         )
-        best.append(-found.fun)
-        assert max(found.x) < 15, "the maximum is on the edge of what was searched"
+        best.append(-maximum.fun)
+        assert max(maximum.x) < 15, "the maximum is on the edge of what was searched"
     assert np.isclose(logme(prepare(x, y)), np.mean(best), atol=1e-7)
 
 

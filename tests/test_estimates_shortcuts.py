@@ -20,14 +20,14 @@ def test_both_decompositions_say_what_a_dense_solver_says(
 ) -> None:
     monkeypatch.setattr(spectrum, "SMALL", small)
     x, labels = np.random.default_rng(0).normal(size=(n, d)), np.arange(n) % 4
-    found, y = prepare(x, labels).uncentred, np.eye(4)[labels]
-    assert np.isclose(found.largest, np.linalg.svd(x)[1][0] ** 2, rtol=1e-12)
+    spectrum_, y = prepare(x, labels).uncentred, np.eye(4)[labels]
+    assert np.isclose(spectrum_.largest, np.linalg.svd(x)[1][0] ** 2, rtol=1e-12)
     for t in (1e-6, 1.0, 1e6):
         dense = x @ x.T + t * np.eye(n)
         expected = t * np.diag(y.T @ np.linalg.solve(dense, y))
-        assert np.allclose(found.unexplained(t), expected, rtol=1e-7, atol=0)
-        assert np.allclose(found.unexplained(t, np.array([2, 1])), expected[[2, 1]], rtol=1e-7, atol=0)
-        assert np.isclose(found.log_determinant(t), np.linalg.slogdet(dense / t)[1], rtol=1e-9, atol=1e-9)
+        assert np.allclose(spectrum_.unexplained(t), expected, rtol=1e-7, atol=0)
+        assert np.allclose(spectrum_.unexplained(t, np.array([2, 1])), expected[[2, 1]], rtol=1e-7, atol=0)
+        assert np.isclose(spectrum_.log_determinant(t), np.linalg.slogdet(dense / t)[1], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("n", "d", "small"), SHAPES)
@@ -67,11 +67,11 @@ def test_a_fit_without_error_has_the_evidence_of_the_lower_end(small: int, monke
 def test_the_grid_takes_a_third_of_its_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(4)
     y = np.arange(400) % 10
-    found = prepare(rng.normal(size=(10, 30))[y] + rng.normal(size=(400, 30)), y).uncentred
+    spectrum_ = prepare(rng.normal(size=(10, 30))[y] + rng.normal(size=(400, 30)), y).uncentred
     calls: list[float] = []
-    fit = type(found).log_determinant
-    monkeypatch.setattr(type(found), "log_determinant", lambda self, t: calls.append(t) or fit(self, t))
-    on_grid = Evidence(found, 400)._on_grid()
+    fit = type(spectrum_).log_determinant
+    monkeypatch.setattr(type(spectrum_), "log_determinant", lambda self, t: calls.append(t) or fit(self, t))
+    on_grid = Evidence(spectrum_, 400)._on_grid()
     assert np.isfinite(on_grid).any(axis=1).sum() == len(calls) <= len(GRID) / 3
 
 

@@ -18,14 +18,13 @@ import torch
 from conftest import ROOT
 
 import acclimate
-from acclimate.cli import main
+from acclimate.commands import main
 from acclimate.images import load_images, make_split
 from acclimate.models import load_backbone, save_weights
-from acclimate.verbs.options import Options
 
 NORMS = '[[stages]]\nscope = "head+norm"\naugment = "none"\nsteps = 8\nbatch = 16\nlr = 0.05\n'
 HEAD = '[[stages]]\nscope = "head"\naugment = "none"\nsteps = 2\nlr = 0.01\n'
-QUIET = Options(quiet=True, device="cpu")
+QUIET: dict[str, Any] = {"quiet": True, "device": "cpu"}
 
 
 def complaint(*arguments: str | Path) -> str:
@@ -58,9 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Path:
     model = str(tiny(folder / "start.safetensors"))
     for name, recipe in (("norms", NORMS), ("head", HEAD)):
         (folder / f"{name}.toml").write_text(f'name = "{name}"\n{recipe}')
-        acclimate.tune(
-            folder / "data", model=model, recipe=str(folder / f"{name}.toml"), out=folder / name, options=QUIET
-        )
+        acclimate.tune(folder / "data", model=model, recipe=str(folder / f"{name}.toml"), out=folder / name, **QUIET)
     return folder
 
 
@@ -79,7 +76,7 @@ def edit(run: Path, **changes: Any) -> None:
 
 
 def test_a_run_of_norms_is_explained_and_kept_beside_it(run: Path) -> None:
-    found = acclimate.explain(run, options=QUIET)
+    found = acclimate.explain(run, **QUIET)
     assert json.loads((run / "explain.json").read_text()) == found
     assert (found["command"], found["of"], found["part"]) == ("explain", "tune", "val")
     assert (found["images"], found["labelled"], found["data"]) == (15, 15, "data")
@@ -98,7 +95,7 @@ def test_a_run_of_norms_is_explained_and_kept_beside_it(run: Path) -> None:
 
 
 def test_a_linear_probe_changed_nothing_below_its_head(made: Path) -> None:
-    found = acclimate.explain(made / "head", options=QUIET)
+    found = acclimate.explain(made / "head", **QUIET)
     assert found["weights"]["before"] == found["weights"]["after"]
     assert all(row["length"] == 0 for row in found["affine"])
     assert all(row["shift"] == 0 for row in found["layers"])
@@ -113,7 +110,7 @@ def test_a_linear_probe_changed_nothing_below_its_head(made: Path) -> None:
 def test_the_same_seed_gives_the_same_numbers_and_test_images_stay_sealed(
     run: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from acclimate.verbs import explaining
+    from acclimate.experiments.explanation import run as explaining
 
     asked: list[list[int]] = []
     real = explaining.decoded
@@ -123,9 +120,9 @@ def test_the_same_seed_gives_the_same_numbers_and_test_images_stay_sealed(
         return real(*arguments, indices=indices, **more)
 
     monkeypatch.setattr(explaining, "decoded", spy)
-    first = acclimate.explain(run, images=8, options=QUIET)
-    again = acclimate.explain(run, images=8, options=QUIET)
-    acclimate.explain(run, images=8, options=Options(seed=1, quiet=True, device="cpu"))
+    first = acclimate.explain(run, images=8, **QUIET)
+    again = acclimate.explain(run, images=8, **QUIET)
+    acclimate.explain(run, images=8, seed=1, **QUIET)
     assert first["layers"] == again["layers"]
     assert first["images"] == 8
     assert asked[0] == asked[1] != asked[2]
@@ -139,7 +136,7 @@ def test_other_images_can_be_asked_but_never_their_test_part(run: Path, made: Pa
     shutil.copytree(made / "data" / "train" / "zero", other / "train" / "zero")
     shutil.copytree(made / "data" / "train" / "one", other / "train" / "one")
     shutil.copytree(made / "data" / "test" / "two", other / "test" / "two")
-    found = acclimate.explain(run, data=other, options=QUIET)
+    found = acclimate.explain(run, data=other, **QUIET)
     assert (found["data"], found["part"], found["images"]) == ("other", "all but test", 48)
     shutil.rmtree(other / "train")
     said = complaint("explain", run, "--data", other)
@@ -155,26 +152,24 @@ def test_a_run_is_found_from_another_folder_and_its_start_where_it_is_now(
     monkeypatch.chdir(tmp_path / "there")
     shutil.copytree(made / "data", "data")
     shutil.copy(made / "start.safetensors", "start.safetensors")
-    acclimate.tune(
-        "data", model="start.safetensors", recipe=str(made / "head.toml"), out=tmp_path / "moved", options=QUIET
-    )
+    acclimate.tune("data", model="start.safetensors", recipe=str(made / "head.toml"), out=tmp_path / "moved", **QUIET)
     monkeypatch.chdir(tmp_path)
     said = complaint("explain", "moved")
     assert said.startswith("cannot load the start model 'start.safetensors' again: weights file 'start.safetensors'")
     assert said.endswith("; or pass --start MODEL")
-    assert acclimate.explain("moved", start="there/start.safetensors", options=QUIET)["images"] == 15
+    assert acclimate.explain("moved", start="there/start.safetensors", **QUIET)["images"] == 15
 
 
 def test_an_adaptation_without_labels_is_asked_on_its_pool(made: Path, tmp_path: Path) -> None:
     flat = made / "data" / "train" / "one"
     model = str(made / "start.safetensors")
-    acclimate.adapt(flat, model=model, steps=2, batch=8, out=tmp_path / "adapted", options=QUIET)
-    found = acclimate.explain(tmp_path / "adapted", options=QUIET)
+    acclimate.adapt(flat, model=model, steps=2, batch=8, out=tmp_path / "adapted", **QUIET)
+    found = acclimate.explain(tmp_path / "adapted", **QUIET)
     assert (found["of"], found["part"], found["images"], found["labelled"]) == ("adapt", "pool", 24, 0)
     assert all(row["separation"] is None and row["class_mean"] is None for row in found["layers"])
     assert "class separation" not in found["summary"][-1]
     edit(tmp_path / "adapted", kept="start")
-    kept = acclimate.explain(tmp_path / "adapted", options=QUIET)
+    kept = acclimate.explain(tmp_path / "adapted", **QUIET)
     assert kept["notes"] == ["The run kept its start model; compared is its last step, adapted.safetensors."]
 
 
@@ -286,6 +281,6 @@ def test_labels_mean_the_runs_classes_whatever_their_numbers(run: Path, made: Pa
     """Data with some of the classes has other numbers for them, and says the same of each."""
     for name in ("two", "zero"):
         shutil.copytree(made / "data" / "train" / name, tmp_path / "some" / name)
-    found = acclimate.explain(run, data=tmp_path / "some", options=QUIET)
+    found = acclimate.explain(run, data=tmp_path / "some", **QUIET)
     assert found["labelled"] == 48
     assert np.isfinite(found["layers"][-1]["separation"]["difference"])

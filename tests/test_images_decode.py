@@ -321,8 +321,8 @@ def test_20000x20000_jpeg_is_decoded_in_little_memory(tmp_path: Path) -> None:
         assert used < 100, f"{used} MB"  # all pixels as RGB would be 1,600 MB
     """
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("content", [large_png(20_000), large_jpeg(20_000, progressive=True)])

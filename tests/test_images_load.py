@@ -144,8 +144,8 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> Non
 def test_empty_folder(inside: list[str], tmp_path: Path) -> None:
     for name in inside:
         (tmp_path / name).write_text("x")
-    found = "1 other files" if inside else "nothing"
-    with pytest.raises(DataError, match=rf"no images in .* \({found} found\); expected class folders"):
+    content = "1 other files" if inside else "nothing"
+    with pytest.raises(DataError, match=rf"no images in .* \({content} found\); expected class folders"):
         load_images(tmp_path)
 
 
@@ -305,9 +305,9 @@ def test_medmnist(channels: tuple[int, ...], tmp_path: Path) -> None:
     assert images.classes == ("0", "7")
     assert images.labels.tolist() == [0, 1, 0, 1, 0, 0, 1, 0, 1, 0]
     assert [len(images.indices(split)) for split in ("train", "val", "test")] == [5, 2, 3]
-    shown = images.source.pixels(7)
+    pixels = images.source.pixels(7)
     expected = parts["test_images"][0].reshape(28, 28, -1)
-    np.testing.assert_array_equal(shown, np.broadcast_to(expected, (28, 28, 3)))
+    np.testing.assert_array_equal(pixels, np.broadcast_to(expected, (28, 28, 3)))
 
 
 def test_npz_of_other_types_gives_the_same_pixels(tmp_path: Path) -> None:
@@ -591,8 +591,8 @@ def test_fingerprint_of_a_manifest_changes_with_every_column(tmp_path: Path) -> 
         "1.png,,train,p",
         "1.png,a,train,q",
     ]
-    seen = {load_images(table(tmp_path, row, "2.png,c,test,q")).fingerprint for row in rows}
-    assert len(seen) == len(rows)
+    fingerprints = {load_images(table(tmp_path, row, "2.png,c,test,q")).fingerprint for row in rows}
+    assert len(fingerprints) == len(rows)
 
 
 def old(root: Path) -> None:
@@ -714,5 +714,5 @@ def test_real_photographs_with_groups(shared: Path, tmp_path: Path) -> None:
     groups = [set(images.groups[part]) for part in (split.train, split.val, split.test)]
     assert all(groups)
     assert not (groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2])
-    found = acclimate.score(tmp_path / "wbc", model="zoo:resnet-supervised", score="logistic")
-    assert found["value"] > 0.4  # four classes of blood cells; chance is a quarter
+    document = acclimate.score(tmp_path / "wbc", model="zoo:resnet-supervised", score="logistic")
+    assert document["value"] > 0.4  # four classes of blood cells; chance is a quarter

@@ -47,18 +47,18 @@ def plain(images: Images) -> Pixels:
 
 
 def test_decoded_once_and_found_again(flower_folder: Path, cache: Path) -> None:
-    images, seen = counting(load_images(flower_folder))
+    images, counts = counting(load_images(flower_folder))
     calls: list[tuple[int, int]] = []
-    store = decoded(images, GEOMETRY, progress=lambda done, total: calls.append((done, total)))
+    store = decoded(images, GEOMETRY, progress=lambda count, total: calls.append((count, total)))
     assert store.complete
     assert store.folder.parent == cache / "pixels"
     assert store.array.dtype == np.uint8
     np.testing.assert_array_equal(store.array, plain(load_images(flower_folder)))
-    assert sorted(seen) == list(range(len(images)))
+    assert sorted(counts) == list(range(len(images)))
     assert calls[-1] == (len(images), len(images))
-    seen.clear()
+    counts.clear()
     decoded(images, GEOMETRY)
-    assert not seen
+    assert not counts
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 1000])
@@ -67,23 +67,23 @@ def test_chunks_come_in_order_and_ready(flower_folder: Path, chunk: int, workers
     images = load_images(flower_folder)
     expected = plain(images)
     store = open_pixels(images, GEOMETRY)
-    got = []
+    chunks = []
     for rows in decode_ahead(images, GEOMETRY, store, chunk, workers):
         np.testing.assert_array_equal(store.array[rows], expected[rows])
         assert len(rows) <= chunk
-        got.append(rows)
-    assert np.concatenate(got).tolist() == list(range(len(images)))
+        chunks.append(rows)
+    assert np.concatenate(chunks).tolist() == list(range(len(images)))
     assert store.complete
 
 
 def test_a_subset_decodes_only_itself(flower_folder: Path) -> None:
-    images, seen = counting(load_images(flower_folder))
-    wanted = np.array([7, 3, 30])
-    store = decoded(images, GEOMETRY, indices=wanted)
-    assert sorted(seen) == np.flatnonzero(store.done).tolist() == [3, 7, 30]
-    seen.clear()
+    images, counts = counting(load_images(flower_folder))
+    indices = np.array([7, 3, 30])
+    store = decoded(images, GEOMETRY, indices=indices)
+    assert sorted(counts) == np.flatnonzero(store.done).tolist() == [3, 7, 30]
+    counts.clear()
     decoded(images, GEOMETRY)
-    assert sorted(seen) == sorted(set(range(len(images))) - {3, 7, 30})
+    assert sorted(counts) == sorted(set(range(len(images))) - {3, 7, 30})
 
 
 def test_every_geometry_has_its_own_store(flower_folder: Path) -> None:
@@ -108,11 +108,11 @@ def test_arrays_are_decoded_too(tiny_npz: Path) -> None:
 
 
 def test_it_decodes_ahead_of_a_slow_consumer_but_not_without_bound(flower_folder: Path) -> None:
-    images, seen = counting(load_images(flower_folder))
+    images, counts = counting(load_images(flower_folder))
     chunks = decode_ahead(images, GEOMETRY, open_pixels(images, GEOMETRY), 4, 2)
     next(chunks)
     time.sleep(0.3)
-    assert 4 < len(seen) <= 12  # of 32: the chunk in hand and two more
+    assert 4 < len(counts) <= 12  # of 32: the chunk in hand and two more
     assert sum(len(rows) for rows in chunks) == 28
 
 
@@ -201,13 +201,13 @@ def test_kill_9_in_the_middle_redoes_only_what_is_missing(flower_folder: Path, t
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    images, seen = counting(load_images(flower_folder))
+    images, counts = counting(load_images(flower_folder))
     killed: ArrayStore = open_pixels(images, GEOMETRY)
     assert killed.folder == folder
     missing = killed.missing()
     assert 8 <= len(images) - len(missing) < len(images)
     resumed = decoded(images, GEOMETRY)
-    assert sorted(seen) == missing.tolist()
+    assert sorted(counts) == missing.tolist()
     unbroken = decoded(images, GEOMETRY, cache=tmp_path / "other")
     assert resumed.complete
     assert (resumed.folder / "array.npy").read_bytes() == (unbroken.folder / "array.npy").read_bytes()

@@ -73,9 +73,9 @@ def build(name: str, net: nn.Module, **options: Any) -> tuple[Any, nn.ModuleDict
         return objective, objective.setup(net, features=width, class_counts=[])
 
 
-def random_views(wanted: Sequence[Augment], n: int, seed: int) -> list[Tensor]:
+def random_views(augments: Sequence[Augment], n: int, seed: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    sizes = [view_size((64, 64), augment.scale) for augment in wanted]
+    sizes = [view_size((64, 64), augment.scale) for augment in augments]
     return [torch.randn(n, 3, *size, generator=generator) for size in sizes]
 
 
@@ -217,15 +217,15 @@ def test_swav_is_the_paper_s_formula(queue: int) -> None:
     net = network()
     objective, extra = build("swav", net, **SWAV, queue=queue, freeze=0, epsilon=0.05)
     assert isinstance(objective, SwAV)
-    seen: list[Tensor] = []
+    queued: list[Tensor] = []
     for number in range(3):  # the queue of 9 is full after two batches of 6
         views = random_views(objective.views, 6, seed=number)
         full = queue > 0 and number == 2
-        earlier = torch.cat(seen[::-1], dim=1)[:, :9] if full else None
+        earlier = torch.cat(queued[::-1], dim=1)[:, :9] if full else None
         expected = swav_formula(copy.deepcopy(objective), views, earlier)
         torch.testing.assert_close(objective.loss(views, None), expected)
         z = F.normalize(objective.projector(crop_features(net, views)), dim=1).detach()
-        seen.append(z[:12].view(2, 6, -1))
+        queued.append(z[:12].view(2, 6, -1))
         objective.after_step((number + 1) / 10)
     assert extra["queue"].features.shape == (2, queue, 16)
     assert objective.queue.full == (queue > 0)
@@ -466,8 +466,8 @@ def test_norm_stats_are_those_of_the_whole_pool(batch: int) -> None:
     loss = [objective.loss([part], None) for part in pool().split(batch)][-1]
     assert (loss.item(), loss.requires_grad) == (0.0, False)
     with torch.no_grad():
-        seen = net.conv1[0](pool()).double()
-    var, mean = torch.var_mean(seen, dim=(0, 2, 3), correction=0)
+        inputs = net.conv1[0](pool()).double()
+    var, mean = torch.var_mean(inputs, dim=(0, 2, 3), correction=0)
     torch.testing.assert_close(first.running_mean.double(), mean, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(first.running_var.double(), var, atol=0, rtol=1e-4)
     assert all(torch.equal(p, weights[name]) for name, p in net.named_parameters())
@@ -504,8 +504,8 @@ def test_norm_stats_prior_counts_as_images() -> None:
         objective.loss([part], None)
         share = 8 * (number + 1) / (16 + 8 * (number + 1))
         for name in ("running_mean", "running_var"):
-            wanted = (1 - share) * getattr(source, name) + share * getattr(alone.conv1[1], name)
-            torch.testing.assert_close(getattr(mixed.conv1[1], name), wanted)
+            mixture = (1 - share) * getattr(source, name) + share * getattr(alone.conv1[1], name)
+            torch.testing.assert_close(getattr(mixed.conv1[1], name), mixture)
 
 
 def test_norm_stats_leave_nothing_else_changed() -> None:

@@ -56,9 +56,9 @@ def pair(n: int = 8, seed: int = 1) -> list[Tensor]:
 def build(name: str, net: nn.Module, features: int = 64, **options: Any) -> tuple[Any, nn.ModuleDict]:
     """Return a small objective that is set up, and what it keeps; options that it does not have are left out."""
     kind, settings = OBJECTIVES[name]
-    wanted = {key: value for key, value in {**SMALL, **options}.items() if key in settings.model_fields}
+    values = {key: value for key, value in {**SMALL, **options}.items() if key in settings.model_fields}
     torch.manual_seed(3)
-    objective = kind(settings(**wanted))
+    objective = kind(settings(**values))
     return objective, objective.setup(net, features=features, class_counts=[])
 
 
@@ -258,13 +258,13 @@ def test_a_fresh_objective_goes_on_from_network_and_extra_to_the_bit(name: str, 
     net = network(architecture)
     objective, extra = build(name, net, WIDTH[architecture])
     train(objective, net, extra, 3)
-    kept = copy.deepcopy((net.state_dict(), extra.state_dict()))
+    states = copy.deepcopy((net.state_dict(), extra.state_dict()))
     unbroken = train(objective, net, extra, 2, start=3)
 
     resumed_net = network(architecture)
     resumed, resumed_extra = build(name, resumed_net, WIDTH[architecture])
-    resumed_net.load_state_dict(kept[0])
-    resumed_extra.load_state_dict(kept[1])
+    resumed_net.load_state_dict(states[0])
+    resumed_extra.load_state_dict(states[1])
     again = train(resumed, resumed_net, resumed_extra, 2, start=3)
     assert all(torch.equal(a, b) for a, b in zip(unbroken, again, strict=True))
     for key, value in extra.state_dict().items():
@@ -366,14 +366,14 @@ def test_the_queue_holds_the_last_keys(batch: int) -> None:
     torch.manual_seed(0)
     queue = Queue(5, 2)
     torch.testing.assert_close(queue.keys.norm(dim=1), torch.ones(5))
-    known = [tuple(row) for row in queue.keys.tolist()]
+    rows = [tuple(row) for row in queue.keys.tolist()]
     for step in range(4):
         keys = torch.arange(2.0 * batch).reshape(batch, 2) + 100 * step
         queue.push(keys)
-        known = [*known, *(tuple(row) for row in keys.tolist())][-5:]
-        assert sorted(tuple(row) for row in queue.keys.tolist()) == sorted(known)
+        rows = [*rows, *(tuple(row) for row in keys.tolist())][-5:]
+        assert sorted(tuple(row) for row in queue.keys.tolist()) == sorted(rows)
         oldest = int(queue.pointer)
-        assert [tuple(queue.keys[(oldest + i) % 5].tolist()) for i in range(5)] == known
+        assert [tuple(queue.keys[(oldest + i) % 5].tolist()) for i in range(5)] == rows
 
 
 def test_the_queue_takes_the_keys_of_every_batch_and_gives_no_gradient() -> None:
@@ -425,7 +425,7 @@ def test_views_are_the_papers() -> None:
     assert moco.crop == (0.2, 1.0)
     assert (moco.brightness, moco.contrast, moco.saturation, moco.hue) == (0.4, 0.4, 0.4, 0.1)
     assert (moco.jitter, moco.gray, moco.blur, moco.hflip, moco.solarize) == (0.8, 0.2, 0.5, 0.5, 0.0)
-    used = {name: tuple(OBJECTIVES[name][0].views) for name in NAMES}
-    assert used["moco-v2"] == used["simsiam"] == (moco, moco)
-    assert used["simclr"] == (AUGMENTS["simclr"],) * 2
-    assert used["moco-v3"] == used["barlow"] == used["vicreg"] == (AUGMENTS["byol-1"], AUGMENTS["byol-2"])
+    views = {name: tuple(OBJECTIVES[name][0].views) for name in NAMES}
+    assert views["moco-v2"] == views["simsiam"] == (moco, moco)
+    assert views["simclr"] == (AUGMENTS["simclr"],) * 2
+    assert views["moco-v3"] == views["barlow"] == views["vicreg"] == (AUGMENTS["byol-1"], AUGMENTS["byol-2"])

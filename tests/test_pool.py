@@ -143,7 +143,7 @@ def test_looks_are_kept_for_the_next_run(cache: Path, monkeypatch: pytest.Monkey
     images = data(np.stack([crop(k) for k in (0, 1, 2, 1)]), ["train", "train", "train", "test"], key="one")
     split = make_split(images)
     first = clean_pool(images, split)
-    (kept,) = (cache / "looks").iterdir()
+    (file,) = (cache / "looks").iterdir()
 
     def no_look(*_: Any, **__: Any) -> None:
         raise AssertionError("decoded again")
@@ -154,9 +154,9 @@ def test_looks_are_kept_for_the_next_run(cache: Path, monkeypatch: pytest.Monkey
         with pytest.raises(AssertionError, match="decoded again"):
             clean_pool(data(np.stack([crop(k) for k in range(4)]), ["train"] * 3 + ["test"], key="two"), split)
     assert (again.twins, again.dropped.tolist()) == (first.twins, first.dropped.tolist())
-    kept.write_bytes(b"damaged")
+    file.write_bytes(b"damaged")
     assert clean_pool(images, split).twins == first.twins
-    assert kept.read_bytes() != b"damaged"
+    assert file.read_bytes() != b"damaged"
 
 
 def test_images_without_a_fingerprint_are_not_cached(cache: Path) -> None:

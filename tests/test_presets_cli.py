@@ -11,12 +11,11 @@ from conftest import ROOT
 from test_cli import call, complaint
 
 import acclimate
-from acclimate import Options
 from acclimate.errors import AcclimateError, InputError, ModelError, RecipeError
 from acclimate.protocols import load_preset, preset_names, protocol_names
 from acclimate.scores import PROBES
 
-QUIET = Options(quiet=True, device="cpu")
+QUIET: dict[str, Any] = {"quiet": True, "device": "cpu"}
 CHOOSING = """
 name = "own/grid"
 source = "this test"
@@ -34,7 +33,7 @@ lr = [0.001, 0.01, 0.1]
 
 
 def score(data: Path, name: str = "knn", model: str = "random:test_resnet", **more: Any) -> dict[str, Any]:
-    return acclimate.score(data, model=model, score=name, options=QUIET, **more)
+    return acclimate.score(data, model=model, score=name, **QUIET, **more)
 
 
 def test_protocols_lists_all_and_shows_one() -> None:
@@ -98,7 +97,7 @@ def test_tune_with_a_preset_that_chooses(digits_folder: Path, tmp_path: Path) ->
     assert [point["lr"] for point in found["chosen"]["points"]] == [0.001, 0.1]
     assert found["val"]["accuracy"] == max(point["val_accuracy"] for point in found["chosen"]["points"])
     assert 0 <= found["test"]["accuracy"] <= 1
-    predicted = acclimate.predict(tmp_path / "run", digits_folder, out=tmp_path / "p.csv", options=QUIET)
+    predicted = acclimate.predict(tmp_path / "run", digits_folder, out=tmp_path / "p.csv", **QUIET)
     assert predicted["n"] == 108
 
 

@@ -26,7 +26,6 @@ from acclimate.protocols.named import for_network, stated_settings
 from acclimate.storage.results import Results
 from acclimate.training import stage as loop
 from acclimate.training.recipe import Stage
-from acclimate.verbs.options import Options
 
 TINY = 0.0004  # of the length: a step or an epoch, five of linear/dinov2
 TRAINING = tuple(name for name in preset_names() if load_preset(name).kind == "recipe")
@@ -214,10 +213,10 @@ def test_rank_takes_a_preset_for_its_last_round(digits_folder: Path, tmp_path: P
     """
     own.write_text(text, encoding="utf-8")
     names = ("random:test_resnet", "random:resnet10t")
-    options = Options(device="cpu", quiet=True)
-    plan = acclimate.rank(digits_folder, models=names, final=str(own), top=1, dry_run=True, options=options)
+    options: dict[str, Any] = {"quiet": True, "device": "cpu"}
+    plan = acclimate.rank(digits_folder, models=names, final=str(own), top=1, dry_run=True, **options)
     assert plan["final"] == "own/grid"
-    found = acclimate.rank(digits_folder, models=names, final=str(own), top=1, out=tmp_path / "out", options=options)
+    found = acclimate.rank(digits_folder, models=names, final=str(own), top=1, out=tmp_path / "out", **options)
     assert found["final"] == "own/grid"
     row = next(row for row in Results(tmp_path / "out").rows() if row.protocol == "own/grid")
     assert set(row.metrics) == {"val"}
@@ -226,27 +225,25 @@ def test_rank_takes_a_preset_for_its_last_round(digits_folder: Path, tmp_path: P
     best = max(points, key=lambda point: (point["val_accuracy"], -point["val_log_loss"]))
     assert row.chosen["lr"] == best["lr"]
     with pytest.raises(InputError, match="'knn/dino' trains nothing; expected a recipe"):
-        acclimate.rank(digits_folder, models=names, final="knn/dino", options=options)
+        acclimate.rank(digits_folder, models=names, final="knn/dino", **options)
 
 
 def test_tune_takes_a_preset_and_leaves_a_classifier(digits_folder: Path, tmp_path: Path) -> None:
-    options = Options(device="cpu", quiet=True)
+    options: dict[str, Any] = {"quiet": True, "device": "cpu"}
     found = acclimate.tune(
         digits_folder,
         model="random:test_vit",
         recipe="linear/dinov2",
         scale=TINY,
         out=tmp_path / "run",
-        options=options,
+        **options,
     )
     assert set(found["chosen"]) == {"rate", "layers"}
     assert found["stages"][0]["trainable"] > 13 * 4 * 3 * 64  # 52 classifiers of 3 classes train
-    predicted = acclimate.predict(
-        tmp_path / "run", digits_folder / "test", out=tmp_path / "predictions.csv", options=options
-    )
+    predicted = acclimate.predict(tmp_path / "run", digits_folder / "test", out=tmp_path / "predictions.csv", **options)
     assert predicted["n"] == 36
     with pytest.raises(ScopeError, match=r"VisionTransformer has none.*'norm/all'"):
-        acclimate.tune(digits_folder, model="random:test_vit", recipe="bn/all", options=options)
+        acclimate.tune(digits_folder, model="random:test_vit", recipe="bn/all", **options)
 
 
 class Killed(Exception):

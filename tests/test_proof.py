@@ -15,8 +15,7 @@ from conftest import RUNTIME
 from scipy.stats import rankdata
 
 import acclimate
-from acclimate import Options
-from acclimate.cli import main
+from acclimate.commands import main
 from acclimate.errors import InputError
 from acclimate.experiments.curve import (
     Change,
@@ -37,7 +36,7 @@ from acclimate.scores.probes.logistic import subsets
 from acclimate.stats.intervals import paired_over
 
 AMOUNTS = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
-QUIET = Options(quiet=True)
+QUIET: dict[str, Any] = {"quiet": True}
 
 
 def curves(shift: float, *, seeds: int = 5, noise: float = 0.0, offset: float = 0.0) -> npt.NDArray[np.float64]:
@@ -301,7 +300,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path, model:
         models=[model, "zoo:resnet-supervised"],
         recipe=str(folder / "short.toml"),
         out=folder / "curve",
-        options=QUIET,
+        **QUIET,
         **ASKED,
     )
     return folder, document
@@ -382,7 +381,7 @@ def test_the_same_curve_again_measures_nothing(
 
     for name in ("head", "full"):
         monkeypatch.setattr(f"acclimate.experiments.curve.points.{name}", never)
-    asked = {**ASKED, "recipe": str(folder / "short.toml"), "out": place, "options": QUIET}
+    asked = {**ASKED, "recipe": str(folder / "short.toml"), "out": place, **QUIET}
     again = acclimate.curve(digits_folder, models=[model, "zoo:resnet-supervised"], **asked)
     assert _timeless(again) == _timeless(document)
     fewer = acclimate.curve(digits_folder, models="zoo:resnet-supervised", **{**asked, "labels": ["2"], "tta": "none"})
@@ -429,10 +428,10 @@ def test_a_dry_run_counts_and_touches_nothing(
 def test_people_see_the_table_and_the_verdict(
     proved: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from acclimate.console import show
+    from acclimate.commands.shell import find_command, print_document
 
     monkeypatch.setenv("COLUMNS", "300")
-    show(proved[1], as_json=False)
+    print_document(proved[1], find_command("curve"), as_json=False)
     shown = capsys.readouterr().out
     assert "RANDOMLY INITIALISED" in shown
     assert "AUC pos/neg" in shown
@@ -445,7 +444,7 @@ def test_one_seed_has_no_interval_and_equal_weights_are_said(
     same = tmp_path / "same.safetensors"
     same.write_bytes(Path(model).read_bytes())
     found = acclimate.curve(
-        digits_folder, models=[model, str(same)], labels="3", seeds=1, tta="none", out=tmp_path / "c", options=QUIET
+        digits_folder, models=[model, str(same)], labels="3", seeds=1, tta="none", out=tmp_path / "c", **QUIET
     )
     assert found["notes"] == [
         "one seed shows no spread: no intervals and no verdict; give --seeds 5",
@@ -459,7 +458,7 @@ def test_one_seed_has_no_interval_and_equal_weights_are_said(
 def test_the_draws_of_a_budget_are_fitted_at_once_and_in_any_company(
     digits_folder: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {"models": model, "labels": "2,4", "tta": "none", "options": QUIET}
+    asked = {"models": model, "labels": "2,4", "tta": "none", **QUIET}
     calls = []
 
     def spied(x: Any, y: Any, draws: Any, **rest: Any) -> Any:
@@ -481,7 +480,7 @@ def test_two_classes_have_a_negative_one(flower_folder: Path, tmp_path: Path, mo
     for part in ("train", "test"):
         shutil.copytree(flower_folder, tmp_path / "data" / part)
     found = acclimate.curve(
-        tmp_path / "data", models=model, labels="4", seeds=2, tta="none", out=tmp_path / "c", options=QUIET
+        tmp_path / "data", models=model, labels="4", seeds=2, tta="none", out=tmp_path / "c", **QUIET
     )
     assert found["negative"] == ["china"]
     assert all(point["auc_positive"] == pytest.approx(point["auc"]) for point in found["points"])

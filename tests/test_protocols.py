@@ -12,8 +12,8 @@ from conftest import RUNTIME
 
 from acclimate import protocols
 from acclimate.errors import InputError, RecipeError
-from acclimate.experiments import ranking as select
 from acclimate.experiments.adaptation import adapt
+from acclimate.experiments.ranking import Ranking, rank_models
 from acclimate.images import Images, load_images, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Task, run_recipe, run_score
@@ -109,29 +109,31 @@ def test_unknown_score_and_a_recipe_without_classifier(task: Task, backbone: Bac
 
 
 @pytest.fixture
-def ranking(task: Task, backbone: Backbone, tmp_path: Path) -> dict[str, object]:
+def ranking(task: Task, backbone: Backbone, tmp_path: Path) -> Ranking:
     others = [load_backbone(f"random:{name}", image_size=32) for name in ("test_efficientnet", "test_convnext")]
     QUICK.save(tmp_path / "quick.toml")
-    return select.rank(task, [backbone, *others], RUNTIME, tmp_path, final=str(tmp_path / "quick.toml"), top=2)
+    return rank_models(task, [backbone, *others], RUNTIME, tmp_path, final=str(tmp_path / "quick.toml"), top=2)
 
 
-def test_rank(ranking: dict[str, object], tmp_path: Path) -> None:
-    lines = ranking["models"]
-    assert json.loads((tmp_path / "rank.json").read_text())["models"] == lines
-    assert [line["final"] is None for line in lines] == [False, False, True]
-    assert all(line["low"] <= line["final"] <= line["high"] for line in lines[:2])
-    assert ranking["best"] == lines[0]["model"]
-    assert lines[0]["in_set"]
-    assert lines[0]["rank"] == 1
-    assert lines[2]["rank"] == 3
-    assert all(line["random_start"] for line in lines)
-    if lines[1]["in_set"]:
-        assert lines[1]["rank"] == 1
-    proxies = [line["proxies"]["logistic"] for line in lines]
-    assert min(proxies[:2]) >= proxies[2]
+def test_rank(ranking: Ranking) -> None:
+    first, second, last = ranking.models
+    assert last.final is None
+    for line in (first, second):
+        assert line.low is not None
+        assert line.final is not None
+        assert line.high is not None
+        assert line.low <= line.final <= line.high
+    assert ranking.best == first.model
+    assert ranking.confidence_set == [line.model for line in (first, second) if line.in_set]
+    assert first.in_set
+    assert (first.rank, last.rank) == (1, 3)
+    assert all(line.random_start for line in ranking.models)
+    if second.in_set:
+        assert second.rank == 1
+    assert min(line.proxies["logistic"] for line in (first, second)) >= last.proxies["logistic"]
 
 
-def test_rank_never_reads_the_test_part(ranking: dict[str, object], task: Task, tmp_path: Path) -> None:
+def test_rank_never_reads_the_test_part(ranking: Ranking, task: Task, tmp_path: Path) -> None:
     rows = Results(tmp_path).rows()
     assert len(rows) == 3 * 2 + 2
     for row in rows:
@@ -141,9 +143,9 @@ def test_rank_never_reads_the_test_part(ranking: dict[str, object], task: Task, 
 
 def test_rank_refuses(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got 1 model to rank; expected at least two"):
-        select.rank(task, [backbone], RUNTIME, tmp_path)
+        rank_models(task, [backbone], RUNTIME, tmp_path)
     with pytest.raises(InputError, match="got model 'random:test_resnet' twice"):
-        select.rank(task, [backbone, backbone], RUNTIME, tmp_path)
+        rank_models(task, [backbone, backbone], RUNTIME, tmp_path)
 
 
 def test_adaptation_never_sees_val_or_test(task: Task, backbone: Backbone, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 import random
 import re
@@ -15,10 +16,11 @@ from typing import Any
 import pytest
 
 from acclimate.errors import DataError
-from acclimate.reports import report
-from acclimate.reports.draw.blocks import Report
+from acclimate.reports import draw, report
+from acclimate.reports.draw.blocks import Report, Section
 from acclimate.reports.read.collect import collect
-from acclimate.reports.sections import build
+from acclimate.reports.read.material import Material
+from acclimate.reports.sections import SECTIONS, build
 from acclimate.stats import METRICS, Metric
 
 SCRIPT = "</script><img src=x onerror=alert(1)>"
@@ -683,6 +685,27 @@ def test_paths_below_the_folder_are_shortened(tmp_path: Path) -> None:
     write_rank(tmp_path, [ranked(str(tmp_path / "adapted"), 1, 0.7, 0.9, True), ranked("b", 2, 0.6, 0.7, False)])
     assert str(tmp_path) not in page_of(tmp_path)
     assert built(tmp_path).summary[0].startswith("adapted ranks first")
+
+
+# ---- the list of sections
+
+
+def test_a_file_that_draws_sections_has_its_line() -> None:
+    files = sorted(path.stem for path in Path(draw.__file__).parent.glob("[!_]*.py"))
+    modules = [importlib.import_module(f"{draw.__name__}.{name}") for name in files]
+    drawing = [module for module in modules if hasattr(module, "sections")]
+    assert len(drawing) > 8
+    assert [module.__name__ for module in drawing if module.sections not in SECTIONS] == []
+
+
+def test_a_section_is_shown_because_it_has_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def weather(material: Material) -> list[Section]:
+        return [Section("weather", "Weather", [f"{len(material.contents.runs)} runs in the rain."])]
+
+    write_run(tmp_path, "bn", 0.8, [("supervised", "norm", 0.01)])
+    monkeypatch.setattr("acclimate.reports.sections.SECTIONS", (weather, *SECTIONS))
+    assert built(tmp_path).sections[0].words == ["1 runs in the rain."]
+    assert "Weather</h2>" in page_of(tmp_path)
 
 
 # ---- one level

@@ -126,10 +126,11 @@ def test_hostile_names_in_an_adaptation_are_text(tmp_path: Path) -> None:
 
 
 def test_console_says_what_an_adaptation_changed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from acclimate.console import show
+    from acclimate.commands.shell import find_command, print_document
 
     write_adapt(tmp_path / "a", looks=LOOKS)
-    show(json.loads((tmp_path / "a" / "run.json").read_text()), as_json=False)
+    facts = json.loads((tmp_path / "a" / "run.json").read_text())
+    print_document(facts, find_command("adapt"), as_json=False)
     said = " ".join(capsys.readouterr().out.split())
     assert "Kept: adapted. kNN on held-out images: accuracy 0.780 -> 0.801, log loss 0.700 -> 0.662" in said
     assert "Feature std 0.910 -> 0.910, RankMe 60.2 -> 71.0, 60% of neighbours in common with the start model." in said
@@ -184,7 +185,7 @@ def test_base_adapted_and_other_stand_in_one_table_without_and_with_mirrors(tmp_
     assert adapted["Accuracy"].text == "0.670"  # 0.5 + 0.1 + 0.01 + 0.08, less 0.02
     assert adapted["Accuracy, TTA"].text == "0.690"
     seeds = [0.68, 0.69, 0.70]
-    half = stats.sem(seeds) * stats.t.ppf(0.975, 2)
+    half = stats.sem(seeds) * stats.t.ppf(0.95, 2)
     assert adapted["Accuracy, TTA"].note == f"±{half:.3f}"
     assert table.records[1]["tta accuracy low"] == pytest.approx(0.69 - half)
     assert table.records[1]["plain accuracy"] == pytest.approx(0.67)

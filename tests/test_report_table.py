@@ -18,8 +18,8 @@ from acclimate.reports.markdown import render
 from acclimate.reports.read.collect import collect
 from acclimate.reports.read.foresight import ask, target_of
 from acclimate.reports.read.frames import table_of as frame_of
-from acclimate.reports.read.grid import ALL, Column, Grid, build
-from acclimate.reports.read.ranks import board, headline, standing
+from acclimate.reports.read.grid import ALL, Grid, RankColumn, build
+from acclimate.reports.read.ranks import board, headline, ranks_of
 from acclimate.reports.sections import build as sections_of
 from acclimate.stats import mean_interval
 
@@ -78,7 +78,7 @@ def test_means_over_data_sets_are_compared_pair_by_pair(grid: Grid) -> None:
     best = int(np.argmax(whole.mean))
     p = np.array([[stats.ttest_rel(a, b).pvalue if a is not b else 1.0 for b in parts.T] for a in parts.T])
     ahead = whole.mean[None] - whole.mean[:, None]
-    got = standing(whole, True)
+    got = ranks_of(whole, True)
     assert got.first.tolist() == (1 + ((p < 0.1) & (ahead > 0)).sum(axis=1)).tolist()
     assert got.last.tolist() == (12 - ((p < 0.1) & (ahead < 0)).sum(axis=1)).tolist()
     reaches = (whole.low <= whole.mean[best]) & (whole.mean[best] <= whole.high)
@@ -165,7 +165,7 @@ def test_ranks_and_what_they_could_be_agree_with_counting(higher: bool) -> None:
     for _ in range(50):
         n = int(rng.integers(2, 12))
         mean, half = rng.integers(0, 8, n) / 4, rng.integers(0, 6, n) / 8
-        got = standing(Column(0, 0, mean, mean - half, mean + half, np.full(n, 3)), higher)
+        got = ranks_of(RankColumn(0, 0, mean, mean - half, mean + half, np.full(n, 3)), higher)
         sign = 1 if higher else -1
         ends = np.sort(np.stack([sign * (mean - half), sign * (mean + half)]), axis=0)
         wanted = brute((sign * mean).tolist(), *ends.tolist())
@@ -175,10 +175,10 @@ def test_ranks_and_what_they_could_be_agree_with_counting(higher: bool) -> None:
 def test_one_run_leaves_every_rank_open_where_others_have_intervals() -> None:
     nan = float("nan")
     mean, low, high = np.array([3.0, 2, 1]), np.array([2.9, nan, 0.9]), np.array([3.1, nan, 1.1])
-    got = standing(Column(0, 0, mean, low, high, np.array([3, 1, 3])), True)
+    got = ranks_of(RankColumn(0, 0, mean, low, high, np.array([3, 1, 3])), True)
     assert list(zip(got.first.tolist(), got.last.tolist(), strict=True)) == [(1, 2), (1, 3), (2, 3)]
     bare = np.full(3, nan)
-    assert not standing(Column(0, 0, mean, bare, bare, np.ones(3, int)), True).first.any()
+    assert not ranks_of(RankColumn(0, 0, mean, bare, bare, np.ones(3, int)), True).first.any()
 
 
 def test_the_leaderboard_opens_with_the_target_over_all_data_sets(grid: Grid) -> None:
@@ -333,7 +333,7 @@ def test_other_files_are_no_tables(tmp_path: Path) -> None:
 
 
 def test_what_compare_left_is_shown(tmp_path: Path) -> None:
-    from acclimate.verbs import compare
+    from acclimate import compare
 
     path = write_table(tmp_path / "elsewhere" / "r.csv", lines())
     found = compare(path, proxy="knn,linear", target="finetune", ood=True, resamples=200, out=tmp_path / "out")
@@ -401,7 +401,7 @@ def test_of_very_many_data_sets_the_first_are_compared(tmp_path: Path) -> None:
 
 
 def test_the_command_takes_a_table_and_a_target(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from acclimate.cli import main
+    from acclimate.commands import main
 
     assert main(["report", str(table), "--target", "linear", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acclimate.cli import main
+from acclimate.commands import main
+from acclimate.experiments.scoring.feature_file import is_feature_file, read_feature_file
 from acclimate.scores.estimates import ESTIMATES, estimate, prepare
-from acclimate.verbs.feature_file import is_feature_file, read_feature_file
 
 
 def arrays(n: int = 60, d: int = 12) -> dict[str, np.ndarray]:

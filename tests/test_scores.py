@@ -54,8 +54,8 @@ def test_learns_and_gives_distributions(name: str) -> None:
 def test_noise_features_give_chance(name: str) -> None:
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(600, 10)), rng.integers(0, 3, 600)
-    held = rng.normal(size=(3000, 10))
-    right = predict(name, (x[:300], y[:300], x[300:], y[300:]), held, n_classes=3).argmax(axis=1)
+    queries = rng.normal(size=(3000, 10))
+    right = predict(name, (x[:300], y[:300], x[300:], y[300:]), queries, n_classes=3).argmax(axis=1)
     # Labels that had nothing to do with the features: three standard deviations around one third.
     assert abs((right == rng.integers(0, 3, 3000)).mean() - 1 / 3) < 3 * np.sqrt(2 / 9 / 3000)
 
@@ -70,9 +70,9 @@ def test_settings_are_json_and_the_name_is_the_key(name: str) -> None:
 @EVERY
 def test_repeats_to_the_bit_and_changes_no_input(name: str) -> None:
     split = blobs()
-    kept = [part.copy() for part in split]
+    copies = [part.copy() for part in split]
     assert np.array_equal(predict(name, split), predict(name, split))
-    assert all(np.array_equal(a, b) for a, b in zip(split, kept, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(split, copies, strict=True))
     for part in split:
         part.flags.writeable = False
     predict(name, split)
@@ -127,12 +127,12 @@ def test_keeps_the_laws_it_declares(name: str, law: str) -> None:
 )
 def test_a_law_that_is_not_declared_can_break(name: str, settings: dict, law: str) -> None:
     assert law not in PROBES[name].laws
-    chosen = PROBES[name].settings.model_validate(settings)
+    options = PROBES[name].settings.model_validate(settings)
     split = blobs(noise=1.5)
     split = (split[0] * np.arange(1, 13), split[1], split[2] * np.arange(1, 13), split[3])
     other, _ = moved(law, split)
     one, there = (
-        PROBES[name].fit(*part, n_classes=4, seed=0, settings=chosen).predict_proba(part[2]) for part in (split, other)
+        PROBES[name].fit(*part, n_classes=4, seed=0, settings=options).predict_proba(part[2]) for part in (split, other)
     )
     assert not np.allclose(one, there, atol=2e-3)
 

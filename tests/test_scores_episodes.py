@@ -9,8 +9,9 @@ import pytest
 from sklearn.neighbors import NearestCentroid
 
 from acclimate.errors import DataError
+from acclimate.scores import EpisodeSettings, episodes
 from acclimate.scores.probes import episodes as room
-from acclimate.scores.probes.episodes import EpisodeSettings, draw, episodes
+from acclimate.scores.probes.episodes import draw
 
 
 def data(n: int = 400, classes: int = 8, noise: float = 1.5, d: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -22,27 +23,27 @@ def data(n: int = 400, classes: int = 8, noise: float = 1.5, d: int = 6) -> tupl
 def test_every_episode_draws_different_images_of_different_classes() -> None:
     _, y = data()
     settings = EpisodeSettings(ways=3, shots=2, queries=4, episodes=50)
-    drawn = draw(y, seed=0, settings=settings)
-    assert drawn.shape == (50, 3, 6)
-    for episode in drawn:
+    images = draw(y, seed=0, settings=settings)
+    assert images.shape == (50, 3, 6)
+    for episode in images:
         assert len(set(episode.ravel().tolist())) == 18
         assert [len(set(y[way])) for way in episode] == [1, 1, 1]
         assert len({y[way[0]] for way in episode}) == 3
-    assert set(y[drawn].ravel()) == set(range(8))
-    assert np.array_equal(drawn, draw(y, seed=0, settings=settings))
-    assert not np.array_equal(drawn, draw(y, seed=1, settings=settings))
+    assert set(y[images].ravel()) == set(range(8))
+    assert np.array_equal(images, draw(y, seed=0, settings=settings))
+    assert not np.array_equal(images, draw(y, seed=1, settings=settings))
 
 
 def test_an_episode_is_a_nearest_centroid_classifier() -> None:
     x, y = data()
     settings = EpisodeSettings(ways=4, shots=3, queries=5, episodes=20)
-    found = episodes(x, y, seed=3, settings=settings)
-    for drawn, accuracy in zip(draw(y, seed=3, settings=settings), found.accuracies, strict=True):
-        known, asked = drawn[:, :3].ravel(), drawn[:, 3:].ravel()
-        theirs = NearestCentroid().fit(x[known].astype(float), y[known]).score(x[asked].astype(float), y[asked])
+    result = episodes(x, y, seed=3, settings=settings)
+    for images, accuracy in zip(draw(y, seed=3, settings=settings), result.accuracies, strict=True):
+        support, queries = images[:, :3].ravel(), images[:, 3:].ravel()
+        theirs = NearestCentroid().fit(x[support].astype(float), y[support]).score(x[queries].astype(float), y[queries])
         assert accuracy == pytest.approx(theirs)
-    assert found.mean == pytest.approx(found.accuracies.mean())
-    assert found.interval == pytest.approx(1.96 * found.accuracies.std() / np.sqrt(20))
+    assert result.mean == pytest.approx(result.accuracies.mean())
+    assert result.interval == pytest.approx(1.96 * result.accuracies.std() / np.sqrt(20))
 
 
 def test_defaults_are_those_of_ericsson_and_the_interval_covers() -> None:
@@ -68,8 +69,8 @@ def test_laws() -> None:
     assert np.array_equal(episodes(x.astype(float), y + 3, seed=0).accuracies, base)
     cosine = EpisodeSettings(metric="cosine")
     stretched = x * np.random.default_rng(2).uniform(0.1, 9, size=(400, 1)).astype(np.float32)
-    found = [episodes(part, y, seed=0, settings=cosine).accuracies for part in (x, stretched)]
-    assert np.allclose(*found, atol=0.014)
+    accuracies = [episodes(part, y, seed=0, settings=cosine).accuracies for part in (x, stretched)]
+    assert np.allclose(*accuracies, atol=0.014)
     noise = np.random.default_rng(3).normal(size=x.shape)
     chance = episodes(noise, y, seed=0)
     assert abs(chance.mean - 0.2) < 0.03

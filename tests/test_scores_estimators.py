@@ -28,15 +28,15 @@ def test_scikit_learns_own_checks(estimator, check) -> None:
 def test_works_in_pipelines_and_cross_validation(probe) -> None:
     x, y = load_digits(return_X_y=True)
     names = np.array([f"digit {label}" for label in y])[:600]
-    found = cross_val_score(make_pipeline(StandardScaler(), probe), x[:600].astype(np.float32), names, cv=3)
-    assert found.min() > 0.75
+    accuracies = cross_val_score(make_pipeline(StandardScaler(), probe), x[:600].astype(np.float32), names, cv=3)
+    assert accuracies.min() > 0.75
     assert set(probe.fit(x[:600], names).predict(x[600:700])) <= set(names)
 
 
 def test_settings_can_be_searched() -> None:
     x, y = load_digits(return_X_y=True)
-    found = GridSearchCV(KNNProbe(), {"k": [1, 200], "metric": ["cosine", "euclidean"]}, cv=3).fit(x[:400], y[:400])
-    assert found.best_params_["k"] == 1
+    search = GridSearchCV(KNNProbe(), {"k": [1, 200], "metric": ["cosine", "euclidean"]}, cv=3).fit(x[:400], y[:400])
+    assert search.best_params_["k"] == 1
 
 
 def test_the_page_about_these_scores() -> None:

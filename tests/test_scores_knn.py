@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+from acclimate.scores import KnnSettings
 from acclimate.scores.probes import knn
-from acclimate.scores.probes.knn import NEIGHBOURS, KnnSettings, probabilities, shares
+from acclimate.scores.probes.knn import NEIGHBOURS, probabilities, shares
 from acclimate.scores.probes.neighbours import METRICS, nearest, refer
 
 
@@ -37,20 +38,20 @@ def test_agrees_with_scikit_learn(metric: str, offset: float) -> None:
     x, y, q, _ = data()
     x, q = x + np.float32(offset), q + np.float32(offset)
     q[:9] = x[:9]  # at distance zero
-    for _, _, k, got in probabilities(refer(x, y, 5), q, KnnSettings(metric=(metric,), k=NEIGHBOURS)):
+    for _, _, k, p in probabilities(refer(x, y, 5), q, KnnSettings(metric=(metric,), k=NEIGHBOURS)):
         theirs = KNeighborsClassifier(k, weights=WEIGHTS[metric], metric=metric, algorithm="brute")
         distance = theirs.fit(x.astype(float), y).kneighbors(q.astype(float))[0]
         w = WEIGHTS[metric](distance)
         effective = w.sum(axis=1, keepdims=True) ** 2 / (w**2).sum(axis=1, keepdims=True)
         expected = (effective * theirs.predict_proba(q.astype(float)) + 1 / 5) / (effective + 1)
-        assert np.abs(got - expected).max() < 1e-4
+        assert np.abs(p - expected).max() < 1e-4
 
 
 def test_smoothing_is_one_vote_and_moves_no_prediction() -> None:
     labels, weights = np.array([[0, 1, 1]]), np.array([[3.0, 1.0, 1.0]])
-    found = {k: (share[0].tolist(), effective.item()) for k, share, effective in shares(labels, weights, (1, 3), 2)}
-    assert found[1] == ([1.0, 0.0], 1.0)
-    assert found[3] == (pytest.approx([0.6, 0.4]), pytest.approx(25 / 11))
+    votes = {k: (share[0].tolist(), effective.item()) for k, share, effective in shares(labels, weights, (1, 3), 2)}
+    assert votes[1] == ([1.0, 0.0], 1.0)
+    assert votes[3] == (pytest.approx([0.6, 0.4]), pytest.approx(25 / 11))
     x = np.array([[1.0, 0.0], [0.0, 1.0]])
     ((_, _, _, p),) = probabilities(refer(x, np.array([0, 1]), 2), x, KnnSettings(metric=("cosine",), k=(1,)))
     assert p == pytest.approx(np.array([[0.75, 0.25], [0.25, 0.75]]))
@@ -94,17 +95,17 @@ def test_validation_chooses_the_best_of_all_metrics_and_k() -> None:
     fitted = knn.fit(x, y, q, truth, n_classes=5, seed=0)
     assert fitted.settings["k"] in [k for k in NEIGHBOURS if k <= 60]
     ks = tuple(k for k in NEIGHBOURS if k <= 60)
-    tried = {
+    results = {
         (metric, k): ((p.argmax(axis=1) == truth).mean(), -np.log(p[np.arange(120), truth]).mean())
         for _, metric, k, p in probabilities(refer(x, y, 5), q, KnnSettings(metric=METRICS, k=ks))
     }
-    assert len(tried) == 2 * len(ks)
-    best = max(accuracy for accuracy, _ in tried.values())
-    lowest = min(loss for accuracy, loss in tried.values() if accuracy == best)
+    assert len(results) == 2 * len(ks)
+    best = max(accuracy for accuracy, _ in results.values())
+    lowest = min(loss for accuracy, loss in results.values() if accuracy == best)
     assert fitted.settings["val_accuracy"] == pytest.approx(best)
     assert fitted.settings["val_log_loss"] == pytest.approx(lowest)
-    got = tried[fitted.settings["metric"], fitted.settings["k"]]
-    assert got == pytest.approx((best, lowest))
+    numbers = results[fitted.settings["metric"], fitted.settings["k"]]
+    assert numbers == pytest.approx((best, lowest))
 
 
 @pytest.mark.parametrize("kind", ["noise", "ties", "sorted"])
@@ -140,11 +141,11 @@ def test_the_settings_of_dino_vote_as_its_formula() -> None:
     settings = KnnSettings(metric=("cosine",), k=(10, 20, 100, 200), temperature=0.07, weights="exp", pseudo_votes=0)
     unit = [part / np.linalg.norm(part.astype(float), axis=1, keepdims=True) for part in (x, q)]
     similarity = unit[1] @ unit[0].T
-    for _, _, k, got in probabilities(refer(x, y, 5), q, settings):
+    for _, _, k, p in probabilities(refer(x, y, 5), q, settings):
         top = np.argsort(-similarity, axis=1)[:, :k]
         weight = np.exp(np.take_along_axis(similarity, top, axis=1) / 0.07)
         votes = np.stack([(weight * (y[top] == c)).sum(axis=1) for c in range(5)], axis=1)
-        assert np.allclose(got, votes / votes.sum(axis=1, keepdims=True), atol=1e-4)
+        assert np.allclose(p, votes / votes.sum(axis=1, keepdims=True), atol=1e-4)
     fitted = knn.fit(x, y, q, truth, n_classes=5, seed=0, settings=settings)
     assert fitted.settings["k"] in (10, 20, 100, 200)
     assert fitted.settings["temperature"] == 0.07
@@ -156,12 +157,12 @@ def test_weights_are_those_of_scikit_learn(metric: str, weights: str) -> None:
     x, y, q, _ = data()
     q[:9] = x[:9]
     settings = KnnSettings(metric=(metric,), k=tuple(range(1, 201)), weights=weights, pseudo_votes=0)
-    tried = {k: p for _, _, k, p in probabilities(refer(x, y, 5), q, settings)}
-    assert sorted(tried) == list(range(1, 201))
+    by_k = {k: p for _, _, k, p in probabilities(refer(x, y, 5), q, settings)}
+    assert sorted(by_k) == list(range(1, 201))
     for k in (1, 7, 200):
         theirs = KNeighborsClassifier(k, weights=weights, metric=metric, algorithm="brute").fit(x.astype(float), y)
         # Cosine: scikit-learn's own distance of equal rows is not exactly zero.
-        assert np.allclose(tried[k][9:], theirs.predict_proba(q[9:].astype(float)), atol=1e-3)
+        assert np.allclose(by_k[k][9:], theirs.predict_proba(q[9:].astype(float)), atol=1e-3)
     assert np.allclose(knn.weigh(np.array([[0.0, 0.0, 2.0]]), "distance", 1.0), [[1, 1, 0]])
 
 

@@ -11,10 +11,10 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import StandardScaler, normalize
 
+from acclimate.scores import NcmSettings, RidgeSettings
 from acclimate.scores.probes import ncm, ridge
-from acclimate.scores.probes.ncm import NcmSettings, class_means
+from acclimate.scores.probes.ncm import class_means
 from acclimate.scores.probes.normalise import Plain, ZScore
-from acclimate.scores.probes.ridge import RidgeSettings
 from acclimate.scores.probes.temper import factor, positions, softmax
 
 
@@ -76,14 +76,14 @@ def test_leave_one_out_is_that_of_leaving_each_image_out(n: int, d: int, bias: f
     x, y, _, _ = data(n, d)
     solved = ridge.solve(x, y, Plain(), bias)
     fast = ridge.leave_one_out(solved, x, y, 0.5)
-    wanted = ridge.targets(y, 4)
+    targets = ridge.targets(y, 4)
     for i in range(n):
         rest = np.arange(n) != i
         model = Ridge(alpha=0.5, fit_intercept=bias is None)
         a = x if bias is None else np.column_stack([x, np.full(n, bias)])
-        assert np.allclose(fast[i], model.fit(a[rest], wanted[rest]).predict(a[i : i + 1])[0], atol=1e-7)
+        assert np.allclose(fast[i], model.fit(a[rest], targets[rest]).predict(a[i : i + 1])[0], atol=1e-7)
     (error,) = ridge.squared_errors(solved, x, y, [0.5])
-    assert error == pytest.approx(((fast - wanted) ** 2).mean())
+    assert error == pytest.approx(((fast - targets) ** 2).mean())
 
 
 def test_ridge_chooses_what_it_says() -> None:
@@ -111,9 +111,9 @@ def test_the_factor_minimises_the_log_loss(size: float) -> None:
     def loss(power: float) -> float:
         return float(-(target * np.log(softmax(np.exp(power) / size * values))).sum())
 
-    found = factor(values, y)
-    assert np.log(found * size) == pytest.approx(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x, abs=1e-3)
-    assert factor(values + 7 * size, y) == pytest.approx(found)
+    minimum = factor(values, y)
+    assert np.log(minimum * size) == pytest.approx(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x, abs=1e-3)
+    assert factor(values + 7 * size, y) == pytest.approx(minimum)
 
 
 def test_the_factor_of_extreme_values_is_finite() -> None:

@@ -11,11 +11,12 @@ from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from acclimate.scores import LogisticSettings
 from acclimate.scores.probes import temper
 from acclimate.scores.probes.logistic import paths, softmax
 from acclimate.scores.probes.logistic import probe as logistic
 from acclimate.scores.probes.logistic.paths import Solutions, Stack, advance, pose
-from acclimate.scores.probes.logistic.probe import GRID, LogisticSettings
+from acclimate.scores.probes.logistic.probe import GRID
 from acclimate.scores.probes.logistic.softmax import SolverState, start
 
 
@@ -36,12 +37,12 @@ def path(x, y, grid, **options) -> Iterator[tuple[Stack, SolverState, Solutions]
 
 
 def ours(x, y, x_val, grid, **options) -> list[np.ndarray]:
-    found = []
+    probabilities = []
     for stack, state, _ in path(x, y, grid, **options):
         own = stack.classifier(0, state)
         z = own.normaliser.transform(x_val.astype(float)) - own.mean
-        found.append(temper.softmax(z @ own.weights + own.bias))
-    return found
+        probabilities.append(temper.softmax(z @ own.weights + own.bias))
+    return probabilities
 
 
 @pytest.mark.parametrize(("n", "d", "classes"), [(500, 20, 5), (300, 10, 2), (60, 100, 4)])
@@ -108,9 +109,9 @@ def test_the_start_does_not_matter() -> None:
 
 def test_warm_whitened_path_needs_few_iterations() -> None:
     x, y, _, _ = data(500, 40, 5)
-    found = [solutions for _, _, solutions in path(x, y, GRID, tolerance=1e-7)]
-    iterations = [int(one.iterations[0]) for one in found]
-    assert all(one.converged[0] for one in found)
+    steps = [solutions for _, _, solutions in path(x, y, GRID, tolerance=1e-7)]
+    iterations = [int(one.iterations[0]) for one in steps]
+    assert all(one.converged[0] for one in steps)
     theirs = LogisticRegression(C=1.0, max_iter=5000).fit(x.astype(float), y).n_iter_[0]
     assert max(iterations) < 100
     assert iterations[6] < theirs
@@ -119,9 +120,9 @@ def test_warm_whitened_path_needs_few_iterations() -> None:
 def test_the_lowest_validation_loss_is_chosen_and_the_edge_is_reported() -> None:
     x, y, x_val, y_val = data(120, 30, 3)
     fitted = logistic.fit(x, y, x_val, y_val, n_classes=3, seed=0)
-    tried = fitted.settings["path"]
-    assert [point["C"] for point in tried] == list(GRID[: len(tried)])
-    best = min(tried, key=lambda point: point["val_log_loss"])
+    points = fitted.settings["path"]
+    assert [point["C"] for point in points] == list(GRID[: len(points)])
+    best = min(points, key=lambda point: point["val_log_loss"])
     assert fitted.settings["C"] == best["C"]
     assert not fitted.settings["at_edge"]
     p = fitted.predict_proba(x_val)
@@ -135,10 +136,10 @@ def test_the_path_ends_when_only_overfitting_is_left() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 20)), rng.integers(0, 3, 400)
     fitted = logistic.fit(x[:200], y[:200], x[200:], y[200:], n_classes=3, seed=0)
-    tried = [(point["val_accuracy"], point["val_log_loss"]) for point in fitted.settings["path"]]
-    assert 3 <= len(tried) < 13
-    assert max(a for a, _ in tried[:-2]) >= max(a for a, _ in tried[-2:])
-    assert min(loss for _, loss in tried[:-2]) <= min(loss for _, loss in tried[-2:])
+    results = [(point["val_accuracy"], point["val_log_loss"]) for point in fitted.settings["path"]]
+    assert 3 <= len(results) < 13
+    assert max(a for a, _ in results[:-2]) >= max(a for a, _ in results[-2:])
+    assert min(loss for _, loss in results[:-2]) <= min(loss for _, loss in results[-2:])
     grows = [(0.1 * i, 1.0 + i) for i in range(9)]  # a rising accuracy goes on, whatever the loss
     assert not any(paths._hopeless(grows[:i], 2) for i in range(1, 10))
 
@@ -166,8 +167,8 @@ def test_published_grids_can_be_said() -> None:
         fitted = logistic.fit(x, y, x_val, y_val, n_classes=3, seed=0, settings=settings)
         assert fitted.settings["C"] in settings.c
         best = max(point["val_accuracy"] for point in fitted.settings["path"])
-        chosen = next(point for point in fitted.settings["path"] if point["C"] == fitted.settings["C"])
-        assert chosen["val_accuracy"] >= best - 0.01  # polishing may move an image
+        optimum = next(point for point in fitted.settings["path"] if point["C"] == fitted.settings["C"])
+        assert optimum["val_accuracy"] >= best - 0.01  # polishing may move an image
     clip = LogisticSettings(c=(0.316,), normalise="none")
     fitted = logistic.fit(x, y, x_val, y_val, n_classes=3, seed=0, settings=clip)
     theirs = LogisticRegression(C=0.316, tol=1e-10, max_iter=20000).fit(x.astype(float), y)

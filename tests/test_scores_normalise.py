@@ -32,8 +32,8 @@ def test_agree_with_the_libraries_they_are_named_after() -> None:
         "zscore-val": StandardScaler().fit_transform(other),
         "batchnorm": norm.eval()(torch.from_numpy(other.astype(float))).numpy(),
     }
-    for name, wanted in expected.items():
-        assert np.allclose(through(name, x, other), wanted, atol=1e-5), name
+    for name, reference in expected.items():
+        assert np.allclose(through(name, x, other), reference, atol=1e-5), name
 
 
 @pytest.mark.parametrize("n", [5, 30, 500])
@@ -56,13 +56,13 @@ def test_whitening_makes_the_covariance_the_identity() -> None:
 def test_contract(name: str, kind: type) -> None:
     x, other = data().astype(kind), data(50, seed=1).astype(kind)
     x[:, 2] = other[:, 2] = 0.1  # constant
-    kept = x.copy(), other.copy()
+    copies = x.copy(), other.copy()
     fitted = NORMALISERS[name].fit(x)
     z = fitted.of(other).transform(other)
     assert z.dtype == kind
     assert np.isfinite(z).all()
-    assert np.array_equal(x, kept[0])
-    assert np.array_equal(other, kept[1])
+    assert np.array_equal(x, copies[0])
+    assert np.array_equal(other, copies[1])
     if name not in ("none", "l2"):
         assert np.allclose(z[:, 2], 0, atol=1e-5)
     # Row by row.

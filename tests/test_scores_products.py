@@ -63,8 +63,8 @@ def test_torch_is_not_loaded_for_a_product() -> None:
         "import sys; from acclimate.scores.probes.products import LARGE, pays; "
         "print(pays(LARGE), 'torch' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["False", "False"]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["False", "False"]
     assert products.pays(products.LARGE)
     assert not products.pays(products.LARGE - 1)
 
@@ -86,15 +86,15 @@ def test_a_large_problem_has_the_answer_of_a_small_one(monkeypatch: pytest.Monke
     rng = np.random.default_rng(1)
     y = np.arange(400) % 5
     x = (rng.normal(size=(5, 30))[y] + rng.normal(size=(400, 30))).astype(np.float32)
-    used: list[bool] = []
+    calls: list[bool] = []
     monkeypatch.setattr(
-        softmax, "product", lambda a, b, out=None, *, large: used.append(large) or product(a, b, out, large=large)
+        softmax, "product", lambda a, b, out=None, *, large: calls.append(large) or product(a, b, out, large=large)
     )
-    found = []
+    answers = []
     for limit in (2**40, 0):
         monkeypatch.setattr(products, "LARGE", limit)
         fitted = logistic.fit(x[:300], y[:300], x[300:], y[300:], n_classes=5, seed=0)
-        found.append(fitted.predict_proba(x[300:]))
-        assert set(used) == {limit == 0}
-        used.clear()
-    assert np.allclose(*found, atol=1e-5)
+        answers.append(fitted.predict_proba(x[300:]))
+        assert set(calls) == {limit == 0}
+        calls.clear()
+    assert np.allclose(*answers, atol=1e-5)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError
+from acclimate.scores import Logistic, LogisticSettings, fit_draws, fit_many
 from acclimate.scores.base import Features, Index
 from acclimate.scores.probes import normalise
 from acclimate.scores.probes.logistic import paths, span, subsets, validation
 from acclimate.scores.probes.logistic import probe as logistic
-from acclimate.scores.probes.logistic.probe import Logistic, LogisticSettings
-from acclimate.scores.probes.logistic.subsets import fit_draws, fit_many, stacks
+from acclimate.scores.probes.logistic.subsets import stacks
 
 CLASSES = 4
 
@@ -29,19 +29,19 @@ def cloud() -> tuple[Features, Index, Features, Index]:
     return x[:400], y[:400], x[400:], y[400:]
 
 
-def drawn(y: Index, counts: list[int], seeds: int) -> list[Index]:
+def stratified(y: Index, counts: list[int], seeds: int) -> list[Index]:
     """Return subsets of so many images a class, seed by seed, so that equal sizes do not stand together."""
-    found = []
+    rows = []
     for seed, count in itertools.product(range(seeds), counts):
         rng = np.random.default_rng(seed)
-        found.append(np.concatenate([rng.choice(np.flatnonzero(y == c), count, replace=False) for c in range(CLASSES)]))
-    return found
+        rows.append(np.concatenate([rng.choice(np.flatnonzero(y == c), count, replace=False) for c in range(CLASSES)]))
+    return rows
 
 
-def alone(cloud: tuple[Features, Index, Features, Index], rows: Index, **chosen: object) -> Logistic:
+def alone(cloud: tuple[Features, Index, Features, Index], rows: Index, **options: object) -> Logistic:
     x, y, x_val, y_val = cloud
     return logistic.fit(
-        x[rows], y[rows], x_val, y_val, n_classes=CLASSES, seed=0, settings=LogisticSettings.model_validate(chosen)
+        x[rows], y[rows], x_val, y_val, n_classes=CLASSES, seed=0, settings=LogisticSettings.model_validate(options)
     )
 
 
@@ -57,7 +57,7 @@ def test_many_answer_as_each_alone(
 ) -> None:
     monkeypatch.setattr(paths, "SMALL", small)
     x, y, x_val, y_val = cloud
-    rows = drawn(y, [3, 12, 40], 4)
+    rows = stratified(y, [3, 12, 40], 4)
     many = fit_many(x, rows, y, x_val, y_val, n_classes=CLASSES)
     assert len({one.settings["C"] for one in many}) > 1, "subsets that choose differently"
     assert len({len(one.settings["path"]) for one in many}) > 1, "and leave the path at different C"
@@ -68,7 +68,7 @@ def test_many_answer_as_each_alone(
 @pytest.mark.parametrize("name", normalise.NORMALISERS)
 def test_every_normalisation_and_refit(cloud: tuple[Features, Index, Features, Index], name: str) -> None:
     x, y, x_val, y_val = cloud
-    rows = drawn(y, [8, 20], 2)
+    rows = stratified(y, [8, 20], 2)
     settings = LogisticSettings.model_validate({"normalise": name, "refit": True, "select": "accuracy"})
     many = fit_many(x, rows, y, x_val, y_val, n_classes=CLASSES, settings=settings)
     for own, one in zip(rows, many, strict=True):
@@ -89,7 +89,7 @@ def test_subsets_of_two_classes_and_of_missing_classes(cloud: tuple[Features, In
 
 def test_draws_choose_on_validation_images_of_their_own(cloud: tuple[Features, Index, Features, Index]) -> None:
     x, y, x_val, _ = cloud
-    rows = drawn(y, [5, 10], 3)
+    rows = stratified(y, [5, 10], 3)
     draws = [(own, np.setdiff1d(np.arange(400), own)[: 20 + i]) for i, own in enumerate(rows)]
     for (train, val), one in zip(draws, fit_draws(x, y, draws, n_classes=CLASSES), strict=True):
         single = logistic.fit(x[train], y[train], x[val], y[val], n_classes=CLASSES, seed=0)
@@ -108,12 +108,12 @@ def test_the_span_is_that_of_the_axes(cloud: tuple[Features, Index, Features, In
     x = cloud[0][:30].copy()
     x[7] = x[3]
     normaliser = normalise.ZScore.fit(x)
-    found, weights = span.span(x, normaliser, small=2**18), np.random.default_rng(1).normal(size=(3, 30))
-    centred = normaliser.transform(x.astype(float)) - found.mean
-    assert np.allclose(found.z @ found.z.T, centred @ centred.T, atol=1e-9)
-    assert np.count_nonzero(found.eigenvalues) == 28, "30 images less one for the mean and one for the twin"
-    assert np.allclose(centred @ found.unfold(weights), found.z @ weights.T, atol=1e-9)
-    assert np.allclose(np.linalg.svd(centred)[1][::-1] ** 2, np.sort(found.eigenvalues), atol=1e-9)
+    axes, weights = span.span(x, normaliser, small=2**18), np.random.default_rng(1).normal(size=(3, 30))
+    centred = normaliser.transform(x.astype(float)) - axes.mean
+    assert np.allclose(axes.z @ axes.z.T, centred @ centred.T, atol=1e-9)
+    assert np.count_nonzero(axes.eigenvalues) == 28, "30 images less one for the mean and one for the twin"
+    assert np.allclose(centred @ axes.unfold(weights), axes.z @ weights.T, atol=1e-9)
+    assert np.allclose(np.linalg.svd(centred)[1][::-1] ** 2, np.sort(axes.eigenvalues), atol=1e-9)
     wide = span.span(cloud[0], normalise.ZScore.fit(cloud[0]), small=2**18)
     centred = wide.normaliser.transform(cloud[0].astype(float)) - wide.mean
     assert len(centred) > centred.shape[1]
@@ -131,8 +131,8 @@ def test_one_product_gives_the_logits_of_normalised_features(
     one = validation.Linear(own, rng.normal(size=60), rng.normal(size=(60, 3)), rng.normal(size=3))
     ready = validation.ValidationSet.of(x_val, y_val, unit_length=name == "l2")
     direct = (own.of(x_val).transform(x_val.astype(float)) - one.mean) @ one.weights + one.bias
-    for found in ready.logits([one, one]):
-        assert np.allclose(found, direct, atol=1e-5 * np.abs(direct).max())
+    for logits in ready.logits([one, one]):
+        assert np.allclose(logits, direct, atol=1e-5 * np.abs(direct).max())
 
 
 def test_no_subset_gives_no_classifier(cloud: tuple[Features, Index, Features, Index]) -> None:

@@ -125,16 +125,16 @@ def test_laws_of_a_label_subset(labels: list[int], seed: int, counts: list[int],
     for name, values in (("count", sorted(counts)), ("fraction", sorted(fractions))):
         before: set[int] = set()
         for value in values:
-            chosen = label_subset(whole, indices, seed=seed, **{name: value})  # type: ignore[arg-type]  # by name
-            assert (np.diff(chosen) > 0).all()
-            assert before <= set(chosen) <= set(indices)
-            before = set(chosen)
-            got = np.bincount(whole[chosen], minlength=len(sizes))
+            subset = label_subset(whole, indices, seed=seed, **{name: value})  # type: ignore[arg-type]  # by name
+            assert (np.diff(subset) > 0).all()
+            assert before <= set(subset) <= set(indices)
+            before = set(subset)
+            class_counts = np.bincount(whole[subset], minlength=len(sizes))
             if name == "count":
-                np.testing.assert_array_equal(got, np.minimum(sizes, value))
+                np.testing.assert_array_equal(class_counts, np.minimum(sizes, value))
             else:
-                assert (got[sizes > 0] >= 1).all()
-                assert (np.abs(got - sizes * value) <= np.maximum(0.5, 1 - sizes * value) + 1e-9).all()
+                assert (class_counts[sizes > 0] >= 1).all()
+                assert (np.abs(class_counts - sizes * value) <= np.maximum(0.5, 1 - sizes * value) + 1e-9).all()
 
 
 def test_subset_does_not_follow_the_split() -> None:

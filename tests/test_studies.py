@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import acclimate
-from acclimate.cli import main
+from acclimate.commands import main
 from acclimate.errors import AcclimateError, Interrupted, StudyError
 from acclimate.experiments.study import dry_run, load_study, parse_study, plan_study, run_study, work
 from acclimate.experiments.study.claims import Claims

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acclimate.catalogue import paper_models
-from acclimate.cli import main
+from acclimate.commands import main
 from acclimate.experiments.study import dry_run, load_study, plan_study, study_names
 from acclimate.images.layouts.datasets import dataset_entries
 

@@ -83,26 +83,26 @@ def oracle(images: Tensor, size: tuple[int, int], augment: Augment, seed: int) -
 @pytest.mark.parametrize(("image", "size"), [((48, 48), (48, 48)), ((61, 40), (24, 56)), ((8, 8), (40, 40))])
 def test_every_operation_is_torchvisions(augment: Augment, image: tuple[int, int], size: tuple[int, int]) -> None:
     images = noise(12, *image, low=80, high=170)  # the middle of the range, where nothing has to be clamped
-    got = make_view(images, size, augment, PLAIN, generator(5))
-    torch.testing.assert_close(got, oracle(images, size, augment, 5), atol=3e-6, rtol=0)
+    view = make_view(images, size, augment, PLAIN, generator(5))
+    torch.testing.assert_close(view, oracle(images, size, augment, 5), atol=3e-6, rtol=0)
 
 
 @pytest.mark.parametrize("image", [(32, 32), (20, 45)])
 def test_rotations_are_torchvisions(image: tuple[int, int]) -> None:
     augment = Augment(vflip=0.5, rot90=0.75, blur=0.5)
     images = noise(40, *image)
-    got = make_view(images, (32, 32), augment, PLAIN, generator(5))
-    torch.testing.assert_close(got, oracle(images, (32, 32), augment, 5), atol=3e-6, rtol=0)
+    view = make_view(images, (32, 32), augment, PLAIN, generator(5))
+    torch.testing.assert_close(view, oracle(images, (32, 32), augment, 5), atol=3e-6, rtol=0)
 
 
 def test_a_quarter_turn_is_a_rotation_not_a_mirror_image() -> None:
     image = noise(1, 6, 6)
     turns = {tuple(torch.rot90(image[0] / 255, k, (1, 2)).flatten().tolist()) for k in (1, 2, 3)}
     augment = dataclasses.replace(STILL, rot90=1.0)
-    seen = make_view(image.expand(60, -1, -1, -1), (6, 6), augment, PLAIN, generator())
-    exact = {min(turns, key=lambda t: abs(torch.tensor(t) - view.flatten()).max()) for view in seen}
+    batch = make_view(image.expand(60, -1, -1, -1), (6, 6), augment, PLAIN, generator())
+    exact = {min(turns, key=lambda t: abs(torch.tensor(t) - view.flatten()).max()) for view in batch}
     assert exact == turns
-    for view in seen:
+    for view in batch:
         assert min(float((torch.tensor(t) - view.flatten()).abs().max()) for t in turns) < 1e-6
 
 
@@ -116,8 +116,8 @@ def test_eight_orientations_are_equally_likely() -> None:
 def test_clamping_comes_once_at_the_end() -> None:
     images = noise(64, 16, 16)
     augment = dataclasses.replace(STILL, brightness=0.9, contrast=0.9, saturation=0.9, hue=0.2, jitter=1.0)
-    got = make_view(images, (16, 16), augment, PLAIN, generator())
-    assert (float(got.min()), float(got.max())) == (0.0, 1.0)
+    view = make_view(images, (16, 16), augment, PLAIN, generator())
+    assert (float(view.min()), float(view.max())) == (0.0, 1.0)
     one = dataclasses.replace(STILL, brightness=0.9, jitter=1.0)  # a single step: torchvision clamps there too
     torch.testing.assert_close(
         make_view(images, (16, 16), one, PLAIN, generator(3)),
@@ -240,11 +240,11 @@ def test_none_is_the_centre_crop_of_evaluation(image: tuple[int, int], size: tup
         IMAGENET.mean,
         IMAGENET.std,
     )
-    got = center(images, size, IMAGENET)
-    torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
-    assert torch.equal(make_view(images, size, AUGMENTS["none"], IMAGENET, generator()), got)
+    view = center(images, size, IMAGENET)
+    torch.testing.assert_close(view, expected, atol=1e-6, rtol=0)
+    assert torch.equal(make_view(images, size, AUGMENTS["none"], IMAGENET, generator()), view)
     flips = make_view(images, size, Augment(crop=None, hflip=1.0), IMAGENET, generator())
-    torch.testing.assert_close(flips, got.flip(3), atol=3e-6, rtol=0)  # the same pixels, not resampled
+    torch.testing.assert_close(flips, view.flip(3), atol=3e-6, rtol=0)  # the same pixels, not resampled
 
 
 def test_evaluation_enlarges_what_is_too_small() -> None:
@@ -257,44 +257,44 @@ def test_normalisation_is_torchvisions() -> None:
     images = noise(6, 20, 20)
     plain = make_view(images, (16, 16), AUGMENTS["byol-2"], PLAIN, generator())
     expected = tv.normalize(plain, IMAGENET.mean, IMAGENET.std)
-    got = make_view(images, (16, 16), AUGMENTS["byol-2"], IMAGENET, generator())
-    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    view = make_view(images, (16, 16), AUGMENTS["byol-2"], IMAGENET, generator())
+    torch.testing.assert_close(view, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", AUGMENTS)
 def test_every_preset_obeys_the_laws(name: str) -> None:
     images = noise(9, 30, 26)
     before = images.clone()
-    got = make_view(images, (24, 24), AUGMENTS[name], IMAGENET, generator(3))
+    view = make_view(images, (24, 24), AUGMENTS[name], IMAGENET, generator(3))
     assert torch.equal(images, before)
-    assert got.shape == (9, 3, 24, 24)
-    assert got.dtype == torch.float32
-    assert got.is_contiguous(memory_format=torch.channels_last)
-    assert torch.isfinite(got).all()
-    pixels = got * torch.tensor(IMAGENET.std)[:, None, None] + torch.tensor(IMAGENET.mean)[:, None, None]
+    assert view.shape == (9, 3, 24, 24)
+    assert view.dtype == torch.float32
+    assert view.is_contiguous(memory_format=torch.channels_last)
+    assert torch.isfinite(view).all()
+    pixels = view * torch.tensor(IMAGENET.std)[:, None, None] + torch.tensor(IMAGENET.mean)[:, None, None]
     assert pixels.min() > -1e-5
     assert pixels.max() < 1 + 1e-5
     again = make_view(images, (24, 24), AUGMENTS[name], IMAGENET, generator(3))
-    assert torch.equal(got, again)
+    assert torch.equal(view, again)
     other = make_view(images, (24, 24), AUGMENTS[name], IMAGENET, generator(4))
-    assert torch.equal(got, other) == (name == "none")
+    assert torch.equal(view, other) == (name == "none")
 
 
 def test_every_sample_has_its_own_parameters() -> None:
     images = noise(1, 40, 40).expand(16, -1, -1, -1)
-    seen = make_view(images, (32, 32), AUGMENTS["byol-1"], PLAIN, generator())
-    assert all(not torch.equal(a, b) for a, b in itertools.combinations(seen, 2))
+    view = make_view(images, (32, 32), AUGMENTS["byol-1"], PLAIN, generator())
+    assert all(not torch.equal(a, b) for a, b in itertools.combinations(view, 2))
 
 
 def test_a_view_does_not_depend_on_memory_layout_or_on_the_rest_of_its_group(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = noise(10, 33, 33)
-    got = make_view(images, (32, 32), AUGMENTS["byol-2"], PLAIN, generator())
-    assert torch.equal(got, make_view(images.contiguous(), (32, 32), AUGMENTS["byol-2"], PLAIN, generator()))
+    view = make_view(images, (32, 32), AUGMENTS["byol-2"], PLAIN, generator())
+    assert torch.equal(view, make_view(images.contiguous(), (32, 32), AUGMENTS["byol-2"], PLAIN, generator()))
     monkeypatch.setattr("acclimate.views.make._CPU_GROUP", 1)  # one sample at a time
     alone = make_view(images, (32, 32), AUGMENTS["byol-2"], PLAIN, generator())
-    torch.testing.assert_close(alone, got, atol=2e-6, rtol=0)
+    torch.testing.assert_close(alone, view, atol=2e-6, rtol=0)
 
 
 def test_views_of_one_call_continue_the_same_stream() -> None:
@@ -325,12 +325,12 @@ def test_a_view_size_is_a_multiple_of_16_near_its_share(size: tuple[int, int], s
 def test_views_of_several_sizes_come_out_of_one_call() -> None:
     images = noise(7, 72, 80)
     full = dataclasses.replace(AUGMENTS["byol-2"], solarize=0.5)
-    wanted = [full, dataclasses.replace(full, scale=0.5), AUGMENTS["none"], dataclasses.replace(full, scale=0.25)]
-    got = make_views(images, (64, 64), wanted, IMAGENET, generator(2))
-    assert [tuple(view.shape) for view in got] == [(7, 3, side, side) for side in (64, 32, 64, 16)]
-    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in got)
+    augments = [full, dataclasses.replace(full, scale=0.5), AUGMENTS["none"], dataclasses.replace(full, scale=0.25)]
+    batch_views = make_views(images, (64, 64), augments, IMAGENET, generator(2))
+    assert [tuple(view.shape) for view in batch_views] == [(7, 3, side, side) for side in (64, 32, 64, 16)]
+    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in batch_views)
     g = generator(2)
-    for augment, view in zip(wanted, got, strict=True):  # a small view is a full one of a smaller network
+    for augment, view in zip(augments, batch_views, strict=True):  # a small view is a full one of a smaller network
         side = view_size((64, 64), augment.scale)
         alone = make_view(images, side, dataclasses.replace(augment, scale=1.0), IMAGENET, g)
         torch.testing.assert_close(view, alone)

@@ -16,10 +16,10 @@ from zoo.leaves import dead_leaves
 from zoo.models import ARCHITECTURES, MODELS
 from zoo.train import PACKAGE, SOURCES
 
-from acclimate import story
+from acclimate import list_models as models
 from acclimate.catalogue import entries, zoo_names, zoo_weights
+from acclimate.commands import demo
 from acclimate.models import load_backbone
-from acclimate.verbs import models
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 12_000_000  # of the whole zoo in the package
@@ -114,8 +114,8 @@ def test_random_start_is_as_its_card_says(architecture: str) -> None:
 
 
 def test_the_demo_ranks_few_of_them() -> None:
-    assert set(story.MODELS) < set(zoo_names())
-    assert len(story.MODELS) == 4
+    assert set(demo.MODELS) < set(zoo_names())
+    assert len(demo.MODELS) == 4
 
 
 def test_page_is_not_stale() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from acclimate.cli import main
+from acclimate.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

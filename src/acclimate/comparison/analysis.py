@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acclimate.comparison.ceiling import ceiling, mean_ceiling
-from acclimate.comparison.cells import NUMBERS, Cell, bounds, mean_drawn, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_resampled, summary
 from acclimate.comparison.domains import domains, shifts_of
+from acclimate.comparison.groundwork import Groundwork, make_groundwork
 from acclimate.comparison.groups import by_group
 from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.influence import influence
 from acclimate.comparison.notes import missing_cells, notes
 from acclimate.comparison.question import Question
-from acclimate.comparison.ready import Ready, make_ready
 from acclimate.comparison.words import words
 from acclimate.stats.chance import benjamini_hochberg, holm
 
@@ -33,31 +33,31 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
     frame
         A table as `read_table` returns it.
     images
-        Draws values again over test images, where predictions are kept.
+        Resamples values again over test images, where predictions are kept.
 
     Raises
     ------
     DataError
         Unknown names, choices left open, rows that disagree, fewer than three models with both protocols.
     """
-    ready = make_ready(frame, question, images)
-    main = _main(ready.cells, question)
-    corrected = _corrected(_proxied(ready.cells))
+    groundwork = make_groundwork(frame, question, images)
+    main = _main(groundwork.cells, question)
+    corrected = _corrected(_proxied(groundwork.cells))
     document = {
-        **_asked(question, main, ready),
-        **_headline(main, ready, corrected, question),
-        **_breakdown(frame, main, ready, corrected, question),
+        **_asked(question, main, groundwork),
+        **_headline(main, groundwork, corrected, question),
+        **_breakdown(frame, main, groundwork, corrected, question),
     }
-    document["notes"] = [*notes(document, main), *(f"left out: {why}" for why in dict.fromkeys(ready.left_out))]
+    document["notes"] = [*notes(document, main), *(f"left out: {why}" for why in dict.fromkeys(groundwork.left_out))]
     return {**document, **words(document)}
 
 
-def _asked(question: Question, main: list[Cell], ready: Ready) -> dict[str, Any]:
+def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> dict[str, Any]:
     """Return what was asked, and what the numbers are of."""
-    first = _cells_of(main, ready.proxies[0])
-    drawn = {"models": True, "seeds": bool(ready.draws.seeds), "images": ready.images is not None}
+    first = _cells_of(main, groundwork.proxies[0])
+    resampled = {"models": True, "seeds": bool(groundwork.draws.seeds), "images": groundwork.images is not None}
     return {
-        "proxy": ready.proxies[0],
+        "proxy": groundwork.proxies[0],
         "target": question.target,
         "dataset": question.dataset,
         "target_dataset": question.target_dataset,
@@ -67,60 +67,60 @@ def _asked(question: Question, main: list[Cell], ready: Ready) -> dict[str, Any]
         "top": question.top,
         "level": question.level,
         "resamples": question.resamples,
-        "drawn": [name for name, there in drawn.items() if there],
+        "drawn": [name for name, there in resampled.items() if there],
     }
 
 
-def _headline(main: list[Cell], ready: Ready, corrected: Corrected, question: Question) -> dict[str, Any]:
+def _headline(main: list[Pairing], groundwork: Groundwork, corrected: Corrected, question: Question) -> dict[str, Any]:
     """Return the first proxy's numbers beside its ceiling and the lists that know nothing of the data."""
-    first = _cells_of(main, ready.proxies[0])
+    first = _cells_of(main, groundwork.proxies[0])
     return {
         **summary(first, question),
         "p": _lowest(first, corrected),
         "ceiling": _ceiling(first, question),
         "static_baseline": _list(_cells_of(main, "static"), first, question),
         "size_baseline": _list(_cells_of(main, "size"), first, question),
-        "influence": influence(first, ready.names),
+        "influence": influence(first, groundwork.names),
         "regret_unit": _unit(first, question),
     }
 
 
 def _breakdown(
-    frame: pd.DataFrame, main: list[Cell], ready: Ready, corrected: Corrected, question: Question
+    frame: pd.DataFrame, main: list[Pairing], groundwork: Groundwork, corrected: Corrected, question: Question
 ) -> dict[str, Any]:
     """Return the numbers by proxy, data set, group and pair of data sets."""
-    of = {name: _cells_of(main, name) for name in ready.proxies}
-    first = of[ready.proxies[0]]
+    of = {name: _cells_of(main, name) for name in groundwork.proxies}
+    first = of[groundwork.proxies[0]]
     return {
-        "models": ready.names,
+        "models": groundwork.names,
         "proxies": [_proxy(name, cells, first, question) for name, cells in of.items()],
         "comparisons": len(corrected),
         "datasets": [_line(cell, corrected, question) for cells in of.values() for cell in cells],
-        "groups": by_group(ready.tasks, main, ready.draws, ready.groups, ready.names, question),
-        "ood": domains(ready.cells, corrected, shifts_of(frame, question), question) if question.ood else None,
-        "missing": missing_cells(main, ready.names),
+        "groups": by_group(groundwork.tasks, main, groundwork.draws, groundwork.groups, groundwork.names, question),
+        "ood": domains(groundwork.cells, corrected, shifts_of(frame, question), question) if question.ood else None,
+        "missing": missing_cells(main, groundwork.names),
     }
 
 
-def _cells_of(cells: list[Cell], name: str) -> list[Cell]:
+def _cells_of(cells: list[Pairing], name: str) -> list[Pairing]:
     return [cell for cell in cells if cell.candidate.name == name]
 
 
-def _proxied(cells: list[Cell]) -> list[Cell]:
+def _proxied(cells: list[Pairing]) -> list[Pairing]:
     """Return the cells of proxies, without those of fixed lists."""
     return [cell for cell in cells if cell.candidate.column is not None]
 
 
-def _main(cells: list[Cell], question: Question) -> list[Cell]:
+def _main(cells: list[Pairing], question: Question) -> list[Pairing]:
     """Return the cells that the headline is about: in domain, unless another target was asked for."""
     proxies = [cell for cell in cells if cell.candidate.column is not None]
     if question.target_dataset is not None or not any(cell.in_domain for cell in proxies):
         return cells
-    kept = {cell.target.dataset for cell in proxies if cell.in_domain}
-    return [c for c in cells if c.in_domain or (c.candidate.column is None and c.target.dataset in kept)]
+    datasets = {cell.target.dataset for cell in proxies if cell.in_domain}
+    return [c for c in cells if c.in_domain or (c.candidate.column is None and c.target.dataset in datasets)]
 
 
-def _corrected(cells: list[Cell]) -> Corrected:
+def _corrected(cells: list[Pairing]) -> Corrected:
     """Return p-values of each cell, by its id, with their corrections over all cells asked about."""
     linear, raw = np.array([cell.p[0] for cell in cells]), np.array([cell.p[1] for cell in cells])
     columns = {"pearson": linear, "spearman": raw, "holm": holm(raw), "bh": benjamini_hochberg(raw)}
@@ -130,48 +130,48 @@ def _corrected(cells: list[Cell]) -> Corrected:
     }
 
 
-def _lowest(cells: list[Cell], corrected: Corrected) -> dict[str, float | None] | None:
+def _lowest(cells: list[Pairing], corrected: Corrected) -> dict[str, float | None] | None:
     """Return the p-values of the only cell; a mean over several has intervals, and p-values for each."""
     return corrected[id(cells[0])] if len(cells) == 1 else None
 
 
-def _ceiling(cells: list[Cell], question: Question) -> dict[str, Any]:
+def _ceiling(cells: list[Pairing], question: Question) -> dict[str, Any]:
     return mean_ceiling([ceiling(c.target, c.models, top=question.top, seed=question.seed) for c in cells])
 
 
-def _list(cells: list[Cell], first: list[Cell], question: Question) -> dict[str, Any] | None:
+def _list(cells: list[Pairing], first: list[Pairing], question: Question) -> dict[str, Any] | None:
     """Return a fixed list's numbers, and how far the proxy is ahead of it; None where there is no list."""
     if not cells:
         return None
     return {**summary(cells, question), "ahead": _ahead(first, cells, question)}
 
 
-def _proxy(name: str, cells: list[Cell], first: list[Cell], question: Question) -> dict[str, Any]:
+def _proxy(name: str, cells: list[Pairing], first: list[Pairing], question: Question) -> dict[str, Any]:
     ahead = None if cells is first or not cells else _ahead(cells, first, question)
     return {"proxy": name, **summary(cells, question), "ahead": ahead, "ceiling": _ceiling(cells, question)}
 
 
-def _ahead(a: list[Cell], b: list[Cell], question: Question) -> dict[str, Any]:
+def _ahead(a: list[Pairing], b: list[Pairing], question: Question) -> dict[str, Any]:
     """Return paired differences a - b over the targets that both have, with intervals over the same resamples."""
     by_target = {cell.target.dataset: cell for cell in b}
     pairs = [(cell, by_target[cell.target.dataset]) for cell in a if cell.target.dataset in by_target]
     if not pairs:
         return dict.fromkeys(NUMBERS)
-    left, right = [p[0] for p in pairs], [p[1] for p in pairs]
-    least = min(cell.n for cell in (*left, *right))
-    x, y = summary(left, question), summary(right, question)
+    first, second = [p[0] for p in pairs], [p[1] for p in pairs]
+    least = min(cell.n for cell in (*first, *second))
+    x, y = summary(first, question), summary(second, question)
     return {
         name: None
         if x[name] is None or y[name] is None
         else {
             "difference": x[name] - y[name],
-            **(bounds(mean_drawn(left, name) - mean_drawn(right, name), least, question.level) or {}),
+            **(bounds(mean_resampled(first, name) - mean_resampled(second, name), least, question.level) or {}),
         }
         for name in NUMBERS
     }
 
 
-def _unit(cells: list[Cell], question: Question) -> str:
+def _unit(cells: list[Pairing], question: Question) -> str:
     """Return what the regret is in: fraction, percent, or the metric itself."""
     metrics = sorted({cell.target.metric for cell in cells})
     if question.unit == "other" or not all(cell.target.proportion for cell in cells):
@@ -180,14 +180,14 @@ def _unit(cells: list[Cell], question: Question) -> str:
     return ", ".join(metrics) if len(percent) > 1 else "percent" if percent.pop() else "fraction"
 
 
-def _splits(cells: list[Cell]) -> dict[str, list[str]]:
+def _splits(cells: list[Pairing]) -> dict[str, list[str]]:
     return {
         "proxy": sorted({c.candidate.column.split for c in cells if c.candidate.column}),
         "target": sorted({c.target.split for c in cells}),
     }
 
 
-def _line(cell: Cell, corrected: Corrected, question: Question) -> dict[str, Any]:
+def _line(cell: Pairing, corrected: Corrected, question: Question) -> dict[str, Any]:
     return {
         "proxy": cell.candidate.name,
         "source": cell.candidate.source,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from acclimate.comparison.means import mean_over
-from acclimate.comparison.sides import Column
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats.correlations import Float64, midranks
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SIZES: Final = ("parameters", "params", "n_params", "param_count", "param_count_M", "params_M", "total", "size")
 
 
-def static_list(target: Column, others: Sequence[Column]) -> Float64 | None:
+def static_list(target: ScoreColumn, others: Sequence[ScoreColumn]) -> Float64 | None:
     """Return each model's mean rank (n,) in the target protocol on the other data sets, best first: larger is better.
 
     Ranks are scaled to (0, 1), so that data sets with missing models count the same. None without another data set.
@@ -36,14 +36,14 @@ def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
     name = next((name for name in SIZES if name in frame.columns), None)
     if name is None:
         return None
-    known: dict[str, float] = {}
+    by_model: dict[str, float] = {}
     for model, text in zip(frame["model"], frame[name], strict=True):
-        if model not in known and text:
+        if model not in by_model and text:
             try:
-                known[model] = float(text)
+                by_model[model] = float(text)
             except ValueError:
                 continue
-    sizes = np.array([known.get(model, np.nan) for model in models])
+    sizes = np.array([by_model.get(model, np.nan) for model in models])
     return sizes if np.isfinite(sizes).any() else None
 
 

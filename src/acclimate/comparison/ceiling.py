@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 
 from acclimate.comparison.means import mean_or_none
-from acclimate.comparison.sides import Column
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, correlate, ones
 
 RERUNS: Final = 200
 
 
-def ceiling(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: int, seed: int) -> dict[str, Any]:
+def ceiling(column: ScoreColumn, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: int, seed: int) -> dict[str, Any]:
     """Return what the true values of the models in `rows` would score against one more rerun of the target.
 
     Returns
@@ -40,8 +40,8 @@ def ceiling(column: Column, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: in
     truth = _shrunk(means, errors)
     rng = np.random.default_rng([seed, 3])
     reruns = truth[:, None] + errors[:, None] * rng.standard_normal((len(rows), RERUNS))
-    found = correlate(truth[:, None], reruns, ones(len(rows)), top=top)
-    scores = {name: mean_or_none(found[name]) for name in STATISTICS}
+    statistics = correlate(truth[:, None], reruns, ones(len(rows)), top=top)
+    scores = {name: mean_or_none(statistics[name]) for name in STATISTICS}
     return {**scores, "noise": math.sqrt(variance), "seeds": int(several.max()), "reason": None}
 
 
@@ -50,13 +50,13 @@ def unknown_ceiling(reason: str) -> dict[str, Any]:
     return {**dict.fromkeys(STATISTICS), "noise": None, "seeds": None, "reason": reason}
 
 
-def mean_ceiling(found: list[dict[str, Any]]) -> dict[str, Any]:
+def mean_ceiling(ceilings: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the mean over data sets; unknown as soon as one is, since the others say nothing about that one."""
-    lacking = [one for one in found if one["reason"] is not None]
-    if lacking or not found:
+    lacking = [one for one in ceilings if one["reason"] is not None]
+    if lacking or not ceilings:
         return lacking[0] if lacking else unknown_ceiling("no target")
-    scores = {name: mean_or_none([one[name] for one in found]) for name in (*STATISTICS, "noise")}
-    return {**scores, "seeds": max(one["seeds"] for one in found), "reason": None}
+    scores = {name: mean_or_none([one[name] for one in ceilings]) for name in (*STATISTICS, "noise")}
+    return {**scores, "seeds": max(one["seeds"] for one in ceilings), "reason": None}
 
 
 def _shrunk(means: Float64, errors: Float64) -> Float64:

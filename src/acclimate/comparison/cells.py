@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.draws import Draws
 from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
-from acclimate.comparison.sides import Column
+from acclimate.comparison.resamples import Resamples
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats.chance import permutation_p
 from acclimate.stats.correlations import STATISTICS, Float64, correlate, logit, ones, pearson
 from acclimate.stats.intervals import percentile_interval
@@ -29,7 +29,7 @@ class Candidate:
         Protocol, or ``static`` or ``size``.
     source : str
         Data set of a proxy, empty for a list.
-    column : Column or None
+    column : ScoreColumn or None
         Of a proxy.
     fixed : (n,) or None
         Values of a list.
@@ -37,10 +37,10 @@ class Candidate:
 
     name: str
     source: str
-    column: Column | None = None
+    column: ScoreColumn | None = None
     fixed: Float64 | None = None
 
-    def values(self, draws: Draws, k: int) -> Float64:
+    def values(self, draws: Resamples, k: int) -> Float64:
         """Return (n,) values, larger is better, in outer draw `k`; -1 is as measured."""
         if self.column is not None:
             return draws.values(self.column, k) * self.column.sign
@@ -49,14 +49,14 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class Pairing:
     """A candidate against a target.
 
     Attributes
     ----------
     models : (m,) int
         Rows of the models that have both.
-    point, drawn : dict
+    point, resampled : dict
         Name of `NUMBERS` -> value, and values in each resample (r,).
     alone : dict
         Name -> (n,): the value without each model.
@@ -65,10 +65,10 @@ class Cell:
     """
 
     candidate: Candidate
-    target: Column
+    target: ScoreColumn
     models: np.ndarray[Any, np.dtype[np.intp]]
     point: dict[str, float]
-    drawn: dict[str, Float64]
+    resampled: dict[str, Float64]
     alone: dict[str, Float64]
     p: tuple[float, float]
 
@@ -84,27 +84,27 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Target:
     """A target and its candidates."""
 
-    target: Column
+    target: ScoreColumn
     candidates: list[Candidate] = field(default_factory=list)
 
 
-def evaluate(task: Task, draws: Draws, question: Question) -> list[Cell]:
+def evaluate(task: Target, draws: Resamples, question: Question) -> list[Pairing]:
     """Return the cells of a target, one for each candidate."""
     n = draws.counts.shape[1]
     point, x, y = _measured(task, draws, -1, ones(n), question)
     blocks = [_measured(task, draws, k, counts, question)[0] for k, counts in draws.blocks()]
-    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
+    resampled = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
     alone = correlate(x, y, 1 - np.eye(n), pairs=False)
     return [
-        Cell(
+        Pairing(
             candidate,
             task.target,
             np.flatnonzero(np.isfinite(x[:, i]) & np.isfinite(y[:, 0])),
             {name: float(point[name][0, i]) for name in NUMBERS},
-            {name: drawn[name][:, i] for name in NUMBERS},
+            {name: resampled[name][:, i] for name in NUMBERS},
             {name: alone[name][:, i, 0] for name in ("pearson", "spearman", "regret")},
             _chance(candidate, x[:, i], y[:, 0], question),
         )
@@ -112,22 +112,22 @@ def evaluate(task: Task, draws: Draws, question: Question) -> list[Cell]:
     ]
 
 
-def numbers(task: Task, draws: Draws, k: int, counts: Float64, question: Question) -> dict[str, Float64]:
+def numbers(task: Target, draws: Resamples, k: int, counts: Float64, question: Question) -> dict[str, Float64]:
     """Return every number of `NUMBERS`, (b, candidates), in the given resamples."""
     return _measured(task, draws, k, counts, question)[0]
 
 
 def _measured(
-    task: Task, draws: Draws, k: int, counts: Float64, question: Question
+    task: Target, draws: Resamples, k: int, counts: Float64, question: Question
 ) -> tuple[dict[str, Float64], Float64, Float64]:
     x = np.stack([candidate.values(draws, k) for candidate in task.candidates], axis=1)
     y = (draws.values(task.target, k) * task.target.sign)[:, None]
-    found = {name: values[:, :, 0] for name, values in correlate(x, y, counts, top=question.top).items()}
-    found["pearson_logit"] = _logits(task, draws, k, counts, question)
-    return found, x, y
+    values_of = {name: values[:, :, 0] for name, values in correlate(x, y, counts, top=question.top).items()}
+    values_of["pearson_logit"] = _logits(task, draws, k, counts, question)
+    return values_of, x, y
 
 
-def _logits(task: Task, draws: Draws, k: int, counts: Float64, question: Question) -> Float64:
+def _logits(task: Target, draws: Resamples, k: int, counts: Float64, question: Question) -> Float64:
     """Return linear correlations (b, candidates) of log odds; NaN where a side is no proportion."""
     missing = np.full(len(counts[0]), np.nan)
     y = _log_odds(task.target, draws, k, question)
@@ -141,11 +141,11 @@ def _logits(task: Task, draws: Draws, k: int, counts: Float64, question: Questio
     return pearson(x, y[:, None], counts)[:, :, 0]
 
 
-def _log_odds(column: Column, draws: Draws, k: int, question: Question) -> Float64 | None:
+def _log_odds(column: ScoreColumn, draws: Resamples, k: int, question: Question) -> Float64 | None:
     if question.unit == "other" or not column.proportion:
         return None
-    found = logit(draws.values(column, k), percent=column.percent(question.unit))
-    return None if found is None else found * column.sign
+    odds = logit(draws.values(column, k), percent=column.percent(question.unit))
+    return None if odds is None else odds * column.sign
 
 
 def _chance(candidate: Candidate, x: Float64, y: Float64, question: Question) -> tuple[float, float]:
@@ -154,17 +154,17 @@ def _chance(candidate: Candidate, x: Float64, y: Float64, question: Question) ->
     return permutation_p(x, y, permutations=question.resamples, seed=question.seed)
 
 
-def mean_point(cells: Sequence[Cell], name: str) -> float | None:
+def mean_point(cells: Sequence[Pairing], name: str) -> float | None:
     """Return the mean of a number over cells, None where it is nowhere defined."""
     return mean_or_none([cell.point[name] for cell in cells])
 
 
-def mean_drawn(cells: Sequence[Cell], name: str) -> Float64:
+def mean_resampled(cells: Sequence[Pairing], name: str) -> Float64:
     """Return the mean over cells in each resample (r,), over those where it is defined."""
-    return mean_over(np.stack([cell.drawn[name] for cell in cells]), axis=0)
+    return mean_over(np.stack([cell.resampled[name] for cell in cells]), axis=0)
 
 
-def summary(cells: Sequence[Cell], question: Question) -> dict[str, Any]:
+def summary(cells: Sequence[Pairing], question: Question) -> dict[str, Any]:
     """Return the numbers of some cells, each the mean over them, with intervals over the models."""
     if not cells:
         return {**dict.fromkeys(NUMBERS), "intervals": dict.fromkeys(NUMBERS), "n_models": 0, "cells": 0}
@@ -172,7 +172,7 @@ def summary(cells: Sequence[Cell], question: Question) -> dict[str, Any]:
     least = min(cell.n for cell in cells)
     return {
         **{name: mean_point(cells, name) for name in NUMBERS},
-        "intervals": {name: bounds(mean_drawn(cells, name), least, question.level) for name in NUMBERS},
+        "intervals": {name: bounds(mean_resampled(cells, name), least, question.level) for name in NUMBERS},
         "n_models": len(models),
         "cells": len(cells),
     }

@@ -27,10 +27,10 @@ def read_shifts(path: str | Path) -> dict[tuple[str, str], str]:
         reader.fieldnames = names
         if not {"dataset", "shift"} <= set(names):
             raise DataError(f"'{path}' has the columns {', '.join(names)}; expected dataset, shift and maybe source")
-        found: dict[tuple[str, str], str] = {}
+        shifts: dict[tuple[str, str], str] = {}
         for line in reader:
             pair = ((line.get("source") or "").strip(), (line["dataset"] or "").strip())
             kind = (line["shift"] or "").strip()
-            if found.setdefault(pair, kind) != kind:
-                raise DataError(f"'{path}' gives '{pair[1]}' the shifts '{found[pair]}' and '{kind}'; expected one")
-    return found
+            if shifts.setdefault(pair, kind) != kind:
+                raise DataError(f"'{path}' gives '{pair[1]}' the shifts '{shifts[pair]}' and '{kind}'; expected one")
+    return shifts

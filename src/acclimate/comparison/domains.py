@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from acclimate.comparison.cells import NUMBERS, Cell, bounds, mean_drawn, mean_point, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_point, mean_resampled, summary
 from acclimate.comparison.question import Question
 from acclimate.errors import DataError, some
 
@@ -27,42 +27,43 @@ def shifts_of(frame: pd.DataFrame, question: Question) -> Shifts:
     DataError
         A data set with two kinds of shift in the table, or a name in the mapping that no data set has.
     """
-    known = set(frame["dataset"])
+    datasets = set(frame["dataset"])
     if question.shifts is not None:
-        lost = sorted({name for pair in question.shifts for name in pair if name and name not in known})
+        lost = sorted({name for pair in question.shifts for name in pair if name and name not in datasets})
         if lost:
             raise DataError(
-                f"the shifts name the data set '{lost[0]}', which the table has not; expected {some(sorted(known), 20)}"
+                f"the shifts name the data set '{lost[0]}', which the table has not; "
+                f"expected {some(sorted(datasets), 20)}"
             )
         return question.shifts
     if "shift" not in frame.columns:
         return {}
-    found: Shifts = {}
+    shifts: Shifts = {}
     for dataset, shift in frame[["dataset", "shift"]].drop_duplicates().itertuples(index=False):
-        if shift and found.setdefault(("", dataset), shift) != shift:
+        if shift and shifts.setdefault(("", dataset), shift) != shift:
             raise DataError(
-                f"'{dataset}' has the shifts '{found['', dataset]}' and '{shift}'; expected one kind for each data "
+                f"'{dataset}' has the shifts '{shifts['', dataset]}' and '{shift}'; expected one kind for each data "
                 "set, or a file for --shifts with the columns source, dataset, shift"
             )
-    return found
+    return shifts
 
 
 def domains(
-    cells: Sequence[Cell], corrected: dict[int, dict[str, float | None]], shifts: Shifts, question: Question
+    cells: Sequence[Pairing], corrected: dict[int, dict[str, float | None]], shifts: Shifts, question: Question
 ) -> dict[str, Any]:
     """Return the matrix, its averages by kind of shift, and what changes out of domain, for each proxy."""
-    asked = [cell for cell in cells if cell.candidate.column is not None]
-    proxies = dict.fromkeys(cell.candidate.name for cell in asked)
+    proxied = [cell for cell in cells if cell.candidate.column is not None]
+    proxies = dict.fromkeys(cell.candidate.name for cell in proxied)
     return {
-        "cells": [{**_cell(cell, shifts, question), "p": corrected[id(cell)]} for cell in asked],
+        "cells": [{**_cell(cell, shifts, question), "p": corrected[id(cell)]} for cell in proxied],
         "averages": [
             line
             for name in proxies
-            for line in _averages([c for c in asked if c.candidate.name == name], shifts, question)
+            for line in _averages([c for c in proxied if c.candidate.name == name], shifts, question)
         ],
-        "change": [_change([c for c in asked if c.candidate.name == name], name, question) for name in proxies],
+        "change": [_change([c for c in proxied if c.candidate.name == name], name, question) for name in proxies],
         "ahead": [
-            {"proxy": name, "part": part, "spearman": _ahead(asked, name, first, part == "in domain", question)}
+            {"proxy": name, "part": part, "spearman": _ahead(proxied, name, first, part == "in domain", question)}
             for first in list(proxies)[:1]
             for name in list(proxies)[1:]
             for part in ("in domain", "out of domain")
@@ -70,26 +71,26 @@ def domains(
     }
 
 
-def _cell(cell: Cell, shifts: Shifts, question: Question) -> dict[str, Any]:
-    found = summary([cell], question)
+def _cell(cell: Pairing, shifts: Shifts, question: Question) -> dict[str, Any]:
+    numbers = summary([cell], question)
     return {
         "proxy": cell.candidate.name,
         "source": cell.candidate.source,
         "dataset": cell.target.dataset,
         "shift": _shift(cell, shifts),
         "n": cell.n,
-        **{name: found[name] for name in NUMBERS},
-        "interval": found["intervals"]["spearman"],
+        **{name: numbers[name] for name in NUMBERS},
+        "interval": numbers["intervals"]["spearman"],
     }
 
 
-def _shift(cell: Cell, shifts: Shifts) -> str:
+def _shift(cell: Pairing, shifts: Shifts) -> str:
     """Return the kind of shift of a cell: declared for the pair, else for the target's data set."""
     pair = (cell.candidate.source, cell.target.dataset)
     return shifts.get(pair, shifts.get(("", cell.target.dataset), ""))
 
 
-def _averages(cells: Sequence[Cell], shifts: Shifts, question: Question) -> list[dict[str, Any]]:
+def _averages(cells: Sequence[Pairing], shifts: Shifts, question: Question) -> list[dict[str, Any]]:
     """Return the numbers in domain, out of domain, and out of domain by kind of shift."""
     outside = [cell for cell in cells if not cell.in_domain]
     kinds = dict.fromkeys(shift for cell in outside if (shift := _shift(cell, shifts)))
@@ -105,7 +106,7 @@ def _averages(cells: Sequence[Cell], shifts: Shifts, question: Question) -> list
     ]
 
 
-def _change(cells: Sequence[Cell], name: str, question: Question) -> dict[str, Any]:
+def _change(cells: Sequence[Pairing], name: str, question: Question) -> dict[str, Any]:
     """Return Spearman out of domain less in domain with its interval, over the same resamples."""
     inside, outside = [c for c in cells if c.in_domain], [c for c in cells if not c.in_domain]
     if not inside or not outside:
@@ -114,11 +115,13 @@ def _change(cells: Sequence[Cell], name: str, question: Question) -> dict[str, A
     x, y = summary(inside, question)["spearman"], summary(outside, question)["spearman"]
     if x is None or y is None:
         return {"proxy": name, "spearman": None}
-    drawn = mean_drawn(outside, "spearman") - mean_drawn(inside, "spearman")
-    return {"proxy": name, "spearman": {"difference": y - x, **(bounds(drawn, least, question.level) or {})}}
+    change = mean_resampled(outside, "spearman") - mean_resampled(inside, "spearman")
+    return {"proxy": name, "spearman": {"difference": y - x, **(bounds(change, least, question.level) or {})}}
 
 
-def _ahead(cells: Sequence[Cell], name: str, first: str, inside: bool, question: Question) -> dict[str, float] | None:
+def _ahead(
+    cells: Sequence[Pairing], name: str, first: str, inside: bool, question: Question
+) -> dict[str, float] | None:
     """Return a proxy's Spearman less the first one's with its interval, over the cells that both have; or None."""
     own, other = (
         {(c.candidate.source, c.target.dataset): c for c in cells if c.candidate.name == n and c.in_domain == inside}
@@ -130,5 +133,5 @@ def _ahead(cells: Sequence[Cell], name: str, first: str, inside: bool, question:
     if x is None or y is None:
         return None
     least = min(cell.n for cell in (*a, *b))
-    drawn = mean_drawn(a, "spearman") - mean_drawn(b, "spearman")
-    return {"difference": x - y, **(bounds(drawn, least, question.level) or {})}
+    lead = mean_resampled(a, "spearman") - mean_resampled(b, "spearman")
+    return {"difference": x - y, **(bounds(lead, least, question.level) or {})}

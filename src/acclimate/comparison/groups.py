@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import NUMBERS, Candidate, Cell, Task, bounds, numbers
-from acclimate.comparison.draws import Draws
+from acclimate.comparison.cells import NUMBERS, Candidate, Pairing, Target, bounds, numbers
 from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
+from acclimate.comparison.resamples import Resamples
 from acclimate.comparison.sides import nearest
 from acclimate.comparison.table import columns
 from acclimate.errors import DataError
@@ -56,25 +56,25 @@ def settings_of(
     by = question.by
     if by is None or groups is not None:
         return {}
-    found: dict[str, dict[str, pd.DataFrame]] = {}
+    by_setting: dict[str, dict[str, pd.DataFrame]] = {}
     for spec in question.proxies:
         own = frame[frame["protocol"].isin([spec, spec.rpartition("@")[0]])]
         values = sorted(set(own[by]))
         if len(values) > 1:
             rest = frame[~frame.index.isin(own.index)]
-            found[spec] = {f"{spec} [{by}={v or 'none'}]": _joined(own[own[by] == v], rest) for v in values}
-    if not found:
+            by_setting[spec] = {f"{spec} [{by}={v or 'none'}]": _joined(own[own[by] == v], rest) for v in values}
+    if not by_setting:
         raise DataError(
             f"the column '{by}' neither groups models nor tells settings of '{question.proxies[0]}' apart: a model has "
             "several values of it, and the proxy one; expected a column such as family, or a setting of the proxy"
         )
-    return found
+    return by_setting
 
 
 def by_group(
-    tasks: Sequence[Task],
-    main: Sequence[Cell],
-    draws: Draws,
+    tasks: Sequence[Target],
+    main: Sequence[Pairing],
+    draws: Resamples,
     groups: dict[str, str] | None,
     names: Sequence[str],
     question: Question,
@@ -86,16 +86,16 @@ def by_group(
     if groups is None:
         return None
     member = np.array([groups.get(name, NO_GROUP) for name in names])
-    kept = {(cell.target.dataset, cell.candidate.name, cell.candidate.source) for cell in main}
-    proxies = [_only(task, kept) for task in tasks]
-    chosen = [task for task in proxies if task.candidates]
+    identities = {(cell.target.dataset, cell.candidate.name, cell.candidate.source) for cell in main}
+    proxies = [_only(task, identities) for task in tasks]
+    compared = [task for task in proxies if task.candidates]
     sizes = {str(group): int((member == group).sum()) for group in dict.fromkeys(member)}
     large = [group for group, n in sizes.items() if n >= LEAST_MODELS]
-    lines = [line for group in large for line in _lines(chosen, draws, member == group, group, question)]
+    lines = [line for group in large for line in _lines(compared, draws, member == group, group, question)]
     same = member[:, None] == member[None]
     pairs = {
-        "within": _pairs(chosen, draws, same, question),
-        "across": _pairs(chosen, draws, ~same, question),
+        "within": _pairs(compared, draws, same, question),
+        "across": _pairs(compared, draws, ~same, question),
     }
     return {"by": question.by, "sizes": sizes, "groups": lines, "pairs": pairs}
 
@@ -128,44 +128,46 @@ def _joined(own: pd.DataFrame, rest: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([own, rest])
 
 
-def _only(task: Task, kept: set[tuple[str, str, str]]) -> Task:
-    candidates = [c for c in task.candidates if c.column and (task.target.dataset, c.name, c.source) in kept]
-    return Task(task.target, candidates)
+def _only(task: Target, identities: set[tuple[str, str, str]]) -> Target:
+    candidates = [c for c in task.candidates if c.column and (task.target.dataset, c.name, c.source) in identities]
+    return Target(task.target, candidates)
 
 
 def _lines(
-    tasks: Sequence[Task], draws: Draws, inside: np.ndarray[Any, Any], group: str, question: Question
+    tasks: Sequence[Target], draws: Resamples, inside: np.ndarray[Any, Any], group: str, question: Question
 ) -> list[dict[str, Any]]:
     """Return one line for each proxy: its mean over data sets within one group."""
-    found: dict[str, list[tuple[dict[str, Float64], dict[str, Float64]]]] = {}
+    by_proxy: dict[str, list[tuple[dict[str, Float64], dict[str, Float64]]]] = {}
     mask = inside.astype(np.float64)
     for task in tasks:
         point = numbers(task, draws, -1, ones(len(mask)) * mask, question)
         blocks = [numbers(task, draws, k, counts * mask, question) for k, counts in draws.blocks()]
         for i, candidate in enumerate(task.candidates):
-            drawn = {name: np.concatenate([b[name][:, i] for b in blocks]) for name in NUMBERS}
-            found.setdefault(candidate.name, []).append(({n: point[n][0, i] for n in NUMBERS}, drawn))
+            resampled = {name: np.concatenate([b[name][:, i] for b in blocks]) for name in NUMBERS}
+            by_proxy.setdefault(candidate.name, []).append(({n: point[n][0, i] for n in NUMBERS}, resampled))
     n = int(inside.sum())
     return [
         {"group": group, "proxy": proxy, "n_models": n, **_averaged(cells, n, question)}
-        for proxy, cells in found.items()
+        for proxy, cells in by_proxy.items()
     ]
 
 
 def _averaged(cells: list[tuple[dict[str, Float64], dict[str, Float64]]], n: int, question: Question) -> dict[str, Any]:
     points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
-    drawn = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
-    return {**points, "intervals": {name: bounds(drawn[name], n, question.level) for name in NUMBERS}}
+    resampled = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
+    return {**points, "intervals": {name: bounds(resampled[name], n, question.level) for name in NUMBERS}}
 
 
 def _pairs(
-    tasks: Sequence[Task], draws: Draws, allowed: np.ndarray[Any, Any], question: Question
+    tasks: Sequence[Target], draws: Resamples, allowed: np.ndarray[Any, Any], question: Question
 ) -> list[dict[str, Any]]:
     """Return for each proxy the share of the allowed pairs that it orders as the target does."""
-    found: dict[str, list[tuple[float, Float64]]] = {}
+    by_proxy: dict[str, list[tuple[float, Float64]]] = {}
     for task in tasks:
         for candidate in task.candidates:
-            found.setdefault(candidate.name, []).append(_pair_cell(task, candidate, draws, allowed.astype(np.float64)))
+            by_proxy.setdefault(candidate.name, []).append(
+                _pair_cell(task, candidate, draws, allowed.astype(np.float64))
+            )
     return [
         {
             "proxy": proxy,
@@ -174,11 +176,11 @@ def _pairs(
                 mean_over(np.stack([d for _, d in cells]), axis=0), draws.counts.shape[1], question.level
             ),
         }
-        for proxy, cells in found.items()
+        for proxy, cells in by_proxy.items()
     ]
 
 
-def _pair_cell(task: Task, candidate: Candidate, draws: Draws, allowed: Float64) -> tuple[float, Float64]:
+def _pair_cell(task: Target, candidate: Candidate, draws: Resamples, allowed: Float64) -> tuple[float, Float64]:
     def at(k: int, counts: Float64) -> Float64:
         y = draws.values(task.target, k) * task.target.sign
         return pair_agreement(candidate.values(draws, k), y, counts, allowed)

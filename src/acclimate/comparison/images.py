@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.comparison.sides import Column
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.errors import DataError
 from acclimate.stats.correlations import Float64
 from acclimate.stats.metrics import log_losses
@@ -29,15 +29,15 @@ _SAME: Final = 1e-5  # two log losses of float32 probabilities that are one numb
 class ImageDraw(Protocol):
     """What can draw the images behind a column again."""
 
-    def covers(self, column: Column) -> bool:
+    def covers(self, column: ScoreColumn) -> bool:
         """Whether predictions are kept for every run of the column and its metric is a mean over images."""
 
-    def draw(self, column: Column, k: int) -> Float64 | None:
+    def draw(self, column: ScoreColumn, k: int) -> Float64 | None:
         """Return the runs (n, s) of the column in image draw `k`; None where it is not covered."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class _ImageRun:
     """One run's images: which, and what each adds to the metric; `group` is the class where classes weigh the same."""
 
     index: npt.NDArray[np.int64]
@@ -58,18 +58,18 @@ class StoredImages:
     def __init__(self, results: Results, seed: int) -> None:
         self._results = results
         self._seed = seed
-        self._runs: dict[tuple[str, str, str], _Run | None] = {}
+        self._runs: dict[tuple[str, str, str], _ImageRun | None] = {}
 
     @cached_property
     def _rows(self) -> Mapping[str, Result]:
         return {row.key: row for row in self._results.rows()}
 
-    def covers(self, column: Column) -> bool:
+    def covers(self, column: ScoreColumn) -> bool:
         """See `ImageDraw`."""
         there = np.argwhere(np.isfinite(column.runs))
         return column.metric in MEANS and all(self._run(column, i, j) is not None for i, j in there)
 
-    def draw(self, column: Column, k: int) -> Float64 | None:
+    def draw(self, column: ScoreColumn, k: int) -> Float64 | None:
         """See `ImageDraw`."""
         if not self.covers(column):
             return None
@@ -86,13 +86,13 @@ class StoredImages:
         words = [int(digest("image draw", fingerprint)[i : i + 8], 16) for i in (0, 8)]
         return poisson_counts(n, np.random.default_rng([self._seed, k, *words]))
 
-    def _run(self, column: Column, i: int, j: int) -> _Run | None:
+    def _run(self, column: ScoreColumn, i: int, j: int) -> _ImageRun | None:
         key = (str(column.keys[i, j]), column.split, column.metric)
         if key not in self._runs:
             self._runs[key] = self._loaded(*key)
         return self._runs[key]
 
-    def _loaded(self, key: str, split: str, metric: str) -> _Run | None:
+    def _loaded(self, key: str, split: str, metric: str) -> _ImageRun | None:
         if key not in self._rows:
             return None
         try:
@@ -118,16 +118,16 @@ def _part(stored: Predictions, metrics: Mapping[str, Mapping[str, Any]], split: 
     losses = np.cumsum(log_losses(stored.probabilities, stored.labels))
     size = np.arange(1, m)
     first, second = losses[:-1] / size, (losses[-1] - losses[:-1]) / (m - size)
-    told = [float(metrics[name].get("log_loss", np.nan)) for name in names]
-    cuts = size[(np.abs(first - told[0]) < _SAME) & (np.abs(second - told[1]) < _SAME)]
+    stored_losses = [float(metrics[name].get("log_loss", np.nan)) for name in names]
+    cuts = size[(np.abs(first - stored_losses[0]) < _SAME) & (np.abs(second - stored_losses[1]) < _SAME)]
     if len(cuts) != 1:
         return None
     return slice(0, int(cuts[0])) if split == names[0] else slice(int(cuts[0]), m)
 
 
-def _run_of(stored: Predictions, part: slice, metric: str) -> _Run:
+def _run_of(stored: Predictions, part: slice, metric: str) -> _ImageRun:
     probabilities, labels = stored.probabilities[part], stored.labels[part]
     right = (np.argmax(probabilities, axis=1) == labels).astype(np.float64)
     values = log_losses(probabilities, labels) if metric == "log_loss" else right
     group = labels if metric == "balanced_accuracy" else np.zeros_like(labels)
-    return _Run(stored.index[part], values, group)
+    return _ImageRun(stored.index[part], values, group)

@@ -7,23 +7,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import Cell
+from acclimate.comparison.cells import Pairing
 
 SHOWN: Final = 10
 _NUMBERS: Final = ("pearson", "spearman", "regret")
 
 
-def influence(cells: Sequence[Cell], names: Sequence[str]) -> dict[str, Any]:
+def influence(cells: Sequence[Pairing], names: Sequence[str]) -> dict[str, Any]:
     """Return the range of Spearman's correlation without one model, and the models that move it most.
 
     Of several cells the mean is meant. `most` is ordered by the size of `change`: without the model less with it.
     """
     empty: dict[str, Any] = {"spearman_low": None, "spearman_high": None, "most": []}
-    known = [cell for cell in cells if np.isfinite(cell.point["spearman"])]
-    if not known or min(cell.n for cell in known) < 4:  # of two models left nothing can be said
+    defined = [cell for cell in cells if np.isfinite(cell.point["spearman"])]
+    if not defined or min(cell.n for cell in defined) < 4:  # of two models left nothing can be said
         return empty
-    without = {name: np.mean([cell.alone[name] for cell in known], axis=0) for name in _NUMBERS}
-    change = without["spearman"] - np.mean([cell.point["spearman"] for cell in known])
+    without = {name: np.mean([cell.alone[name] for cell in defined], axis=0) for name in _NUMBERS}
+    change = without["spearman"] - np.mean([cell.point["spearman"] for cell in defined])
     moved = np.where(np.isfinite(change), np.abs(change), -1)
     order = np.argsort(-moved, kind="stable")[:SHOWN]
     rows = without["spearman"][np.isfinite(without["spearman"])]

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.comparison.domains import Shifts
-from acclimate.comparison.draws import make_draws
 from acclimate.comparison.means import mean_over
 from acclimate.comparison.question import Question
-from acclimate.comparison.sides import Column
+from acclimate.comparison.resamples import make_resamples
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats import LEAST_MODELS, correlate, percentile_interval
 from acclimate.stats.correlations import Float64, ones
 
@@ -37,7 +37,7 @@ class Matrix:
 
 
 def matrices(
-    sides: Mapping[str, Mapping[str, Column]], datasets: Sequence[str], shifts: Shifts, question: Question
+    sides: Mapping[str, Mapping[str, ScoreColumn]], datasets: Sequence[str], shifts: Shifts, question: Question
 ) -> tuple[list[Matrix], list[dict[str, Any]]]:
     """Return the matrix of each proxy of a question, and averages over its parts with cells.
 
@@ -55,18 +55,18 @@ def matrices(
         domain by kind of shift. All intervals are over the same resamples of the models.
     """
     y = _values(sides[question.target], datasets)
-    counts = make_draws(len(y), [], None, resamples=question.resamples, seed=question.seed).counts
+    counts = make_resamples(len(y), [], None, resamples=question.resamples, seed=question.seed).counts
     parts = _parts(datasets, shifts)
-    found, averages = [], []
+    by_proxy, averages = [], []
     for proxy in question.proxies:
         matrix, resampled = _matrix(proxy, _values(sides[proxy], datasets), y, counts, question.level)
-        found.append(matrix)
+        by_proxy.append(matrix)
         averages += [
             {"proxy": proxy, "part": part, **_average(matrix, resampled, mask & np.isfinite(matrix.spearman), question)}
             for part, mask in parts.items()
             if (mask & np.isfinite(matrix.spearman)).any()
         ]
-    return found, averages
+    return by_proxy, averages
 
 
 def _matrix(proxy: str, x: Float64, y: Float64, counts: Float64, level: float) -> tuple[Matrix, Float64]:
@@ -82,7 +82,7 @@ def _matrix(proxy: str, x: Float64, y: Float64, counts: Float64, level: float) -
     return Matrix(proxy, rho, ends[0], ends[1], models, regret), resampled
 
 
-def _values(columns: Mapping[str, Column], datasets: Sequence[str]) -> Float64:
+def _values(columns: Mapping[str, ScoreColumn], datasets: Sequence[str]) -> Float64:
     """Return (n, d) values, larger is better; NaN for data sets without a column."""
     missing = np.full(len(next(iter(columns.values())).means), np.nan)
     return np.stack([columns[d].means * columns[d].sign if d in columns else missing for d in datasets], axis=1)

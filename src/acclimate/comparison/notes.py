@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import Cell
-from acclimate.comparison.sides import Column
+from acclimate.comparison.cells import Pairing
+from acclimate.comparison.sides import ScoreColumn
 from acclimate.errors import some
 from acclimate.stats.correlations import LEAST_MODELS
 
@@ -18,38 +18,38 @@ _FEW: Final = 10
 _LOSSES: Final = ("loss", "error", "ece", "rmse", "perplexity")
 
 
-def missing_cells(cells: Sequence[Cell], names: Sequence[str]) -> list[dict[str, Any]]:
+def missing_cells(cells: Sequence[Pairing], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each cell that lacks models: which of `names` are without the proxy and without the target."""
-    found = []
+    lines = []
     for cell in cells:
         if cell.n == len(names) or cell.candidate.column is None:
             continue
         lacking = {"proxy": cell.candidate.column.means, "target": cell.target.means}
-        told = {side: [names[int(i)] for i in np.flatnonzero(~np.isfinite(v))] for side, v in lacking.items()}
+        models = {side: [names[int(i)] for i in np.flatnonzero(~np.isfinite(v))] for side, v in lacking.items()}
         where = {"source": cell.candidate.source, "dataset": cell.target.dataset}
-        found.append({"name": cell.candidate.name, **where, "n": cell.n, "without": told})
-    return found
+        lines.append({"name": cell.candidate.name, **where, "n": cell.n, "without": models})
+    return lines
 
 
-def notes(document: dict[str, Any], cells: Sequence[Cell]) -> list[str]:
+def notes(document: dict[str, Any], cells: Sequence[Pairing]) -> list[str]:
     """Return sentences for the cells of the headline."""
-    asked = [cell for cell in cells if cell.candidate.column is not None]
-    columns = [c.candidate.column for c in asked if c.candidate.column] + [c.target for c in asked]
+    proxied = [cell for cell in cells if cell.candidate.column is not None]
+    columns = [c.candidate.column for c in proxied if c.candidate.column] + [c.target for c in proxied]
     unique = list({(c.protocol, c.dataset, c.metric): c for c in columns}.values())
     return [
         *_turned(unique),
-        *_constant(asked),
-        *_tied_first(asked),
+        *_constant(proxied),
+        *_tied_first(proxied),
         *_missing(document["missing"], unique),
-        *_undefined(asked),
-        *_few(asked),
+        *_undefined(proxied),
+        *_few(proxied),
         *_lists(document),
         *_corrections(document),
         *_drawn(document),
     ]
 
 
-def _turned(columns: Sequence[Column]) -> list[str]:
+def _turned(columns: Sequence[ScoreColumn]) -> list[str]:
     turned = sorted({column.metric for column in columns if column.sign < 0})
     doubtful = sorted({c.metric for c in columns if c.sign > 0 and any(word in c.metric.lower() for word in _LOSSES)})
     return [
@@ -58,8 +58,8 @@ def _turned(columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def _constant(cells: Sequence[Cell]) -> list[str]:
-    found = []
+def _constant(cells: Sequence[Pairing]) -> list[str]:
+    sentences = []
     for cell in cells:
         column = cell.candidate.column
         if column is None or np.isfinite(cell.point["spearman"]):
@@ -67,47 +67,47 @@ def _constant(cells: Sequence[Cell]) -> list[str]:
         for side in (column, cell.target):
             values = side.means[cell.models]
             if np.all(values == values[0]):
-                found.append(
+                sentences.append(
                     f"'{side.protocol}' on '{side.dataset}' is {values[0]:g} for all {cell.n} models: "
                     "correlations with it are undefined"
                 )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(sentences))
 
 
-def _tied_first(cells: Sequence[Cell]) -> list[str]:
+def _tied_first(cells: Sequence[Pairing]) -> list[str]:
     """Say where the proxy's first place is shared, as the regret is then that of the first in the table."""
-    found = []
+    sentences = []
     for cell in cells:
         column = cell.candidate.column
         if column is not None and np.isfinite(cell.point["spearman"]):
             values = column.means[cell.models] * column.sign
             if (n := int((values == values.max()).sum())) > 1:
-                found.append(
+                sentences.append(
                     f"{n} models share the first place of '{column.protocol}' on '{column.dataset}': "
                     "the regret is that of the first in the table"
                 )
-    return found[:NAMED]
+    return sentences[:NAMED]
 
 
-def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[str]:
+def _missing(missing: Sequence[dict[str, Any]], columns: Sequence[ScoreColumn]) -> list[str]:
     alike: dict[tuple[str, str], list[str]] = {}  # (proxy, what it lacks) -> where
     for cell in missing:
         without = [
             f"{n} without the {side} ({some(n_, NAMED)})" for side, n_ in cell["without"].items() if (n := len(n_))
         ]
-        told = f"{', '.join(without)}; measured on the {cell['n']} that have both"
-        alike.setdefault((cell["name"], told), []).append(f"'{cell['dataset']}'")
-    found = [f"'{name}' on {some(where, NAMED)}: {told}" for (name, told), where in list(alike.items())[:NAMED]]
+        lack = f"{', '.join(without)}; measured on the {cell['n']} that have both"
+        alike.setdefault((cell["name"], lack), []).append(f"'{cell['dataset']}'")
+    sentences = [f"'{name}' on {some(where, NAMED)}: {lack}" for (name, lack), where in list(alike.items())[:NAMED]]
     if more := sum(len(where) for where in list(alike.values())[NAMED:]):
-        found.append(f"{more} more data sets lack models, each measured on those that have both")
+        sentences.append(f"{more} more data sets lack models, each measured on those that have both")
     empty = sum(column.empty for column in columns)
     if empty:
-        found.append(f"{empty} rows have no value and count as missing")
-    return found
+        sentences.append(f"{empty} rows have no value and count as missing")
+    return sentences
 
 
-def _undefined(cells: Sequence[Cell]) -> list[str]:
-    shares = [float(np.mean(~np.isfinite(cell.drawn["spearman"]))) for cell in cells]
+def _undefined(cells: Sequence[Pairing]) -> list[str]:
+    shares = [float(np.mean(~np.isfinite(cell.resampled["spearman"]))) for cell in cells]
     worst = max((s for s, c in zip(shares, cells, strict=True) if np.isfinite(c.point["spearman"])), default=0.0)
     if worst <= _UNDEFINED:
         return []
@@ -116,18 +116,18 @@ def _undefined(cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _few(cells: Sequence[Cell]) -> list[str]:
+def _few(cells: Sequence[Pairing]) -> list[str]:
     least = min((cell.n for cell in cells), default=0)
     return [f"only {least} models: an interval from so few is a rough guide"] if LEAST_MODELS <= least < _FEW else []
 
 
 def _lists(document: dict[str, Any]) -> list[str]:
-    found = []
+    sentences = []
     if document["ceiling"]["reason"]:
-        found.append(f"noise ceiling unknown: {document['ceiling']['reason']}; give rows of several seeds")
+        sentences.append(f"noise ceiling unknown: {document['ceiling']['reason']}; give rows of several seeds")
     if document["static_baseline"] is None:
-        found.append("no static list: it needs the target on another data set")
-    return found
+        sentences.append("no static list: it needs the target on another data set")
+    return sentences
 
 
 def _corrections(document: dict[str, Any]) -> list[str]:
@@ -136,5 +136,5 @@ def _corrections(document: dict[str, Any]) -> list[str]:
 
 
 def _drawn(document: dict[str, Any]) -> list[str]:
-    drawn = document["drawn"]
-    return [f"intervals draw {', '.join(drawn)}"] if len(drawn) > 1 else []
+    resampled = document["drawn"]
+    return [f"intervals draw {', '.join(resampled)}"] if len(resampled) > 1 else []

@@ -24,7 +24,7 @@ _GAP: Final = 3  # between the largest fraction and the smallest percentage, bef
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class ScoreColumn:
     """One protocol on one data set.
 
     Attributes
@@ -57,8 +57,8 @@ class Column:
     @property
     def proportion(self) -> bool:
         """Whether all values lie in [0, 1] or [0, 100]."""
-        known = self.runs[np.isfinite(self.runs)]
-        return bool(is_proportion(self.metric) and known.size and known.min() >= 0 and known.max() <= 100)
+        defined = self.runs[np.isfinite(self.runs)]
+        return bool(is_proportion(self.metric) and defined.size and defined.min() >= 0 and defined.max() <= 100)
 
     def percent(self, unit: str | None) -> bool:
         """Whether the values are percent: as declared, else because one is above 1."""
@@ -70,18 +70,18 @@ def is_proportion(metric: str) -> bool:
     return metric not in METRICS or METRICS[metric].proportion
 
 
-def nearest(kind: str, got: str, choices: Iterable[str]) -> str:
+def nearest(kind: str, name: str, choices: Iterable[str]) -> str:
     """Return the message for an unknown name, with the choices cut to `LISTED` of many."""
-    known = sorted(set(choices))
-    text = unknown(kind, got, known)
-    if len(known) <= LISTED:
+    names = sorted(set(choices))
+    text = unknown(kind, name, names)
+    if len(names) <= LISTED:
         return text
-    return f"{text.split(' one of: ')[0]} one of {len(known)}, such as: {', '.join(known[:LISTED])}"
+    return f"{text.split(' one of: ')[0]} one of {len(names)}, such as: {', '.join(names[:LISTED])}"
 
 
 def side(
     frame: pd.DataFrame, spec: str, question: Question, models: Sequence[str], left_out: list[str], *, target: bool
-) -> dict[str, Column]:
+) -> dict[str, ScoreColumn]:
     """Return the columns of one protocol, by data set.
 
     Parameters
@@ -103,23 +103,23 @@ def side(
     rows = _of_split(_of_labels(frame, spec), spec, "test" if target else "val")
     wanted = _wanted_metric(frame, rows, spec, question.metric, target=target)
     only = question.target_dataset or question.dataset if target else question.dataset
-    found: dict[str, Column] = {}
+    columns: dict[str, ScoreColumn] = {}
     problem = None
     for dataset, some in rows.groupby("dataset", sort=False):
         name = str(dataset)
         try:
-            chosen = _of_metric(some, spec, name, wanted)
+            of_metric = _of_metric(some, spec, name, wanted)
         except DataError as error:  # of a data set that nobody asked for: the others may do
             if name == only:
                 raise
             problem = problem or error
             left_out.append(str(error))
             continue
-        if chosen is not None:
-            found[name] = _column(chosen, spec, name, question, models)
-    if problem is not None and not found:
+        if of_metric is not None:
+            columns[name] = _column(of_metric, spec, name, question, models)
+    if problem is not None and not columns:
         raise problem
-    return found
+    return columns
 
 
 def _of_labels(frame: pd.DataFrame, spec: str) -> pd.DataFrame:
@@ -137,10 +137,10 @@ def _of_labels(frame: pd.DataFrame, spec: str) -> pd.DataFrame:
     if labels and labels not in budgets:
         raise DataError(nearest(f"label budget of {name}", labels, (b or "all" for b in budgets)))
     if not labels and len(budgets) > 1 and "" not in budgets:
-        known = ", ".join(sorted(budgets)[:LISTED])
-        raise DataError(f"'{name}' has rows with the label budgets {known}; choose one, such as {name}@{min(budgets)}")
-    chosen = labels or ("" if "" in budgets else next(iter(budgets)))
-    return rows[rows["labels"] == chosen]
+        listed = ", ".join(sorted(budgets)[:LISTED])
+        raise DataError(f"'{name}' has rows with the label budgets {listed}; choose one, such as {name}@{min(budgets)}")
+    budget = labels or ("" if "" in budgets else next(iter(budgets)))
+    return rows[rows["labels"] == budget]
 
 
 def _of_split(rows: pd.DataFrame, spec: str, preferred: str) -> pd.DataFrame:
@@ -151,29 +151,29 @@ def _of_split(rows: pd.DataFrame, spec: str, preferred: str) -> pd.DataFrame:
         return rows
     if preferred in splits:
         return rows[rows["split"] == preferred]
-    known = ", ".join(repr(s) for s in splits[:LISTED])
-    raise DataError(f"'{spec}' has rows of the splits {known}; choose one, such as --where split={splits[-1]}")
+    listed = ", ".join(repr(s) for s in splits[:LISTED])
+    raise DataError(f"'{spec}' has rows of the splits {listed}; choose one, such as --where split={splits[-1]}")
 
 
 def _wanted_metric(
-    frame: pd.DataFrame, rows: pd.DataFrame, spec: str, asked: str | None, *, target: bool
+    frame: pd.DataFrame, rows: pd.DataFrame, spec: str, metric: str | None, *, target: bool
 ) -> str | None:
-    if asked is None:
+    if metric is None:
         return None
-    known = set(frame["metric"])
-    if asked not in known and asked.count(",") == 1:
-        asked = asked.split(",")[target].strip()
-    if asked not in set(rows["metric"]):
-        raise DataError(nearest(f"metric of {spec}", asked, rows["metric"]))
-    return asked
+    metrics = set(frame["metric"])
+    if metric not in metrics and metric.count(",") == 1:
+        metric = metric.split(",")[target].strip()
+    if metric not in set(rows["metric"]):
+        raise DataError(nearest(f"metric of {spec}", metric, rows["metric"]))
+    return metric
 
 
 def _of_metric(rows: pd.DataFrame, spec: str, dataset: str, wanted: str | None) -> pd.DataFrame | None:
     """Return the rows of the one metric, None where the data set lacks the metric asked for."""
     metrics = sorted(set(rows["metric"]))
-    chosen = wanted or (metrics[0] if len(metrics) == 1 else "accuracy")
-    if chosen in metrics:
-        return rows[rows["metric"] == chosen]
+    metric = wanted or (metrics[0] if len(metrics) == 1 else "accuracy")
+    if metric in metrics:
+        return rows[rows["metric"] == metric]
     if wanted is None:
         raise DataError(
             f"'{spec}' on '{dataset}' has the metrics {', '.join(metrics[:LISTED])}; choose one, "
@@ -182,25 +182,25 @@ def _of_metric(rows: pd.DataFrame, spec: str, dataset: str, wanted: str | None) 
     return None
 
 
-def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, models: Sequence[str]) -> Column:
+def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, models: Sequence[str]) -> ScoreColumn:
     metric = str(rows["metric"].iloc[0])
-    known = rows[rows["value"].notna()]
+    defined = rows[rows["value"].notna()]
     where = f"'{spec}' on '{dataset}', {metric}"
-    check_units(known, where, question.unit, metric)
-    known = _unique(known, where)
-    seeds = list(dict.fromkeys(known["seed"])) if "seed" in known.columns else [""]
+    check_units(defined, where, question.unit, metric)
+    defined = _unique(defined, where)
+    seeds = list(dict.fromkeys(defined["seed"])) if "seed" in defined.columns else [""]
     runs = np.full((len(models), max(1, len(seeds))), np.nan)
     keys = np.full(runs.shape, "", dtype="<U64")
     model, seed = {m: i for i, m in enumerate(models)}, {s: i for i, s in enumerate(seeds)}
-    at_model = [model[m] for m in known["model"]]
-    at_seed = [seed[s] for s in known["seed"]] if "seed" in known.columns else [0] * len(known)
-    runs[at_model, at_seed] = known["value"].to_numpy()
-    if KEY in known.columns:
-        keys[at_model, at_seed] = known[KEY].to_numpy(dtype="<U64")
+    at_model = [model[m] for m in defined["model"]]
+    at_seed = [seed[s] for s in defined["seed"]] if "seed" in defined.columns else [0] * len(defined)
+    runs[at_model, at_seed] = defined["value"].to_numpy()
+    if KEY in defined.columns:
+        keys[at_model, at_seed] = defined[KEY].to_numpy(dtype="<U64")
     larger = larger_is_better(metric) and metric not in question.smaller_is_better
     split = str(rows["split"].iloc[0]) if "split" in rows.columns else ""
     empty = len(rows) - int(rows["value"].notna().sum())
-    return Column(spec, dataset, metric, split, runs, tuple(seeds), 1.0 if larger else -1.0, keys, empty)
+    return ScoreColumn(spec, dataset, metric, split, runs, tuple(seeds), 1.0 if larger else -1.0, keys, empty)
 
 
 def check_units(rows: pd.DataFrame, where: str, unit: str | None, metric: str) -> None:
@@ -256,10 +256,10 @@ def _disagreement(group: pd.DataFrame, where: str, *, seeded: bool) -> str:
     first = group.iloc[0]
     second = group[group["value"] != first["value"]].iloc[0]
     seed = f", seed {first['seed']}" if seeded and first["seed"] else ""
-    told = [c for c in group.columns if c not in (ROW, KEY, "value") and first[c] != second[c]]
+    differing = [c for c in group.columns if c not in (ROW, KEY, "value") and first[c] != second[c]]
     cure = "delete one of them" + ("" if seeded else ", or tell runs apart by a column 'seed'")
-    if told:
-        name = told[0]
+    if differing:
+        name = differing[0]
         cure = f"they differ in '{name}': choose with --where {name}={first[name]}, or compare with --by {name}"
     return (
         f"rows {first[ROW]} and {second[ROW]} disagree: {where}, model '{first['model']}'{seed} is {first['value']:g} "

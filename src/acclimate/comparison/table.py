@@ -97,9 +97,9 @@ def keep(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
         if not equals:
             raise InputError(f"got --where '{condition}'; expected COLUMN=VALUE or COLUMN!=VALUE, such as split=test")
         without, name = name.endswith("!"), name.removesuffix("!").strip()
-        known = columns(frame)
-        if name not in known:
-            raise InputError(unknown("column", name, known))
+        names = columns(frame)
+        if name not in names:
+            raise InputError(unknown("column", name, names))
         values = set(frame[name])
         if value not in values:
             raise InputError(unknown(f"value of {name}", value, sorted(values)[:50]))
@@ -219,6 +219,6 @@ def _described(row: Result) -> dict[str, Any]:
         "parameters": row.total,
         KEY: row.key,
     }
-    taken = {*own, *NEEDED, *OPTIONAL, "unit", ROW}
-    simple = {k: v for k, v in row.settings.items() if isinstance(v, str | int | float | bool) and k not in taken}
+    reserved = {*own, *NEEDED, *OPTIONAL, "unit", ROW}
+    simple = {k: v for k, v in row.settings.items() if isinstance(v, str | int | float | bool) and k not in reserved}
     return {**simple, **own}

@@ -1,4 +1,4 @@
-"""The answer in a sentence: can the proxy be trusted, how sure is that, and what would a fixed list have done."""
+"""The answer in a sentence: does the proxy foresee the target, how sure is that, and what would a fixed list do."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def words(document: dict[str, Any]) -> dict[str, str]:
 
     Yes when the interval of Spearman's correlation lies above `TRUSTED`, no when it lies below, else nobody can tell.
     """
-    trust = _trust(document)
-    opening = _OPENINGS[trust].format(proxy=document["proxy"], target=document["target"], where=_where(document))
+    answer = _answer(document)
+    opening = _OPENINGS[answer].format(proxy=document["proxy"], target=document["target"], where=_where(document))
     parts = [_correlation(document), *_pairs(document), *_cost(document), *_beside(document)]
     parts += [*_ceiling(document), *_outside(document)]
-    return {"trust": trust, "verdict": f"{opening}. {'; '.join(parts)}."}
+    return {"trust": answer, "verdict": f"{opening}. {'; '.join(parts)}."}
 
 
-def _trust(document: dict[str, Any]) -> str:
-    found = document["intervals"]["spearman"]
-    if found is None or document["spearman"] is None:
+def _answer(document: dict[str, Any]) -> str:
+    ends = document["intervals"]["spearman"]
+    if ends is None or document["spearman"] is None:
         return "cannot tell"
-    if found["low"] >= TRUSTED:
+    if ends["low"] >= TRUSTED:
         return "yes"
-    return "no" if found["high"] <= TRUSTED else "cannot tell"
+    return "no" if ends["high"] <= TRUSTED else "cannot tell"
 
 
 def _where(document: dict[str, Any]) -> str:
@@ -47,9 +47,9 @@ def _correlation(document: dict[str, Any]) -> str:
     models = f"{document['n_models']:,} models"
     if document["spearman"] is None:
         return f"correlations are undefined ({models})"
-    found = document["intervals"]["spearman"]
+    ends = document["intervals"]["spearman"]
     level = f"{100 * document['level']:g}% interval"
-    span = f"{level} {found['low']:.2f} to {found['high']:.2f}" if found else "an interval cannot be given"
+    span = f"{level} {ends['low']:.2f} to {ends['high']:.2f}" if ends else "an interval cannot be given"
     return f"Spearman {document['spearman']:.2f}, {span} ({models})"
 
 
@@ -73,16 +73,16 @@ def amount(regret: float, unit: str) -> str:
 
 
 def _beside(document: dict[str, Any]) -> list[str]:
-    found = []
+    phrases = []
     for key, name in (("static_baseline", "the static list"), ("size_baseline", "a list by size")):
         listed = document[key]
         if listed is not None and listed["spearman"] is not None:
-            found.append(f"{name} alone gives {listed['spearman']:.2f}{_told(listed['ahead']['spearman'])}")
-    return found
+            phrases.append(f"{name} alone gives {listed['spearman']:.2f}{_significance(listed['ahead']['spearman'])}")
+    return phrases
 
 
-def _told(ahead: dict[str, Any] | None) -> str:
-    """Return whether a difference can be told from none."""
+def _significance(ahead: dict[str, Any] | None) -> str:
+    """Return in words whether a difference has an interval without zero."""
     if ahead is None or "low" not in ahead:
         return ""
     if ahead["low"] > 0:
@@ -99,13 +99,13 @@ def _outside(document: dict[str, Any]) -> list[str]:
     """Return what changes when the proxy was read on another data set."""
     if document["ood"] is None:
         return []
-    found = next(line for line in document["ood"]["change"] if line["proxy"] == document["proxy"])["spearman"]
-    if found is None:
+    change = next(line for line in document["ood"]["change"] if line["proxy"] == document["proxy"])["spearman"]
+    if change is None:
         return []
     outside = next(
         line["spearman"]
         for line in document["ood"]["averages"]
         if line["proxy"] == document["proxy"] and line["part"] == "out of domain"
     )
-    span = f" ({found['low']:+.2f} to {found['high']:+.2f})" if "low" in found else ""
-    return [f"read on another data set it gives {outside:.2f}, a change of {found['difference']:+.2f}{span}"]
+    span = f" ({change['low']:+.2f} to {change['high']:+.2f})" if "low" in change else ""
+    return [f"read on another data set it gives {outside:.2f}, a change of {change['difference']:+.2f}{span}"]

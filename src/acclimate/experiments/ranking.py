@@ -1,4 +1,4 @@
-"""Selection: cheap proxies for every model, a short finetuning for the best of them, and honest ties.
+"""Ranking: cheap proxies for every model, a short finetuning for the best of them, and ties said as ties.
 
 Nothing here looks at the test split.
 """
@@ -6,25 +6,20 @@ Nothing here looks at the test split.
 from __future__ import annotations
 
 import dataclasses
-import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from acclimate import __version__
 from acclimate.errors import InputError
-from acclimate.models import Backbone, choose_device
+from acclimate.models import Backbone
 from acclimate.protocols import Preset, Task, is_preset, load_preset, run_preset, run_recipe, run_score
 from acclimate.stats import model_set
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
-from acclimate.storage.store import safe_name as safe_name
-from acclimate.storage.store import write_atomic
+from acclimate.storage.store import safe_name
 from acclimate.training.recipe import Recipe, load_recipe
 
 PROXIES = ("knn", "logistic")
@@ -59,7 +54,36 @@ class Ranked:
     random_start: bool
 
 
-def rank(
+@dataclass(frozen=True)
+class Ranking:
+    """Models of one data set, the best first.
+
+    Attributes
+    ----------
+    final
+        Name of the final protocol.
+    """
+
+    final: str
+    models: tuple[Ranked, ...]
+
+    @property
+    def best(self) -> str:
+        """Name of the model of the first rank with the highest final accuracy."""
+        return self.models[0].model
+
+    @property
+    def confidence_set(self) -> list[str]:
+        """Names of the models that cannot be told apart from the best, itself included."""
+        return [line.model for line in self.models if line.in_set]
+
+    @property
+    def seconds(self) -> float:
+        """What proxies and finetunings took when they were run."""
+        return round(sum(line.seconds for line in self.models), 3)
+
+
+def rank_models(
     task: Task,
     backbones: Sequence[Backbone],
     runtime: Runtime,
@@ -67,8 +91,8 @@ def rank(
     *,
     final: str | Recipe = "bn",
     top: int = 3,
-) -> dict[str, Any]:
-    """Rank backbones on one data set; leave rows and ``rank.json`` in ``folder`` and return the document.
+) -> Ranking:
+    """Rank backbones on one data set; leave rows and runs in ``folder``.
 
     Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties)
     are finetuned with ``final``, a recipe or a preset that trains. The confidence set holds the finetuned models that a
@@ -81,7 +105,6 @@ def rank(
     """
     _check(backbones, top)
     trains = _final(final)
-    started = time.perf_counter()
     sealed = dataclasses.replace(task, use_test=False)
     results = Results(folder)
     rows = {b.name: {p: run_score(sealed, b, runtime, p, results) for p in PROXIES} for b in backbones}
@@ -93,23 +116,7 @@ def rank(
             finals[backbone.name] = run_preset(sealed, backbone, runtime, trains, run_folder, results)
         else:
             finals[backbone.name] = run_recipe(sealed, backbone, runtime, trains, run_folder, results)
-    lines = _lines(order, rows, finals, results, task)
-    spent = time.perf_counter() - started
-    document = {
-        "command": "rank",
-        "version": __version__,
-        "seconds": round(spent, 3),
-        "seed": task.seed,
-        "device": choose_device(runtime.device),
-        "data": task.images.name,
-        "final": trains.name,
-        "models": [asdict(line) for line in lines],
-        "best": lines[0].model,
-        "confidence_set": [line.model for line in lines if line.in_set],
-        "seconds_spent": round(sum(line.seconds for line in lines), 3),
-    }
-    write_atomic(folder / "rank.json", json.dumps(document, indent=1))
-    return document
+    return Ranking(trains.name, tuple(_lines(order, rows, finals, results, task)))
 
 
 def _final(final: str | Recipe) -> Recipe | Preset:

@@ -98,7 +98,7 @@ def fit(image: Image.Image, geometry: Geometry, full: Size, region: Box | None =
     image
         The image, maybe reduced by a JPEG draft.
     geometry
-        What is wanted.
+        The size of the result, and how the image is brought to it.
     full
         The size before any draft.
     region

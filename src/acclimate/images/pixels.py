@@ -1,7 +1,7 @@
 """The cache of decoded pixels: every image is decoded once for a geometry, and later runs map the file.
 
 Blocks of images are decoded by a few threads (Pillow lets go of the interpreter lock) straight into the
-memory map, ahead of whoever consumes them.
+memory map, ahead of the code that reads them.
 """
 
 from __future__ import annotations

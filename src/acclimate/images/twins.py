@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What every image looks like.
+    """Hashes and thumbnails of all images.
 
     Attributes
     ----------

@@ -15,6 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from acclimate.catalogue.model_names import unknown_architecture
 from acclimate.errors import ModelError
 from acclimate.images import Geometry
 from acclimate.models.network import reset_classifier
@@ -220,15 +221,3 @@ def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         except TypeError as error:
             raise ModelError(f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}") from None
     return module.eval()
-
-
-def unknown_architecture(architecture: str) -> str:
-    """Return the message for a name that timm does not know; the nearest ones are named."""
-    import difflib
-
-    near = difflib.get_close_matches(architecture.partition(".")[0], timm.list_models(), n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else "."
-    return (
-        f"got model '{architecture}', which is neither an embedded model (zoo:NAME), a timm name nor a file{hint} "
-        "'acclimate models' lists good ones"
-    )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from acclimate.errors import InputError, unknown
-
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-PRECISIONS: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-DEVICES = ("auto", "cpu", "cuda", "mps")
+from acclimate.errors import InputError
+from acclimate.storage.runtime import PRECISIONS, require_device, require_precision
+from acclimate.storage.runtime import Precision as Precision
 
 
 def choose_device(device: str = "auto") -> str:
@@ -22,8 +20,7 @@ def choose_device(device: str = "auto") -> str:
     InputError
         For an unknown device, or one this machine does not have.
     """
-    if device not in DEVICES:
-        raise InputError(unknown("device", device, DEVICES))
+    require_device(device)
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if present[name])
@@ -42,13 +39,10 @@ def choose_precision(precision: str, device: str) -> Precision:
     InputError
         For an unknown precision.
     """
+    require_precision(precision)
     if precision == "auto":
         return "bf16-mixed" if _multiplies_bfloat16(device) else "32-true"
-    if precision in PRECISIONS:
-        return PRECISIONS[precision]
-    if precision in PRECISIONS.values():
-        return precision  # type: ignore[return-value]  # mypy does not narrow a str by membership
-    raise InputError(unknown("precision", precision, ["auto", *PRECISIONS]))
+    return next(name for key, name in PRECISIONS.items() if precision in (key, name))
 
 
 def _multiplies_bfloat16(device: str) -> bool:

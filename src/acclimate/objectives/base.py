@@ -1,4 +1,4 @@
-"""What an objective is: views, setup, loss, after_step, and nothing more. It knows no loader and no optimizer."""
+"""The interface of an objective: views, setup, loss, after_step. An objective depends on no loader and no optimizer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ObjectiveSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Paper:
-    """What the paper trained with, as data: where the automatic choices start from, and what the docs print.
+    """The settings that the paper trained with: the automatic choices start from them, and the docs print them.
 
     Attributes
     ----------

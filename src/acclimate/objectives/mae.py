@@ -154,7 +154,7 @@ class MAE:
 def encode(network: nn.Module, images: Tensor, visible: Tensor) -> Tensor:
     """Return tokens ``(b, prefix + k, d)`` of a vision transformer that sees only patches ``visible`` ``(b, k)``."""
     vit = cast(Any, network)
-    tokens = vit._pos_embed(vit.patch_embed(images))  # private, but the only place that knows all of timm's variants
+    tokens = vit._pos_embed(vit.patch_embed(images))  # private, but it alone handles all of timm's variants
     prefix = tokens[:, : vit.num_prefix_tokens]
     patches = tokens[:, vit.num_prefix_tokens :]
     patches = patches.gather(1, visible[:, :, None].expand(-1, -1, patches.shape[2]))

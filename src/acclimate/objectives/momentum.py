@@ -1,6 +1,6 @@
 """A target that follows slowly: an exponential moving average of modules (Grill et al. 2020, equation 1).
 
-What its batch norms hold is a choice that the papers leave open, and implementations differ:
+The papers leave open which statistics its batch norms have, and implementations differ:
 
 - ``forward``  the target runs in train mode and gathers its own running statistics (lightly, solo-learn);
 - ``ema``      its float buffers follow the online modules' at the momentum of the weights.
@@ -33,7 +33,7 @@ class Momentum:
     Parameters
     ----------
     online
-        What the copies follow, part by part.
+        The modules that the copies follow.
     start
         The momentum m at the start, in [0, 1].
     buffers

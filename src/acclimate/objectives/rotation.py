@@ -1,8 +1,8 @@
 """Rotation prediction (Gidaris et al. 2018, arXiv 1803.07728).
 
 Every image is seen upright and turned by 90, 180 and 270 degrees, all four in the batch; a linear head on the pooled
-features says which is which. That takes knowing what stands where, so it makes sense only for images that have an
-upright: not for microscopy or aerial images, whose domain presets turn the views and thereby make the answer random.
+features predicts the turn. The task needs images with an upright position. It is not for microscopy or aerial images,
+whose domain presets turn the views and thereby make the answer random.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Supervised:
     def _of_several(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the sum over classifiers, ``(b, H, C)``, of what each would have alone.
 
-        One whose loss is no longer finite is left out as long as another's is: its gradient would reach nobody else.
+        A classifier whose loss is not finite is left out while another's is finite: the sum would not be finite either.
         """
         count, smoothing = logits.shape[1], self.settings.label_smoothing
         image_losses = F.cross_entropy(

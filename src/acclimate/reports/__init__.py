@@ -39,10 +39,10 @@ def report(folder: Path, target: str | None = None) -> Path:
     from acclimate.storage.store import write_atomic
 
     folder = Path(folder)
-    made = build(collect(folder), target)
+    content = build(collect(folder), target)
     where = folder.with_name(f"{folder.stem}-report.html") if folder.is_file() else folder / "report.html"
-    write_atomic(where.with_suffix(".md"), markdown(made))
-    write_atomic(where, page(made))
+    write_atomic(where.with_suffix(".md"), markdown(content))
+    write_atomic(where, page(content))
     return where
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Cell, Report, Section, Table
+from acclimate.reports.draw.blocks import DataTable, Report, Section, TableCell
 from acclimate.reports.text import markdown as safe
 
 ROWS = 200  # of one table
@@ -32,7 +32,7 @@ def _section(section: Section) -> list[str]:
     return lines
 
 
-def _table(table: Table) -> list[str]:
+def _table(table: DataTable) -> list[str]:
     head = "| " + " | ".join(safe(column.title) for column in table.columns) + " |"
     rule = "|" + "|".join(" ---: " if column.numeric else " --- " for column in table.columns) + "|"
     body = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in table.rows[:ROWS]]
@@ -40,7 +40,7 @@ def _table(table: Table) -> list[str]:
     return [f"**{safe(table.caption)}**", "", head, rule, *body, *more]
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     marks = [f"**{safe(badge.text)}**" for badge in cell.badges]
     note = [f"({safe(cell.note)})"] if cell.note else []
     return " ".join([safe(cell.text), *note, *marks])

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acclimate.reports.draw.blocks import Report, Table
+from acclimate.reports.draw.blocks import DataTable, Report
 
 WEB = Path(__file__).with_name("web")
 SCRIPTS = ("theme.js", "tables.js", "grid.js", "figures.js", "ranks.js", "live.js", "page.js")
@@ -69,16 +69,16 @@ def policy(scripts: list[str]) -> str:
 
 def payload(report: Report) -> dict[str, Any]:
     """Return what the script needs: the figures by key, each table's records as columns and rows, and the grid."""
-    drawn = [chart for section in report.sections for chart in section.charts]
-    shown = [table for section in report.sections for table in section.tables]
-    made: dict[str, Any] = {
-        "charts": {chart.key: chart.figure for chart in drawn if not chart.view},
-        "tables": {table.key: _records(table) for table in shown if not table.view},
+    charts = [chart for section in report.sections for chart in section.charts]
+    tables = [table for section in report.sections for table in section.tables]
+    data: dict[str, Any] = {
+        "charts": {chart.key: chart.figure for chart in charts if not chart.view},
+        "tables": {table.key: _records(table) for table in tables if not table.view},
     }
-    return made | ({"grid": report.grid} if report.grid else {})
+    return data | ({"grid": report.grid} if report.grid else {})
 
 
-def _records(table: Table) -> dict[str, Any]:
+def _records(table: DataTable) -> dict[str, Any]:
     columns = list(dict.fromkeys(key for record in table.records for key in record))
     rows = [[record.get(key) for key in columns] for record in table.records]
     return {"columns": columns, "rows": rows}

@@ -66,14 +66,14 @@ def number(value: object) -> float | None:
 
 def fixed(value: object, digits: int = 3) -> str:
     """Return a number with a fixed count of decimals, or an en dash where there is none."""
-    got = number(value)
-    return "–" if got is None else f"{got:.{digits}f}".replace("-", "−")
+    decimal = number(value)
+    return "–" if decimal is None else f"{decimal:.{digits}f}".replace("-", "−")
 
 
 def figure(value: object) -> str:
     """Return a number with the digits that matter: three decimals, or two from 10 on, where a table is in percent."""
-    got = number(value)
-    return fixed(value, 3 if got is None or abs(got) < 10 else 2)
+    decimal = number(value)
+    return fixed(value, 3 if decimal is None or abs(decimal) < 10 else 2)
 
 
 def signed(value: float, digits: int = 3) -> str:
@@ -90,20 +90,20 @@ def span(low: object, high: object, digits: int = 3) -> str:
 
 def count(value: object) -> str:
     """Return a whole number with thousands separated by commas, or an en dash."""
-    got = number(value)
-    return "–" if got is None else f"{got:,.0f}"
+    whole = number(value)
+    return "–" if whole is None else f"{whole:,.0f}"
 
 
 def duration(seconds: object) -> str:
     """Return seconds as people say them: ``0.04 s``, ``12.3 s``, ``4 min 05 s``, ``2 h 10 min``."""
-    got = number(seconds)
-    if got is None or got < 0:
+    total = number(seconds)
+    if total is None or total < 0:
         return "–"
-    if got < 1:
-        return f"{got:.2g} s"
-    if got < 60:
-        return f"{got:.1f} s"
-    whole = round(got)
+    if total < 1:
+        return f"{total:.2g} s"
+    if total < 60:
+        return f"{total:.1f} s"
+    whole = round(total)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -21,7 +21,7 @@ Index = npt.NDArray[np.intp]
 BLOCK_BYTES: Final = 16 * 2**20
 
 
-# What can be done to all features (or, for the first two, to the images and the classes) without moving a prediction.
+# Changes of all features (the first two: of the images and the classes) under which no prediction changes.
 Law = Literal["order", "labels", "columns", "rotation", "shift", "scale"]
 
 
@@ -100,10 +100,10 @@ class Probe(Generic[OwnSettings]):
     settings
         The class of its settings.
     meaning
-        What the number tells a user, in one sentence.
+        The meaning of the number, in one sentence for users.
     laws
-        What it promises not to depend on, with default settings: the order of the images, the names of the classes, the
-        order of the columns, and one rotation, shift or (positive) scale of all features. Tests check exactly these.
+        What its predictions do not depend on, with default settings: the order of the images, the names of the classes,
+        the order of the columns, and one rotation, shift or (positive) scale of all features. Tests check these.
     """
 
     fit: ProbeFit[OwnSettings]

@@ -1,4 +1,4 @@
-"""Intervals: how far a number measured on these images, with these seeds or of these models can be trusted.
+"""Intervals: how much a number would change with other images, other seeds or other models.
 
 Sources: percentile bootstrap, Efron & Tibshirani (1993); widened percentiles for small samples, Hesterberg (2015);
 bootstrap of crossed factors, Owen (2007); interval of a proportion, Wilson (1927, J. Am. Stat. Assoc. 22:209).

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from acclimate.errors import InputError, unknown
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+PRECISIONS: Final[dict[str, Precision]] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 Progress = Callable[[int, int], None]
 
 
@@ -28,6 +34,11 @@ class Runtime:
         Leave out files that cannot be decoded instead of stopping.
     progress
         Called with (images done, images in all) while features are extracted.
+
+    Raises
+    ------
+    InputError
+        For an unknown device or precision.
     """
 
     device: str = "auto"
@@ -36,6 +47,22 @@ class Runtime:
     quiet: bool = False
     skip_bad: bool = False
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        require_device(self.device)
+        require_precision(self.precision)
+
+
+def require_device(device: str) -> None:
+    """Refuse an unknown device; whether this machine has it, torch alone can tell."""
+    if device not in DEVICES:
+        raise InputError(unknown("device", device, DEVICES))
+
+
+def require_precision(precision: str) -> None:
+    """Refuse an unknown precision."""
+    if precision not in ("auto", *PRECISIONS, *PRECISIONS.values()):
+        raise InputError(unknown("precision", precision, ["auto", *PRECISIONS]))
 
 
 AUTO: Final = Runtime()  # whatever this machine has, the user's cache

@@ -31,7 +31,7 @@ from acclimate.views.augment import Augment, Pair
 
 @dataclass(frozen=True)
 class Domain:
-    """What one kind of images allows.
+    """The augmentations that images of one kind allow.
 
     Attributes
     ----------
@@ -64,8 +64,8 @@ DOMAINS: dict[str, Domain] = {
 def for_domain(augment: Augment, domain: str) -> Augment:
     """Return the view as images of a domain allow it.
 
-    Evaluation's view (`none`) comes out as it went in: a view that never flips does not start to, and the centre crop
-    stays the centre crop. Apply it after `scaled`, which knows no smallest crop.
+    The view of evaluation (`none`) does not change: a view that never flips still does not, and the centre crop stays
+    the centre crop. Apply it after `scaled`, which has no smallest crop.
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """The proof: label-efficiency curves, how many labels a better start is worth, and the verdict."""
 
 from acclimate.experiments.curve.budgets import Budget, plan_budgets
-from acclimate.experiments.curve.measure import check_models, plan_curve
-from acclimate.experiments.curve.measure import curve as measure_curve
+from acclimate.experiments.curve.measure import Comparison, Curve, check_models, measure_curve, plan_curve
 from acclimate.experiments.curve.points import Plan
 from acclimate.experiments.curve.worth import (
     Change,
@@ -19,6 +18,8 @@ __all__ = [
     "Budget",
     "Change",
     "Compared",
+    "Comparison",
+    "Curve",
     "Plan",
     "Verdict",
     "Worth",

@@ -2,35 +2,113 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from acclimate import __version__
 from acclimate.errors import DataError, InputError, unknown
 from acclimate.experiments.curve.budgets import plan_budgets
 from acclimate.experiments.curve.points import TRAININGS, Plan, Point, Training, measure_points
 from acclimate.experiments.curve.worth import Compared, Verdict, average_change, change, conclude, labels_worth
 from acclimate.images import Images, Split, require_classes
-from acclimate.models import Backbone, choose_device
+from acclimate.models import Backbone
 from acclimate.models.classifier import TTA
 from acclimate.protocols import Task
 from acclimate.storage.runtime import Runtime
-from acclimate.storage.store import write_atomic
 from acclimate.training.recipe import Recipe, load_recipe
 
-FILE: Final = "curve.json"
 TRAINING_WORDS: Final = {"head": "head only", "full": "full finetuning"}
 # By how much of itself the mean log loss may rise with mirror images before that is said.
 MIRROR_HARM: Final = 0.01
 
 Measured = dict[tuple[str, Training], list[Point]]
 Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CurveModel:
+    """A model of a curve."""
+
+    model: str
+    architecture: str
+    random_start: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against the base at one label budget.
+
+    Attributes
+    ----------
+    log_loss, accuracy
+        The paired change over draws of labels and test images: mean, low and high.
+    said
+        ``better``, ``worse`` or ``same``.
+    worth, worth_low, worth_high, worth_words
+        How many times the labels the better start is worth, and the same in words.
+    """
+
+    model: str
+    base: str
+    training: str
+    labels: str
+    log_loss: dict[str, Any]
+    accuracy: dict[str, Any]
+    said: str
+    worth: float | None
+    worth_low: float | None
+    worth_high: float | None
+    worth_words: str
+
+
+@dataclass(frozen=True)
+class ModelVerdict:
+    """What all budgets together say of a model against the base."""
+
+    model: str
+    base: str
+    training: str
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of every model with growing numbers of labels, and each model compared with the first.
+
+    Attributes
+    ----------
+    recipe
+        Of full finetuning; None where only heads were fitted.
+    negative
+        Classes against which all others are positive.
+    images
+        Size of the parts.
+    points
+        One a model, training, budget and draw: its metrics on the test part.
+    verdict
+        One line about all models; None where there is nothing to compare.
+    """
+
+    data: str
+    base: str
+    models: list[CurveModel]
+    labels: list[str]
+    seeds: list[int]
+    training: list[str]
+    recipe: str | None
+    tta: str
+    negative: list[str]
+    images: dict[str, int]
+    points: list[dict[str, Any]]
+    comparisons: list[Comparison]
+    verdicts: list[ModelVerdict]
+    verdict: str | None
+    notes: list[str]
 
 
 def plan_curve(
@@ -115,15 +193,15 @@ def _negative(images: Images, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted({images.classes.index(name) for name in names}))
 
 
-def curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> dict[str, Any]:
-    """Measure every model and compare each with the first; leave rows and ``curve.json`` and return the document.
+def measure_curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> Curve:
+    """Measure every model and compare each with the first; leave rows and runs.
 
     Parameters
     ----------
     backbones
         The first is the base.
     folder
-        Where rows, runs and the document go; what is there already is not measured again. None keeps nothing.
+        Where rows and runs go; what is there already is not measured again. None keeps nothing.
 
     Raises
     ------
@@ -131,40 +209,30 @@ def curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> dic
         For no model, or the same model twice.
     """
     check_models(backbones)
-    started, task = time.perf_counter(), plan.task
+    task = plan.task
     measured = {(b.name, t): measure_points(plan, b, t, folder) for b in backbones for t in plan.trainings}
     base, others = backbones[0], backbones[1:]
     compared = {(b.name, t): _compare(plan, measured, base.name, b.name, t) for b in others for t in plan.trainings}
-    document = {
-        "command": "curve",
-        "version": __version__,
-        "seconds": round(time.perf_counter() - started, 3),
-        "seed": task.seed,
-        "device": choose_device(plan.runtime.device),
-        "data": task.images.name,
-        "base": base.name,
-        "models": [
-            {"model": b.name, "architecture": b.architecture, "random_start": b.random_start} for b in backbones
-        ],
-        "labels": [budget.labels for budget in plan.budgets],
-        "seeds": list(plan.seeds),
-        "training": list(plan.trainings),
-        "recipe": plan.recipe.name if "full" in plan.trainings else None,
-        "tta": plan.tta,
-        "negative": [task.images.classes[index] for index in plan.negative],
-        "images": {part: len(getattr(task.split, part)) for part in ("train", "val", "test")},
-        "points": [point.values for points in measured.values() for point in points],
-        "comparisons": [line for (model, t), (found, _) in compared.items() for line in _lines(base, model, t, found)],
-        "verdicts": [
-            {"model": model, "base": base.name, "training": t, "kind": verdict.kind, "words": verdict.words}
+    return Curve(
+        data=task.images.name,
+        base=base.name,
+        models=[CurveModel(b.name, b.architecture, b.random_start) for b in backbones],
+        labels=[budget.labels for budget in plan.budgets],
+        seeds=list(plan.seeds),
+        training=list(plan.trainings),
+        recipe=plan.recipe.name if "full" in plan.trainings else None,
+        tta=plan.tta,
+        negative=[task.images.classes[index] for index in plan.negative],
+        images={part: len(getattr(task.split, part)) for part in ("train", "val", "test")},
+        points=[point.values for points in measured.values() for point in points],
+        comparisons=[line for (model, t), (lines, _) in compared.items() for line in _lines(base, model, t, lines)],
+        verdicts=[
+            ModelVerdict(model, base.name, t, verdict.kind, verdict.words)
             for (model, t), (_, verdict) in compared.items()
         ],
-        "verdict": _overall(base.name, {key: verdict for key, (_, verdict) in compared.items()}),
-        "notes": [*plan.notes, *_same_weights(backbones), *_mirror_notes(plan, measured)],
-    }
-    if folder is not None:
-        write_atomic(folder / FILE, json.dumps(document, indent=1, allow_nan=False))
-    return document
+        verdict=_overall(base.name, {key: verdict for key, (_, verdict) in compared.items()}),
+        notes=[*plan.notes, *_same_weights(backbones), *_mirror_notes(plan, measured)],
+    )
 
 
 def check_models(backbones: Sequence[Backbone]) -> None:
@@ -204,21 +272,21 @@ def _stacked(plan: Plan, points: Sequence[Point], what: str) -> Float64:
     return values.reshape(len(plan.budgets), len(plan.seeds), -1)
 
 
-def _lines(base: Backbone, model: str, training: str, found: Sequence[Compared]) -> Iterator[dict[str, Any]]:
-    for one in found:
-        yield {
-            "model": model,
-            "base": base.name,
-            "training": training,
-            "labels": one.labels,
-            "log_loss": one.log_loss._asdict(),
-            "accuracy": one.accuracy._asdict(),
-            "said": one.said,
-            "worth": one.worth.times,
-            "worth_low": one.worth.low,
-            "worth_high": one.worth.high,
-            "worth_words": one.worth.words,
-        }
+def _lines(base: Backbone, model: str, training: str, budgets: Sequence[Compared]) -> Iterator[Comparison]:
+    for one in budgets:
+        yield Comparison(
+            model=model,
+            base=base.name,
+            training=training,
+            labels=one.labels,
+            log_loss=one.log_loss._asdict(),
+            accuracy=one.accuracy._asdict(),
+            said=one.said,
+            worth=one.worth.times,
+            worth_low=one.worth.low,
+            worth_high=one.worth.high,
+            worth_words=one.worth.words,
+        )
 
 
 def _overall(base: str, verdicts: dict[tuple[str, Training], Verdict]) -> str | None:

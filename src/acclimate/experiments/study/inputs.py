@@ -12,11 +12,10 @@ import timm
 from huggingface_hub import try_to_load_from_cache
 
 from acclimate.catalogue import paper_model, zoo_weights
+from acclimate.catalogue.model_names import SUFFIXES, is_architecture, unknown_architecture
 from acclimate.errors import DataError, ModelError, StudyError, unknown
 from acclimate.images.layouts.datasets import dataset_entries, dataset_entry
 from acclimate.images.load import BUILTIN, NAMED
-from acclimate.models.backbone import unknown_architecture
-from acclimate.models.load.weights import SUFFIXES
 from acclimate.storage.store import cache_root
 
 HERE, FETCHED, MISSING = "here", "download", "missing"
@@ -91,7 +90,7 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
 
 
 def _require_architecture(architecture: str) -> None:
-    if not timm.is_model(architecture.partition(".")[0]):
+    if not is_architecture(architecture):
         raise ModelError(unknown_architecture(architecture))
 
 

@@ -13,7 +13,7 @@ from acclimate.errors import DataError, some
 
 @dataclass(frozen=True)
 class PathFaults:
-    """What is wrong with listed paths.
+    """The faults of listed paths.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
-"""What the readers of public data sets share: rows of images, text lists and CSV tables.
+"""Tools of the readers of public data sets: rows of images, text lists and CSV tables.
 
 A reader is a small value whose fields come from ``datasets.toml``; `read` turns a folder into a `Listing`. Paths of
-images that stand in lists and tables are hostile until `check_inside` has checked them.
+images come from lists and tables of others, so `check_inside` has to check them before a file is opened.
 """
 
 from __future__ import annotations

@@ -18,11 +18,12 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from acclimate.catalogue import PaperModel, paper_model, zoo_weights
+from acclimate.catalogue.model_names import SUFFIXES, require_model, unknown_architecture
 from acclimate.errors import ModelError, unknown
-from acclimate.models.backbone import Backbone, Headed, Preprocess, create, digest, unknown_architecture
+from acclimate.models.backbone import Backbone, Headed, Preprocess, create, digest
 from acclimate.models.load.download import fetch
 from acclimate.models.load.hub import hub_answers, local_cache_only, network_errors
-from acclimate.models.load.weights import SUFFIXES, fit_positions, load_strictly, read_layout, read_weights
+from acclimate.models.load.weights import fit_positions, load_strictly, read_layout, read_weights
 from acclimate.storage.store import cache_root
 
 
@@ -47,20 +48,15 @@ def load_backbone(model: str | Path | Backbone, *, image_size: int | None = None
     if isinstance(model, Backbone):
         return model
     text = str(model)
+    require_model(text)
     kind, _, rest = text.partition(":")
     if kind in _KINDS:
         return _KINDS[kind](text, rest, image_size)
-    if not text.strip():
-        raise ModelError(
-            "got an empty model name; expected zoo:NAME, paper:NAME, a timm name, a run's folder or a weights file"
-        )
     if Path(text).exists():
         return _from_path(text, Path(text), image_size)
     architecture, at, file = text.partition("@")
     if at:
         return _from_file(text, Path(file), {"architecture": architecture}, image_size)
-    if text.endswith(SUFFIXES):
-        raise ModelError(f"weights file '{text}' does not exist")
     return _from_hub(text, text, image_size)
 
 
@@ -205,8 +201,6 @@ def _hub_card(config: Path) -> dict[str, Any]:
 
 
 def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int | None) -> Backbone:
-    if not path.is_file():
-        raise ModelError(f"weights file '{path}' does not exist")
     tensors, header = read_weights(path)
     said, given = str(header.get("architecture", "")), str(card.get("architecture", ""))
     if said and given and said.partition(".")[0] != given.partition(".")[0]:

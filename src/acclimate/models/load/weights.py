@@ -22,12 +22,12 @@ from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
 from torch import Tensor, nn
 
 from acclimate.catalogue import Layout
+from acclimate.catalogue.model_names import SUFFIXES
 from acclimate.errors import ModelError
 from acclimate.models.network import classifier_keys
 from acclimate.storage.store import write_atomic
 
 HEADER = "acclimate"
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".tar", ".torch")
 _UNREADABLE = (
     OSError,
     ValueError,

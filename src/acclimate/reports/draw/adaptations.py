@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Cell, Column, Table, Value
+from acclimate.reports.draw import monitors
+from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.monitors import kept_step
-from acclimate.reports.draw.tables import RANDOM, figure_cell, flat
+from acclimate.reports.draw.tables import RANDOM, figure_cell, flat, text_cell
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
 from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import Json, count, duration, fixed, number
 
+MONITORED = (
+    " Feature spread and RankMe fall when features collapse; neighbours in common say how far the model has moved; "
+    "kNN agreement, where there are labels, is the share of an image's nearest neighbours that have its class."
+)
+DRAWN = 24  # runs with a chart
 
-def outcomes(found: list[Run]) -> Table:
+
+def sections(material: Material) -> list[Section]:
+    """Return the adaptation runs: what their monitors saw, what they kept, and what they ran with."""
+    adapted = runs.adapted(material.contents)
+    if not adapted:
+        return []
+    drawings = [chart for i, run in enumerate(adapted) if (chart := monitors.chart(run, f"monitors-{i}"))]
+    sentences = ["Adaptation looks at images without labels; monitors decide whether its weights are kept."]
+    if drawings:
+        sentences[0] += MONITORED
+    if len(drawings) > DRAWN:
+        sentences.append(f"The first {DRAWN} of {len(drawings)} runs are drawn; the table has all of them.")
+    tables = [outcomes(adapted), *settings(adapted)]
+    return [Section("adaptation", "Adaptation", sentences, drawings[:DRAWN], tables)]
+
+
+def outcomes(adapted: list[Run]) -> DataTable:
     """Return the runs of adaptation without labels: what they changed, what each one kept, and why."""
     columns = [
-        *(Column(title) for title in ("Run", "Model", "Method", "Kept", "Reason")),
-        Column("Pool", True, "images without labels, less those that look like a held-out image"),
-        Column("Feature spread", True, "about 1 when features use all directions, 0 when collapsed"),
-        Column("RankMe", True, "effective rank of the features"),
-        Column("In common", True, "share of nearest neighbours in common with the start model"),
-        Column("Time", True),
+        *(TableColumn(title) for title in ("Run", "Model", "Method", "Kept", "Reason")),
+        TableColumn("Pool", True, "images without labels, less those that look like a held-out image"),
+        TableColumn("Feature spread", True, "about 1 when features use all directions, 0 when collapsed"),
+        TableColumn("RankMe", True, "effective rank of the features"),
+        TableColumn("In common", True, "share of nearest neighbours in common with the start model"),
+        TableColumn("Time", True),
     ]
-    return Table(
+    return DataTable(
         key="adapt-table",
         caption="Adaptation without labels, before and after",
         columns=columns,
-        rows=[_outcome(run) for run in found],
-        records=[_record(run) for run in found],
+        rows=[_outcome(run) for run in adapted],
+        records=[_record(run) for run in adapted],
     )
 
 
-def _outcome(run: Run) -> list[Cell]:
+def _outcome(run: Run) -> list[TableCell]:
     document = run.document
     model, method = words(document, "model", "–"), words(document, "method") or runs.recipe(run)
-    kept, reason = words(document, "kept"), words(document, "reason")
+    weights, reason = words(document, "kept"), words(document, "reason")
     return [
-        Cell(run.name, run.name),
-        Cell(model, model, badges=(RANDOM,) if random_start(document) else ()),
-        Cell(method, method, note=runs.fractions(run)),
-        Cell(kept, kept, _step(run)),
-        Cell(reason, reason),
+        text_cell(run.name),
+        text_cell(model, badges=(RANDOM,) if random_start(document) else ()),
+        text_cell(method, note=runs.fractions(run)),
+        text_cell(weights, _step(run)),
+        text_cell(reason),
         _pool(document),
         _before_after(document, "feature_std", 3),
         _before_after(document, "rankme", 1),
         figure_cell(part(document, "monitors").get("neighbour_overlap"), 2),
-        Cell(duration(runs.seconds(run)), runs.seconds(run)),
+        TableCell(duration(runs.seconds(run)), runs.seconds(run)),
     ]
 
 
@@ -53,17 +76,17 @@ def _step(run: Run) -> str:
     return f"step {count(step)}" if step else ""
 
 
-def _pool(document: Doc) -> Cell:
+def _pool(document: Doc) -> TableCell:
     images = part(document, "images")
     size, dropped = number(images.get("pool")), number(images.get("dropped_twins"))
     note = "" if dropped is None else f"{count(dropped)} twin{'' if dropped == 1 else 's'} dropped"
-    return Cell(count(size), size, note)
+    return TableCell(count(size), size, note)
 
 
-def _before_after(document: Doc, key: str, digits: int) -> Cell:
+def _before_after(document: Doc, key: str, digits: int) -> TableCell:
     monitors = part(document, "monitors")
     start, end = (number(part(monitors, side).get(key)) for side in ("start", "adapted"))
-    return Cell("–" if start is None and end is None else f"{fixed(start, digits)} → {fixed(end, digits)}", end)
+    return TableCell("–" if start is None and end is None else f"{fixed(start, digits)} → {fixed(end, digits)}", end)
 
 
 def _record(run: Run) -> dict[str, Value]:
@@ -72,27 +95,32 @@ def _record(run: Run) -> dict[str, Value]:
     return {"run": run.name, **facts, "kept_step": kept_step(run)}
 
 
-def settings(found: list[Run]) -> list[Table]:
+def settings(adapted: list[Run]) -> list[DataTable]:
     """Return what was chosen for each run and why, folded; no table where no run says."""
-    chosen = [(run, name, choice) for run in found for name, choice in _choices(run).items()]
-    if not chosen:
+    choices = [(run, name, choice) for run in adapted for name, choice in _choices(run).items()]
+    if not choices:
         return []
-    several = len({run.name for run, _, _ in chosen}) > 1
+    several = len({run.name for run, _, _ in choices}) > 1
     rows = [
         [
-            *([Cell(run.name, run.name)] if several else []),
-            Cell(name, name),
-            Cell(_shown(choice.get("value")), _shown(choice.get("value"))),
-            Cell(words(choice, "why"), words(choice, "why")),
+            *([text_cell(run.name)] if several else []),
+            text_cell(name),
+            text_cell(_shown(choice.get("value"))),
+            text_cell(words(choice, "why")),
         ]
-        for run, name, choice in chosen
+        for run, name, choice in choices
     ]
     records: list[dict[str, Value]] = [
         {"run": run.name, "setting": name, "value": _shown(choice.get("value")), "why": words(choice, "why")}
-        for run, name, choice in chosen
+        for run, name, choice in choices
     ]
-    columns = [*([Column("Run")] if several else []), Column("Setting"), Column("Value"), Column("Why")]
-    return [Table("choices-table", "Settings of the adaptation, and why", columns, rows, records, folded=True)]
+    columns = [
+        *([TableColumn("Run")] if several else []),
+        TableColumn("Setting"),
+        TableColumn("Value"),
+        TableColumn("Why"),
+    ]
+    return [DataTable("choices-table", "Settings of the adaptation, and why", columns, rows, records, folded=True)]
 
 
 def _choices(run: Run) -> dict[str, Doc]:
@@ -102,6 +130,6 @@ def _choices(run: Run) -> dict[str, Doc]:
 def _shown(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if (known := number(value)) is not None:
-        return f"{known:g}"
+    if (figure := number(value)) is not None:
+        return f"{figure:g}"
     return value if isinstance(value, str) else "–"

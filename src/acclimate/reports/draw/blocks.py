@@ -18,7 +18,7 @@ class Badge:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One table cell: what is read (text, a smaller note, marks) and the value it sorts by."""
 
     text: str
@@ -28,7 +28,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column heading; numbers stand to the right, and ``hint`` explains the heading where it needs it."""
 
     title: str
@@ -37,7 +37,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class DataTable:
     """A table to read, and ``records``: the same facts unrounded, one flat object per CSV line.
 
     With a ``view`` the page's script fills it from the grid, page by page; ``rows`` are then for Markdown alone.
@@ -45,8 +45,8 @@ class Table:
 
     key: str
     caption: str
-    columns: list[Column]
-    rows: list[list[Cell]]
+    columns: list[TableColumn]
+    rows: list[list[TableCell]]
     records: list[dict[str, Value]]
     folded: bool = False
     view: str = ""
@@ -107,7 +107,7 @@ class Section:
     title: str
     words: list[str] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
+    tables: list[DataTable] = field(default_factory=list)
     legend: list[Swatch] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)

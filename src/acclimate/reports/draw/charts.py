@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Chart, Figure
 from acclimate.reports.draw.plot import DASHES, colour, figure, layout, whiskers
-from acclimate.reports.read.leaderboard import Board, Entry
-from acclimate.reports.read.runs import Curve
+from acclimate.reports.read.leaderboard import Board, BoardEntry
+from acclimate.reports.read.runs import LearningCurve
 from acclimate.reports.text import LEVEL_TEXT, fixed, plotly, short, signed, span
 
 
 def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
     """Draw every entry as a dot with its interval; a band shows the interval of the best."""
-    shown = [entry for entry in board.entries if entry.final is not None][:limit]
-    if not shown:
+    entries = [entry for entry in board.entries if entry.final is not None][:limit]
+    if not entries:
         return None
     shape = layout(board.metric, "")
     shape["yaxis"] |= {
-        "tickvals": list(range(len(shown))),
-        "ticktext": [plotly(short(entry.name, 24)) for entry in shown],
-        "range": [len(shown) - 0.4, -0.6],
+        "tickvals": list(range(len(entries))),
+        "ticktext": [plotly(short(entry.name, 24)) for entry in entries],
+        "range": [len(entries) - 0.4, -0.6],
         "showgrid": False,
         "tickfont": {"size": 12, "color": "@ink"},
     }
-    top = shown[0]
+    top = entries[0]
     if top.low is not None and top.high is not None:
         shape["shapes"] = [_band(top.low, top.high)]
-    traces = [_dots(shown, tied=True), _dots(shown, tied=False)]
+    traces = [_dots(entries, tied=True), _dots(entries, tied=False)]
     better = "further right is better" if board.higher else "further left is better"
     return Chart(
         key=key,
@@ -34,7 +34,7 @@ def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
         "the top set, whose members cannot be told apart from the best; hollow: from random weights; "
         "the band is the interval of the best.",
         figure=figure(traces, shape),
-        height=84 + 32 * len(shown),
+        height=84 + 32 * len(entries),
         wide=True,
     )
 
@@ -54,8 +54,8 @@ def _band(low: float, high: float) -> Figure:
     }
 
 
-def _dots(shown: list[Entry], tied: bool) -> Figure:
-    picked = [(i, e, e.final) for i, e in enumerate(shown) if e.tied is tied and e.final is not None]
+def _dots(entries: list[BoardEntry], tied: bool) -> Figure:
+    picked = [(i, e, e.final) for i, e in enumerate(entries) if e.tied is tied and e.final is not None]
     mids = [final for _, _, final in picked]
     tint = "@c1" if tied else "@muted"
     return {
@@ -75,7 +75,7 @@ def _dots(shown: list[Entry], tied: bool) -> Figure:
     }
 
 
-def _tell(entry: Entry) -> str:
+def _tell(entry: BoardEntry) -> str:
     interval = span(entry.low, entry.high)
     mark = "<br>randomly initialised" if entry.random else ""
     return f"{plotly(entry.name)}<br>{fixed(entry.final)}{f' ({interval})' if interval else ''}{mark}"
@@ -83,37 +83,41 @@ def _tell(entry: Entry) -> str:
 
 def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
     """Draw one cheap proxy against the final number; the dots carry ranks."""
-    known = [(e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None]
-    finals = [y for _, _, y in known]
+    measured = [
+        (e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None
+    ]
+    finals = [y for _, _, y in measured]
     trace = {
         "type": "scatter",
         "mode": "markers+text",
-        "x": [x for _, x, _ in known],
+        "x": [x for _, x, _ in measured],
         "y": finals,
-        "error_y": whiskers([e.low for e, _, _ in known], finals, [e.high for e, _, _ in known])
+        "error_y": whiskers([e.low for e, _, _ in measured], finals, [e.high for e, _, _ in measured])
         | {"color": "@rule", "thickness": 1.5},
-        "text": [str(e.rank or "") for e, _, _ in known],
+        "text": [str(e.rank or "") for e, _, _ in measured],
         "textfont": {"size": 11, "color": "@onaccent"},
-        "marker": {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in known], "opacity": 1},
+        "marker": {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in measured], "opacity": 1},
         "hoverinfo": "text",
-        "hovertext": [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in known],
+        "hovertext": [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in measured],
     }
-    agreement = "" if rho is None else f" Spearman's rank correlation over {len(known)} models: {signed(rho, 2)}."
+    correlation = "" if rho is None else f" Spearman's rank correlation over {len(measured)} models: {signed(rho, 2)}."
     return Chart(
         key=key,
         title=f"{short(name, 40)} against {board.metric}",
-        caption=f"Each dot is a model and carries its rank; blue is the top set.{agreement}",
+        caption=f"Each dot is a model and carries its rank; blue is the top set.{correlation}",
         figure=figure([trace], layout(name, board.metric)),
     )
 
 
-def learning(curves: list[Curve], order: list[str], title: str, caption: str, key: str, steps: str = "step") -> Chart:
+def learning(
+    curves: list[LearningCurve], order: list[str], title: str, caption: str, key: str, steps: str = "step"
+) -> Chart:
     """Draw one line per run over its steps; diamonds mark where a stage begins."""
     traces = [_line(curve, order.index(curve.run)) for curve in curves]
     return Chart(key, title, caption, figure(traces, layout(steps, "")), height=320)
 
 
-def _line(curve: Curve, i: int) -> Figure:
+def _line(curve: LearningCurve, i: int) -> Figure:
     marked = [step in curve.marks for step in curve.steps]
     plain = 5 if len(curve.steps) < 40 else 0.1
     return {

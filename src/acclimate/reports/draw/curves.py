@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Cell, Column, Table, Value
-from acclimate.reports.draw.tables import RANDOM
+from acclimate.reports.draw.blocks import DataTable, TableCell, TableColumn, Value
+from acclimate.reports.draw.tables import RANDOM, text_cell
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, part, parts, words
 from acclimate.reports.read.leaderboard import group, random_start
@@ -14,39 +14,41 @@ LOSS = "log_loss"  # what a curve compares models by
 SAID = {"better": "better", "worse": "worse", "same": "cannot tell", "unknown": "one seed"}
 
 
-def comparisons(curve: Doc) -> Table:
+def comparisons(curve: Doc) -> DataTable:
     """Return what every model changes against the base, and how many times the labels that is worth."""
-    found = parts(curve, "comparisons")
+    compared = parts(curve, "comparisons")
     columns = [
-        Column("Model"),
-        Column("Labels", True),
-        Column("Change in log loss", True, "other minus base, paired over seeds and test images; less is better"),
-        Column(f"{LEVEL_TEXT} interval", True),
-        Column("Change in accuracy", True),
-        Column("Worth", True, "how many times the labels the base needs to be as good"),
-        Column("Verdict"),
+        TableColumn("Model"),
+        TableColumn("Labels", True),
+        TableColumn("Change in log loss", True, "other minus base, paired over seeds and test images; less is better"),
+        TableColumn(f"{LEVEL_TEXT} interval", True),
+        TableColumn("Change in accuracy", True),
+        TableColumn("Worth", True, "how many times the labels the base needs to be as good"),
+        TableColumn("Verdict"),
     ]
     caption = f"Against {words(curve, 'base')}, with the same labels"
-    return Table("worth-table", caption, columns, [_compared(one) for one in found], [_record(one) for one in found])
+    return DataTable(
+        "worth-table", caption, columns, [_compared(one) for one in compared], [_record(one) for one in compared]
+    )
 
 
-def _compared(one: Doc) -> list[Cell]:
+def _compared(one: Doc) -> list[TableCell]:
     loss, accuracy = part(one, "log_loss"), part(one, "accuracy")
-    said = words(one, "said")
+    verdict = words(one, "said")
     return [
-        Cell(words(one, "model"), words(one, "model"), efficiency.training_words(words(one, "training"))),
-        Cell(words(one, "labels"), words(one, "labels")),
+        text_cell(words(one, "model"), efficiency.training_words(words(one, "training"))),
+        text_cell(words(one, "labels")),
         _change(loss),
-        Cell(span(loss.get("low"), loss.get("high")) or "–", number(loss.get("low"))),
+        TableCell(span(loss.get("low"), loss.get("high")) or "–", number(loss.get("low"))),
         _change(accuracy, span(accuracy.get("low"), accuracy.get("high"))),
-        Cell(words(one, "worth_words"), number(one.get("worth")), _ends(one)),
-        Cell(SAID.get(said, said), said),
+        TableCell(words(one, "worth_words"), number(one.get("worth")), _ends(one)),
+        TableCell(SAID.get(verdict, verdict), verdict),
     ]
 
 
-def _change(change: Doc, note: str = "") -> Cell:
+def _change(change: Doc, note: str = "") -> TableCell:
     mean = number(change.get("mean"))
-    return Cell("–" if mean is None else signed(mean), mean, note)
+    return TableCell("–" if mean is None else signed(mean), mean, note)
 
 
 def _ends(one: Doc) -> str:
@@ -65,37 +67,37 @@ def _record(one: Doc) -> dict[str, Value]:
     return out | {key: number(one.get(key)) for key in ("worth", "worth_low", "worth_high")}
 
 
-def side_by_side(curve: Doc) -> Table:
+def side_by_side(curve: Doc) -> DataTable:
     """Return every model and training at the largest budget, each metric without and with the mirror image."""
     metrics = sorted(efficiency.metrics_of(curve), key=lambda name: (name != LOSS, name == "accuracy"))
-    largest, known = efficiency.label_steps(curve)[-1], efficiency.models(curve)
+    largest, names = efficiency.label_steps(curve)[-1], efficiency.models(curve)
     here = [point for point in parts(curve, "points") if words(point, "labels") == largest]
     groups = group(here, ("training", "model"))
-    order = sorted(groups, key=lambda key: (key[0] != "head", known.index(key[1])))
+    order = sorted(groups, key=lambda key: (key[0] != "head", names.index(key[1])))
     mirrored = any(part(point, "plain") for point in here)
     hint = f"mean over seeds, below it half the width of its {LEVEL_TEXT} interval"
-    columns = [Column("Model")]
+    columns = [TableColumn("Model")]
     for metric in metrics:
         title = METRICS[metric].heading
-        columns.append(Column(title, True, hint))
+        columns.append(TableColumn(title, True, hint))
         if mirrored:
             columns.append(
-                Column(f"{title}, TTA", True, f"{METRICS[metric].title} averaged with the mirror image: {hint}")
+                TableColumn(f"{title}, TTA", True, f"{METRICS[metric].title} averaged with the mirror image: {hint}")
             )
-    rows = [_beside(key, groups[key], metrics, mirrored, key[1] == known[0], curve) for key in order]
+    rows = [_beside(key, groups[key], metrics, mirrored, key[1] == names[0], curve) for key in order]
     records = [_averages(key, groups[key], metrics, mirrored) for key in order]
     caption = f"All models with {efficiency.amount(largest)}, on the test part"
     caption += ", without and with test-time augmentation (TTA)" if mirrored else ""
-    return Table("models-table", caption, columns, rows, records)
+    return DataTable("models-table", caption, columns, rows, records)
 
 
 def _beside(
-    key: tuple[str, ...], found: list[Doc], metrics: list[str], mirrored: bool, base: bool, curve: Doc
-) -> list[Cell]:
+    key: tuple[str, ...], members: list[Doc], metrics: list[str], mirrored: bool, base: bool, curve: Doc
+) -> list[TableCell]:
     how = ", ".join(filter(None, (efficiency.training_words(key[0]), "base" if base else "")))
-    cells = [Cell(key[1], key[1], how, (RANDOM,) if key[1] in _random(curve) else ())]
+    cells = [text_cell(key[1], how, (RANDOM,) if key[1] in _random(curve) else ())]
     for metric in metrics:
-        cells += [_half_width(values) for values in _views(found, metric, mirrored)]
+        cells += [_half_width(values) for values in _views(members, metric, mirrored)]
     return cells
 
 
@@ -103,70 +105,74 @@ def _random(curve: Doc) -> set[str]:
     return {words(model, "model") for model in parts(curve, "models") if random_start(model)}
 
 
-def _views(found: list[Doc], metric: str, mirrored: bool) -> list[list[float]]:
+def _views(members: list[Doc], metric: str, mirrored: bool) -> list[list[float]]:
     """Return a metric's values over seeds: without the mirror image, and with it where it was asked for."""
-    shown = [value for point in found if (value := number(point.get(metric))) is not None]
+    values = [value for point in members if (value := number(point.get(metric))) is not None]
     if not mirrored:
-        return [shown]
-    return [[value for point in found if (value := number(part(point, "plain").get(metric))) is not None], shown]
+        return [values]
+    return [[value for point in members if (value := number(part(point, "plain").get(metric))) is not None], values]
 
 
-def _half_width(values: list[float]) -> Cell:
+def _half_width(values: list[float]) -> TableCell:
     if not values:
-        return Cell("–")
-    got = mean_interval(values)
-    return Cell(fixed(got.mean), got.mean, "" if got.high is None else f"±{fixed(got.high - got.mean)}")
+        return TableCell("–")
+    estimate = mean_interval(values)
+    return TableCell(
+        fixed(estimate.mean), estimate.mean, "" if estimate.high is None else f"±{fixed(estimate.high - estimate.mean)}"
+    )
 
 
-def _averages(key: tuple[str, ...], found: list[Doc], metrics: list[str], mirrored: bool) -> dict[str, Value]:
-    out: dict[str, Value] = {"model": key[1], "training": key[0], "labels": words(found[0], "labels")}
+def _averages(key: tuple[str, ...], members: list[Doc], metrics: list[str], mirrored: bool) -> dict[str, Value]:
+    out: dict[str, Value] = {"model": key[1], "training": key[0], "labels": words(members[0], "labels")}
     for metric in metrics:
-        views = _views(found, metric, mirrored)
+        views = _views(members, metric, mirrored)
         for name, values in zip(("plain", "tta") if mirrored else ("plain",), views, strict=True):
-            got = mean_interval(values) if values else None
-            ends = (got.mean, got.low, got.high) if got else (None, None, None)
+            estimate = mean_interval(values) if values else None
+            ends = (estimate.mean, estimate.low, estimate.high) if estimate else (None, None, None)
             out |= dict(zip((f"{name} {metric}{end}" for end in ("", " low", " high")), ends, strict=True))
-    return out | {"seeds": len(found)}
+    return out | {"seeds": len(members)}
 
 
-def points(curve: Doc) -> Table:
+def points(curve: Doc) -> DataTable:
     """Return every model at every budget, averaged over seeds; below each number what the mirror image changed."""
     metrics = efficiency.metrics_of(curve)
     groups = group(parts(curve, "points"), ("training", "labels", "model"))
-    steps, known = efficiency.label_steps(curve), efficiency.models(curve)
-    order = sorted(groups, key=lambda key: (key[0] != "head", steps.index(key[1]), known.index(key[2])))
+    steps, names = efficiency.label_steps(curve), efficiency.models(curve)
+    order = sorted(groups, key=lambda key: (key[0] != "head", steps.index(key[1]), names.index(key[2])))
     hint = "means over seeds; in brackets: by how much averaging with the mirror image changed it"
     columns = [
-        Column("Model"),
-        Column("Labels", True),
-        *(Column(METRICS[metric].title, True, hint) for metric in metrics),
-        Column("Seeds", True),
+        TableColumn("Model"),
+        TableColumn("Labels", True),
+        *(TableColumn(METRICS[metric].title, True, hint) for metric in metrics),
+        TableColumn("Seeds", True),
     ]
     rows = [
         [
-            Cell(key[2], key[2], efficiency.training_words(key[0])),
-            Cell(key[1], key[1]),
+            text_cell(key[2], efficiency.training_words(key[0])),
+            text_cell(key[1]),
             *(_mean(groups[key], metric) for metric in metrics),
-            Cell(str(len(groups[key])), len(groups[key])),
+            TableCell(str(len(groups[key])), len(groups[key])),
         ]
         for key in order
     ]
     records = [_point(point, metrics) for key in order for point in groups[key]]
-    return Table("points-table", "Every model at every budget, on the test part", columns, rows, records, folded=True)
+    return DataTable(
+        "points-table", "Every model at every budget, on the test part", columns, rows, records, folded=True
+    )
 
 
-def _mean(found: list[Doc], metric: str) -> Cell:
-    values = [value for point in found if (value := number(point.get(metric))) is not None]
+def _mean(members: list[Doc], metric: str) -> TableCell:
+    values = [value for point in members if (value := number(point.get(metric))) is not None]
     if not values:
-        return Cell("–")
+        return TableCell("–")
     gains = [
         value - plain
-        for point in found
+        for point in members
         if (value := number(point.get(metric))) is not None
         and (plain := number(part(point, "plain").get(metric))) is not None
     ]
     mean = mean_interval(values).mean
-    return Cell(fixed(mean), mean, signed(mean_interval(gains).mean) if gains else "")
+    return TableCell(fixed(mean), mean, signed(mean_interval(gains).mean) if gains else "")
 
 
 def _point(point: Doc, metrics: list[str]) -> dict[str, Value]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from acclimate.reports.draw.blocks import Cell, Chart, Column, Figure, Section, Table, Value
+from acclimate.reports.draw.blocks import Chart, DataTable, Figure, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.plot import colour, figure, layout, swatches, symbol, whiskers
-from acclimate.reports.draw.tables import figure_cell, flat
-from acclimate.reports.read.collect import Doc, Found, Run, names, part, parts, words
+from acclimate.reports.draw.tables import figure_cell, flat, text_cell
+from acclimate.reports.read.collect import Doc, Run, names, part, parts, words
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import count, fixed, number, percent, plotly, short, span
 
 DRAWN = 6  # runs with charts
@@ -21,17 +22,23 @@ NOTE = (
 )
 
 
-def section(found: Found) -> list[Section]:
+def sections(material: Material) -> list[Section]:
     """Return the section of all runs that `explain` looked into; none where it never did."""
-    known = [run for run in found.runs if parts(run.inside, "layers")]
-    if not known:
+    explained = [run for run in material.contents.runs if parts(run.inside, "layers")]
+    if not explained:
         return []
-    said = [sentence for run in known for sentence in _said(run, len(known) > 1)]
-    if len(known) > DRAWN:
-        said.append(f"The first {DRAWN} of {len(known)} runs are drawn; the tables have all of them.")
-    drawn = [chart for i, run in enumerate(known[:DRAWN]) for chart in _charts(run, i, len(known) > 1)]
-    shown = [table for i, run in enumerate(known) for table in _tables(run, i, len(known) > 1)]
-    return [Section("inside", "What training changed inside", [NOTE, *said], drawn, shown, swatches(LEGEND))]
+    sentences = [sentence for run in explained for sentence in _said(run, len(explained) > 1)]
+    if len(explained) > DRAWN:
+        sentences.append(f"The first {DRAWN} of {len(explained)} runs are drawn; the tables have all of them.")
+    drawings = [chart for i, run in enumerate(explained[:DRAWN]) for chart in _charts(run, i, len(explained) > 1)]
+    tables = [table for i, run in enumerate(explained) for table in _tables(run, i, len(explained) > 1)]
+    return [Section("inside", "What training changed inside", [NOTE, *sentences], drawings, tables, swatches(LEGEND))]
+
+
+def absent(material: Material) -> list[str]:
+    """Say why nothing is known of the insides."""
+    looked = any(run.inside for run in material.contents.runs)
+    return [] if looked else ["Feature shift: no run that explain looked into."]
 
 
 def _said(run: Run, several: bool) -> list[str]:
@@ -39,8 +46,8 @@ def _said(run: Run, several: bool) -> list[str]:
     images = number(document.get("images"))
     of = f" of {words(document, 'data')} ({words(document, 'part')})" if words(document, "data") else ""
     start = f"{run.name if several else 'The run'} against its start {words(document, 'start', 'model')}"
-    told = [said.replace("->", "→") for said in (*names(document, "summary"), *names(document, "notes"))]
-    return [f"{start}, on {count(images)} images{of}:", *told]
+    sentences = [line.replace("->", "→") for line in (*names(document, "summary"), *names(document, "notes"))]
+    return [f"{start}, on {count(images)} images{of}:", *sentences]
 
 
 # ---- charts
@@ -51,7 +58,7 @@ def _charts(run: Run, i: int, several: bool) -> list[Chart]:
     blocks = [(x, row) for x, row in enumerate(rows) if words(row, "kind") != "norm"]
     more = f", {short(run.name, 40)}" if several else ""
     level = percent(run.inside.get("level"), 1)
-    made = [
+    drawings = [
         _chart(
             f"inside-{i}-cka", f"CKA with the start{more}", f"Bars are {level} intervals over images.", rows, _cka(rows)
         ),
@@ -78,7 +85,7 @@ def _charts(run: Run, i: int, several: bool) -> list[Chart]:
         ),
         _norms(run, i, more),
     ]
-    return [chart for chart in made if chart.figure["data"]]
+    return [chart for chart in drawings if chart.figure["data"]]
 
 
 def _chart(key: str, title: str, caption: str, rows: list[Doc], traces: list[Figure]) -> Chart:
@@ -88,21 +95,21 @@ def _chart(key: str, title: str, caption: str, rows: list[Doc], traces: list[Fig
 def _shape(groups: list[str]) -> Figure:
     """Return a layout with the layers along x: a label where another part of the network begins, not too many."""
     shape = layout("", "")
-    shown: list[int] = []
+    ticks: list[int] = []
     for i, name in enumerate(groups):
         begins = i == 0 or name != groups[i - 1]
-        if begins and (not shown or i - shown[-1] >= len(groups) / APART):
-            shown.append(i)
+        if begins and (not ticks or i - ticks[-1] >= len(groups) / APART):
+            ticks.append(i)
     shape["xaxis"] |= {
-        "tickvals": shown,
-        "ticktext": [plotly(groups[i], 12) for i in shown],
+        "tickvals": ticks,
+        "ticktext": [plotly(groups[i], 12) for i in ticks],
         "range": [-0.6, len(groups) - 0.4],
         "tickangle": -35,
     }
     return shape
 
 
-def _points(name: str, known: list[tuple[int, str, float, str]], line: bool) -> Figure:
+def _points(name: str, points: list[tuple[int, str, float, str]], line: bool) -> Figure:
     """Return a trace of ``(x, layer, y, what it says)``."""
     i = LEGEND.index(name)
     tint = colour(i)
@@ -110,58 +117,58 @@ def _points(name: str, known: list[tuple[int, str, float, str]], line: bool) -> 
         "type": "scatter",
         "mode": "lines+markers" if line else "markers",
         "legendgroup": f"g{i}",
-        "x": [x for x, _, _, _ in known],
-        "y": [round(y, 6) for _, _, y, _ in known],
+        "x": [x for x, _, _, _ in points],
+        "y": [round(y, 6) for _, _, y, _ in points],
         "line": {"color": tint, "width": 2},
         "marker": {"size": 8 if line else 6, "color": tint, "symbol": symbol(i), "opacity": 1, "line": {"width": 0}},
         "hoverinfo": "text",
-        "hovertext": [f"{plotly(layer)}<br>{said}" for _, layer, _, said in known],
+        "hovertext": [f"{plotly(layer)}<br>{text}" for _, layer, _, text in points],
     }
 
 
 def _one(
-    rows: list[Doc], value: Callable[[Doc], float | None], said: Callable[[Doc], str] | None = None
+    rows: list[Doc], value: Callable[[Doc], float | None], text: Callable[[Doc], str] | None = None
 ) -> list[Figure]:
     """Return the blocks as a line and the norms as dots."""
-    made = []
+    traces = []
     for name in ("norm", "block"):
         picked = [(x, row) for x, row in enumerate(rows) if (words(row, "kind") == "norm") is (name == "norm")]
-        known = [
-            (x, words(row, "layer"), y, said(row) if said else fixed(y))
+        points = [
+            (x, words(row, "layer"), y, text(row) if text else fixed(y))
             for x, row in picked
             if (y := value(row)) is not None
         ]
-        made.append(_points(name, known, line=name == "block"))
-    return made
+        traces.append(_points(name, points, line=name == "block"))
+    return traces
 
 
 def _cka(rows: list[Doc]) -> list[Figure]:
     def value(row: Doc) -> float | None:
         return number(part(row, "cka").get("value"))
 
-    def said(row: Doc) -> str:
+    def text(row: Doc) -> str:
         ends = span(part(row, "cka").get("low"), part(row, "cka").get("high"))
         return f"CKA {fixed(value(row))}{f' ({ends})' if ends else ''}"
 
-    made = _one(rows, value, said)
-    for trace in made:
-        got = [part(rows[x], "cka") for x in trace["x"]]
-        lows, highs = ([number(one.get(end)) for one in got] for end in ("low", "high"))
+    traces = _one(rows, value, text)
+    for trace in traces:
+        intervals = [part(rows[x], "cka") for x in trace["x"]]
+        lows, highs = ([number(one.get(end)) for one in intervals] for end in ("low", "high"))
         trace["error_y"] = whiskers(lows, trace["y"], highs) | {"color": trace["line"]["color"], "thickness": 1.5}
-    return made
+    return traces
 
 
 def _two(blocks: list[tuple[int, Doc]], key: str, digits: int) -> list[Figure]:
     """Return a number before and after, over the blocks."""
-    made = []
+    traces = []
     for side in ("before", "after"):
-        known = [
+        points = [
             (x, words(row, "layer"), y, f"{side}: {fixed(y, digits)}")
             for x, row in blocks
             if (y := number(part(row, key).get(side))) is not None
         ]
-        made.append(_points(side, known, line=True))
-    return made
+        traces.append(_points(side, points, line=True))
+    return traces
 
 
 def _norms(run: Run, i: int, more: str) -> Chart:
@@ -170,12 +177,12 @@ def _norms(run: Run, i: int, more: str) -> Chart:
     layers = list(dict.fromkeys(words(row, "layer") for row in rows))
     traces = []
     for role in ("scale", "shift"):
-        known = [
+        points = [
             (layers.index(words(row, "layer")), words(row, "layer"), y, f"{role}: {_times(y)}")
             for row in rows
             if words(row, "role") == role and (y := number(row.get("relative"))) is not None
         ]
-        traces.append(_points(role, known, line=True))
+        traces.append(_points(role, points, line=True))
     groups = {words(row, "layer"): words(row, "group") for row in rows}  # in the order of the layers
     shape = _shape(list(groups.values()))
     shape["yaxis"]["rangemode"] = "tozero"
@@ -190,27 +197,29 @@ def _times(value: float) -> str:
 # ---- tables
 
 
-def _tables(run: Run, i: int, several: bool) -> list[Table]:
+def _tables(run: Run, i: int, several: bool) -> list[DataTable]:
     more = f" of {run.name}" if several else ""
     affine = parts(run.inside, "affine")
     return [_layers(run, i, more), *([_affine(affine, i, more)] if affine else [])]
 
 
-def _layers(run: Run, i: int, more: str) -> Table:
+def _layers(run: Run, i: int, more: str) -> DataTable:
     rows = parts(run.inside, "layers")
     columns = [
-        Column("Layer"),
-        Column("CKA", True, "unbiased linear CKA with the start"),
-        Column("Shift", True, "how far the channels' means moved, in units of their spread before"),
-        Column("Log variance", True, "median and quartiles over channels of ln(variance after / before); ln 4 = 1.39"),
-        Column(
+        TableColumn("Layer"),
+        TableColumn("CKA", True, "unbiased linear CKA with the start"),
+        TableColumn("Shift", True, "how far the channels' means moved, in units of their spread before"),
+        TableColumn(
+            "Log variance", True, "median and quartiles over channels of ln(variance after / before); ln 4 = 1.39"
+        ),
+        TableColumn(
             "Zeros", True, "share of values that are exactly zero; below it Hoyer's sparsity, 0 dense, 1 one channel"
         ),
-        Column("Effective rank", True, "RankMe of the pooled features"),
-        Column("Class separation", True, "1 - distance within classes / distance of any two images"),
-        Column("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
+        TableColumn("Effective rank", True, "RankMe of the pooled features"),
+        TableColumn("Class separation", True, "1 - distance within classes / distance of any two images"),
+        TableColumn("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
     ]
-    return Table(
+    return DataTable(
         key=f"inside-{i}-table",
         caption=f"Layers{more}, before and after",
         columns=columns,
@@ -220,12 +229,12 @@ def _layers(run: Run, i: int, more: str) -> Table:
     )
 
 
-def _layer(row: Doc) -> list[Cell]:
+def _layer(row: Doc) -> list[TableCell]:
     layer, alike, ratio = words(row, "layer"), part(row, "cka"), part(row, "log_variance")
     ends = span(alike.get("low"), alike.get("high"))
     quartiles = span(ratio.get("low"), ratio.get("high"), 2)
     return [
-        Cell(layer, layer, note=words(row, "kind")),
+        text_cell(layer, note=words(row, "kind")),
         figure_cell(alike.get("value"), note=ends),
         figure_cell(row.get("shift")),
         figure_cell(ratio.get("median"), 2, note=quartiles),
@@ -236,8 +245,8 @@ def _layer(row: Doc) -> list[Cell]:
     ]
 
 
-def _sides(row: Doc, key: str, digits: int, note: str = "") -> Cell:
-    return Cell(_change(row, key, digits), number(part(row, key).get("after")), note)
+def _sides(row: Doc, key: str, digits: int, note: str = "") -> TableCell:
+    return TableCell(_change(row, key, digits), number(part(row, key).get("after")), note)
 
 
 def _change(row: Doc, key: str, digits: int) -> str:
@@ -245,22 +254,22 @@ def _change(row: Doc, key: str, digits: int) -> str:
     return "–" if before is None and after is None else f"{fixed(before, digits)} → {fixed(after, digits)}"
 
 
-def _affine(rows: list[Doc], i: int, more: str) -> Table:
+def _affine(rows: list[Doc], i: int, more: str) -> DataTable:
     columns = [
-        Column("Norm"),
-        Column("What"),
-        Column("Change", True, "length of the change, relative to the length before"),
-        Column("Sign changed", True, "share of channels"),
-        Column("Largest", True, "largest change of one channel"),
-        Column("Mean before", True),
-        Column("Mean after", True),
+        TableColumn("Norm"),
+        TableColumn("What"),
+        TableColumn("Change", True, "length of the change, relative to the length before"),
+        TableColumn("Sign changed", True, "share of channels"),
+        TableColumn("Largest", True, "largest change of one channel"),
+        TableColumn("Mean before", True),
+        TableColumn("Mean after", True),
     ]
     body = [
         [
-            Cell(words(row, "layer"), words(row, "layer")),
-            Cell(words(row, "role"), words(row, "role")),
+            text_cell(words(row, "layer")),
+            text_cell(words(row, "role")),
             _relative(row),
-            Cell(percent(row.get("sign_changed"), 1) or "–", number(row.get("sign_changed"))),
+            TableCell(percent(row.get("sign_changed"), 1) or "–", number(row.get("sign_changed"))),
             figure_cell(row.get("largest")),
             figure_cell(row.get("before")),
             figure_cell(row.get("after")),
@@ -269,11 +278,11 @@ def _affine(rows: list[Doc], i: int, more: str) -> Table:
     ]
     records: list[dict[str, Value]] = [flat(row) for row in rows]
     caption = f"Norms{more}: scales, shifts and running statistics"
-    return Table(f"inside-{i}-norms-table", caption, columns, body, records, folded=True)
+    return DataTable(f"inside-{i}-norms-table", caption, columns, body, records, folded=True)
 
 
-def _relative(row: Doc) -> Cell:
+def _relative(row: Doc) -> TableCell:
     value = number(row.get("relative"))
     if value is None:
-        return Cell("from zero", None)
-    return Cell(f"{100 * value:.1f}%" if value < 2 else f"{value:.1f}×", value)
+        return TableCell("from zero", None)
+    return TableCell(f"{100 * value:.1f}%" if value < 2 else f"{value:.1f}×", value)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw.blocks import Chart, Figure, Swatch
+from acclimate.reports.draw.blocks import Chart, Figure, Section, Swatch
 from acclimate.reports.draw.plot import GLYPHS, SYMBOLS, colour, figure, layout, symbol, whiskers
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, names, parts, words
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import LEVEL_TEXT, fixed, number, plotly, short, span
 from acclimate.stats import METRICS
 
@@ -14,7 +15,7 @@ MAP_POINTS = 2000
 
 def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> Chart:
     """Draw a metric against the count of labels, one line per model, with intervals over seeds."""
-    known, steps = efficiency.models(curve), efficiency.label_steps(curve)
+    model_names, steps = efficiency.models(curve), efficiency.label_steps(curve)
     title, higher = METRICS[metric].title, METRICS[metric].larger_is_better
     shape = layout("labels per class, or share of all labels", title)
     shape["xaxis"] |= {
@@ -23,7 +24,7 @@ def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> C
         "range": [-0.4, len(steps) - 0.6],
         "showgrid": False,
     }
-    traces = [_efficiency_line(curve, model, i, len(known), metric) for i, model in enumerate(known)]
+    traces = [_efficiency_line(curve, model, i, len(model_names), metric) for i, model in enumerate(model_names)]
     return Chart(
         key=key,
         title=f"{title[:1].upper()}{title[1:]} by labels{f', {training}' if training else ''}",
@@ -35,34 +36,34 @@ def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> C
 
 def _efficiency_line(curve: Doc, model: str, i: int, n: int, metric: str) -> Figure:
     steps = efficiency.label_steps(curve)
-    known = [(x, step, efficiency.estimate(curve, model, step, metric)) for x, step in enumerate(steps)]
-    got = [(x, step, e) for x, step, e in known if e is not None]
-    mids = [e.mean for _, _, e in got]
+    estimates = [(x, step, efficiency.estimate(curve, model, step, metric)) for x, step in enumerate(steps)]
+    measured = [(x, step, e) for x, step, e in estimates if e is not None]
+    mids = [e.mean for _, _, e in measured]
     tint = colour(i)
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "legendgroup": f"g{i}",
-        "x": [round(x + 0.08 * (i - (n - 1) / 2), 3) for x, _, _ in got],
+        "x": [round(x + 0.08 * (i - (n - 1) / 2), 3) for x, _, _ in measured],
         "y": [round(mid, 6) for mid in mids],
-        "error_y": whiskers([e.low for _, _, e in got], mids, [e.high for _, _, e in got]) | {"color": tint},
+        "error_y": whiskers([e.low for _, _, e in measured], mids, [e.high for _, _, e in measured]) | {"color": tint},
         "line": {"color": tint, "width": 2},
         "marker": {"size": 9, "color": tint, "symbol": symbol(i)},
         "hoverinfo": "text",
         "hovertext": [
             f"{plotly(model)}<br>{plotly(efficiency.amount(step))}<br>{fixed(e.mean)}"
             + (f" ({span(e.low, e.high)}, {e.n} seeds)" if e.low is not None else " (one seed)")
-            for _, step, e in got
+            for _, step, e in measured
         ],
     }
 
 
 def class_names(document: Doc) -> list[str]:
     """Return the classes of a feature map; numbers stand in where no names are given."""
-    given = names(document, "classes")
+    listed = names(document, "classes")
     labels = [number(label) for item in parts(document, "maps") for label in _column(item, "label")]
     most = int(max((label for label in labels if label is not None), default=-1))
-    return given + [f"class {i}" for i in range(len(given), min(most + 1, 10_000))]
+    return listed + [f"class {i}" for i in range(len(listed), min(most + 1, 10_000))]
 
 
 def _column(document: Doc, key: str) -> list[object]:
@@ -85,12 +86,12 @@ def feature_map(document: Doc, classes: list[str], key: str) -> Chart:
     shape["xaxis"] |= bare | {"mirror": True, "title": {"text": ""}}
     shape["yaxis"] |= bare | {"mirror": True, "title": {"text": ""}, "scaleanchor": "x"}
     traces = [_cloud(points[::stride], i, classes) for i in range(-1, len(classes))]
-    shown = f"{len(points[::stride]):,} of {total:,}" if stride > 1 else f"{total:,}"
+    share = f"{len(points[::stride]):,} of {total:,}" if stride > 1 else f"{total:,}"
     model = words(document, "model", "model")
     return Chart(
         key=key,
         title=short(model, 60),
-        caption=f"{shown} images. Those near each other look alike to this model; axes have no unit.",
+        caption=f"{share} images. Those near each other look alike to this model; axes have no unit.",
         figure=figure(traces, shape),
         height=420,
     )
@@ -143,3 +144,14 @@ def legend(document: Doc, classes: list[str]) -> list[Swatch]:
         for i in [*range(len(classes)), -1]
         if i in used
     ]
+
+
+def sections(material: Material) -> list[Section]:
+    """Return the feature maps, one chart per model, with one legend of classes for all."""
+    document = material.contents.map
+    classes = class_names(document)
+    items = parts(document, "maps")
+    drawings = [feature_map(item, classes, f"map-{i}") for i, item in enumerate(items)]
+    drawings = [chart for chart in drawings if chart.figure["data"]]
+    note = "Each dot is an image, placed by its features in two dimensions. Press a class to hide or show it."
+    return [Section("maps", "Feature maps", [note], drawings, legend=legend(document, classes))] if drawings else []

@@ -58,19 +58,19 @@ class Line:
 
     def at(self, step: float | None) -> float:
         """Return the value of the last look at that step; of the last one of all for None or where nobody looked."""
-        known = dict(zip(self.steps, self.values, strict=True))
-        return self.values[-1] if step is None else known.get(step, self.values[-1])
+        by_step = dict(zip(self.steps, self.values, strict=True))
+        return self.values[-1] if step is None else by_step.get(step, self.values[-1])
 
 
 def lines(run: Run) -> list[Line]:
     """Return the monitors that a run's looks hold; none for runs of before there were looks."""
-    seen = runs.placed(parts(run.document, "looks"))
-    made = []
+    looks = runs.placed(parts(run.document, "looks"))
+    monitored = []
     for key, monitor in MONITORS.items():
-        known = [(step, value) for step, look in seen if (value := number(look.get(key))) is not None]
-        if known and not (monitor.relative and known[0][1] <= 0):
-            made.append(Line(monitor, [step for step, _ in known], [value for _, value in known]))
-    return made
+        points = [(step, value) for step, look in looks if (value := number(look.get(key))) is not None]
+        if points and not (monitor.relative and points[0][1] <= 0):
+            monitored.append(Line(monitor, [step for step, _ in points], [value for _, value in points]))
+    return monitored
 
 
 def kept_step(run: Run) -> float | None:
@@ -87,17 +87,17 @@ def kept_step(run: Run) -> float | None:
 
 def chart(run: Run, key: str) -> Chart | None:
     """Draw the monitors below each other over the same steps; None where nobody looked."""
-    known = lines(run)
-    if not known:
+    monitored = lines(run)
+    if not monitored:
         return None
-    kept = kept_step(run)
-    traces = [_trace(line, i, kept) for i, line in enumerate(known)]
+    step = kept_step(run)
+    traces = [_trace(line, i, step) for i, line in enumerate(monitored)]
     return Chart(
         key=key,
         title=f"Monitors of {short(run.name, 60)}",
-        caption=_caption(known, kept),
-        figure=figure(traces, _shape(known, kept)),
-        height=PANEL * len(known) + 56,
+        caption=_caption(monitored, step),
+        figure=figure(traces, _shape(monitored, step)),
+        height=PANEL * len(monitored) + 56,
     )
 
 
@@ -105,8 +105,8 @@ def _name(i: int) -> str:
     return str(i + 1) if i else ""
 
 
-def _trace(line: Line, i: int, kept: float | None) -> Figure:
-    marked = [step == kept for step in line.steps]
+def _trace(line: Line, i: int, final_step: float | None) -> Figure:
+    marked = [step == final_step for step in line.steps]
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -128,30 +128,30 @@ def _trace(line: Line, i: int, kept: float | None) -> Figure:
     }
 
 
-def _tell(line: Line, at: int, kept: bool) -> str:
+def _tell(line: Line, at: int, final: bool) -> str:
     monitor, value, start = line.monitor, line.values[at], line.values[0]
     change = (
         f"{fixed(value / start, 2)} of the start's" if monitor.relative else f"{signed(value - start)} to the start"
     )
-    where = f"step {count(line.steps[at])}{', kept' if kept else ''}"
+    where = f"step {count(line.steps[at])}{', kept' if final else ''}"
     return f"{plotly(monitor.title)}<br>{where}: {fixed(value, monitor.digits)}<br>{change}"
 
 
-def _shape(known: list[Line], kept: float | None) -> Figure:
+def _shape(monitored: list[Line], final_step: float | None) -> Figure:
     """Return the layout: one axis of steps, one panel a monitor with its heading, the start and the kept step."""
     shape = layout("step", "")
     del shape["yaxis"]
-    end = max(line.steps[-1] for line in known) or 1.0
-    shape["xaxis"] |= {"anchor": f"y{_name(len(known) - 1)}", "range": [-0.03 * end, 1.03 * end], "showgrid": False}
+    end = max(line.steps[-1] for line in monitored) or 1.0
+    shape["xaxis"] |= {"anchor": f"y{_name(len(monitored) - 1)}", "range": [-0.03 * end, 1.03 * end], "showgrid": False}
     shape["annotations"], shape["shapes"] = [], []
-    for i, line in enumerate(known):
-        bottom, top = 1 - (i + 1) / len(known), 1 - (i + HEADING) / len(known)
-        drawn = {"domain": [round(bottom, 4), round(top, 4)], "range": _range(line), "nticks": 5}
-        shape[f"yaxis{_name(i)}"] = axis() | drawn | {"anchor": "x"}
+    for i, line in enumerate(monitored):
+        bottom, top = 1 - (i + 1) / len(monitored), 1 - (i + HEADING) / len(monitored)
+        place = {"domain": [round(bottom, 4), round(top, 4)], "range": _range(line), "nticks": 5}
+        shape[f"yaxis{_name(i)}"] = axis() | place | {"anchor": "x"}
         shape["annotations"].append(_heading(line, top))
         shape["shapes"].append(_dashes(line.drawn[0], f"y{_name(i)}"))
-        if kept is not None:
-            shape["shapes"].append(_upright(kept, f"y{_name(i)} domain"))  # per panel: not through the headings
+        if final_step is not None:
+            shape["shapes"].append(_upright(final_step, f"y{_name(i)} domain"))  # per panel: not through the headings
     return shape
 
 
@@ -203,18 +203,18 @@ def _upright(step: float, panel: str) -> Figure:
     }
 
 
-def _caption(known: list[Line], kept: float | None) -> str:
+def _caption(monitored: list[Line], final_step: float | None) -> str:
     """Say in words what the chart shows: what was kept, and what became of each monitor."""
-    end = max(line.steps[-1] for line in known)
-    if kept == 0:
-        said, to = "The start model was kept (diamond, dotted line). From the start to the last step", None
-    elif kept is not None:
-        said = f"Step {count(kept)} of {count(end)} was kept (diamond, dotted line). From the start to there"
-        to = kept
+    end = max(line.steps[-1] for line in monitored)
+    if final_step == 0:
+        sentence, to = "The start model was kept (diamond, dotted line). From the start to the last step", None
+    elif final_step is not None:
+        sentence = f"Step {count(final_step)} of {count(end)} was kept (diamond, dotted line). From the start to there"
+        to = final_step
     else:
-        said, to = "From the start to the last step", None
+        sentence, to = "From the start to the last step", None
     changes = [
         f"{line.monitor.word} {fixed(line.values[0], line.monitor.digits)} → {fixed(line.at(to), line.monitor.digits)}"
-        for line in known
+        for line in monitored
     ]
-    return f"{said}: {'; '.join(changes)}. Dashed: the start model."
+    return f"{sentence}: {'; '.join(changes)}. Dashed: the start model."

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from acclimate.comparison import Matrix
-from acclimate.reports.read.foresight import Trust
-from acclimate.reports.read.grid import Column, Float64, Grid
-from acclimate.reports.read.ranks import headline, standing
+from acclimate.reports.read.foresight import Foresight
+from acclimate.reports.read.grid import Float64, Grid, RankColumn
+from acclimate.reports.read.ranks import headline, ranks_of
 from acclimate.stats import LEVEL
 
 Numbers = list[float | None]
 
 
-def payload(grid: Grid, trust: Trust | None, target: str | None) -> dict[str, Any]:
+def payload(grid: Grid, foresight: Foresight | None, target: str | None) -> dict[str, Any]:
     """Return what live sections are drawn from.
 
     Names are as they are: the script makes text nodes of them, and escapes what it hands to Plotly. Columns hold one
@@ -39,7 +39,7 @@ def payload(grid: Grid, trust: Trust | None, target: str | None) -> dict[str, An
         "cost": grid.cost,
         "level": round(100 * LEVEL),
         "sizes": None if grid.sizes is None else numbers(grid.sizes),
-        "trust": None if trust is None else _trust(grid, trust),
+        "trust": None if foresight is None else _foresight(grid, foresight),
         "opening": {"measure": opening.measure, "dataset": opening.dataset},
     }
 
@@ -56,49 +56,49 @@ def _grouping(name: str, of: list[str]) -> dict[str, Any]:
     return {"name": name, "groups": groups, "of": [groups.index(group) for group in of]}
 
 
-def _column(grid: Grid, column: Column) -> dict[str, Any]:
-    got = standing(column, grid.measures[column.measure].higher)
+def _column(grid: Grid, column: RankColumn) -> dict[str, Any]:
+    ranks = ranks_of(column, grid.measures[column.measure].higher)
     out: dict[str, Any] = {"measure": column.measure, "dataset": column.dataset, "mean": numbers(column.mean)}
-    if got.first.any():
+    if ranks.first.any():
         ends = {"low": numbers(column.low), "high": numbers(column.high)}
-        out |= ends | {"first": got.first.tolist(), "last": got.last.tolist()}
+        out |= ends | {"first": ranks.first.tolist(), "last": ranks.last.tolist()}
     runs = column.runs[column.runs > 0]
     same = len(set(runs.tolist())) == 1
-    return out | {"rank": got.rank.tolist(), "runs": int(runs[0]) if same else column.runs.tolist()}
+    return out | {"rank": ranks.rank.tolist(), "runs": int(runs[0]) if same else column.runs.tolist()}
 
 
-def _trust(grid: Grid, trust: Trust) -> dict[str, Any]:
+def _foresight(grid: Grid, foresight: Foresight) -> dict[str, Any]:
     where = {name: i for i, name in enumerate(grid.datasets)}
-    sets = [where[name] for name in trust.datasets]
+    sets = [where[name] for name in foresight.datasets]
     return {
-        "target": trust.target,
+        "target": foresight.target,
         "datasets": sets,
-        "column": _places(grid, trust, trust.target),
-        "level": round(100 * trust.answer["level"]),
-        "proxies": [_matrix(grid, trust, matrix) for matrix in trust.matrices],
+        "column": _places(grid, foresight, foresight.target),
+        "level": round(100 * foresight.answer["level"]),
+        "proxies": [_matrix(grid, foresight, matrix) for matrix in foresight.matrices],
     }
 
 
-def _places(grid: Grid, trust: Trust, protocol: str) -> list[int]:
+def _places(grid: Grid, foresight: Foresight, protocol: str) -> list[int]:
     """Return the number of the grid's column behind each data set of the matrix; -1 where there is none."""
     places = {
         (own.protocol, own.metric, own.split, grid.datasets[c.dataset]): i
         for i, c in enumerate(grid.columns)
         if c.dataset >= 0 and (own := grid.measures[c.measure])
     }
-    sides = trust.sides[protocol]
+    sides = foresight.sides[protocol]
     return [
-        places.get((protocol, sides[d].metric, sides[d].split, d), -1) if d in sides else -1 for d in trust.datasets
+        places.get((protocol, sides[d].metric, sides[d].split, d), -1) if d in sides else -1 for d in foresight.datasets
     ]
 
 
-def _matrix(grid: Grid, trust: Trust, matrix: Matrix) -> dict[str, Any]:
+def _matrix(grid: Grid, foresight: Foresight, matrix: Matrix) -> dict[str, Any]:
     def flat(values: Float64) -> Numbers:
         return [None if v is None else round(v, 4) for v in numbers(values.ravel())]
 
     return {
         "proxy": matrix.proxy,
-        "column": _places(grid, trust, matrix.proxy),
+        "column": _places(grid, foresight, matrix.proxy),
         "spearman": flat(matrix.spearman),
         "low": flat(matrix.low),
         "high": flat(matrix.high),

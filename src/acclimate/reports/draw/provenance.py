@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from acclimate.reports.draw.blocks import Cell, Column, Section, Table
-from acclimate.reports.read.collect import Doc, Found, part, parts, words
+from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn
+from acclimate.reports.draw.tables import text_cell
+from acclimate.reports.read.collect import Contents, Doc, part, parts, words
 from acclimate.reports.read.grid import Grid
 from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.read.material import Material
 from acclimate.reports.text import Json, count, duration, joined, number
 
 # What a document may say about its origin, and how a reader calls it.
@@ -31,38 +33,39 @@ FACTS = {
 }
 
 
-def documents(found: Found) -> Iterator[Doc]:
+def documents(contents: Contents) -> Iterator[Doc]:
     """Yield every document that says where numbers come from."""
-    yield from filter(None, (found.rank, found.curve, found.map))
-    yield from (run.document for run in found.runs)
-    yield from found.rows
+    yield from filter(None, (contents.rank, contents.curve, contents.map))
+    yield from (run.document for run in contents.runs)
+    yield from contents.rows
 
 
-def section(found: Found, grid: Grid | None = None) -> list[Section]:
+def sections(material: Material) -> list[Section]:
     """Return the provenance as a table of facts, one line each, with all values that occur."""
+    contents, grid = material.contents, material.grid
     facts: dict[str, dict[str, None]] = {}
-    for document in documents(found):
+    for document in documents(contents):
         for key, title in FACTS.items():
             for value in _values(document.get(key), key):
                 facts.setdefault(title, {})[value] = None
-    started = dict.fromkeys(words(d, "model") for d in _started(found) if random_start(d))
+    started = dict.fromkeys(words(d, "model") for d in _started(contents) if random_start(d))
     if started:
         facts["Randomly initialised"] = started
-    if found.tables and grid:
-        facts["Results tables"] = dict.fromkeys(name for name, _ in found.tables)
+    if contents.tables and grid:
+        facts["Results tables"] = dict.fromkeys(name for name, _ in contents.tables)
         facts["Rows with a number"] = {count(grid.rows): None}
     if not facts:
         return []
-    rows = [[Cell(title, title), Cell(_several(list(values)), "")] for title, values in facts.items()]
+    rows = [[text_cell(title), TableCell(_several(list(values)), "")] for title, values in facts.items()]
     records = [{"fact": title, "value": value} for title, values in facts.items() for value in values]
-    columns = [Column("Fact"), Column("Value")]
-    table = Table("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
+    columns = [TableColumn("Fact"), TableColumn("Value")]
+    table = DataTable("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
     return [Section("provenance", "Provenance", tables=[table])]
 
 
-def _started(found: Found) -> Iterator[Doc]:
-    yield from parts(found.rank, "models")
-    yield from documents(found)
+def _started(contents: Contents) -> Iterator[Doc]:
+    yield from parts(contents.rank, "models")
+    yield from documents(contents)
 
 
 def _values(value: Json, key: str) -> list[str]:
@@ -78,20 +81,20 @@ def _several(values: list[str], limit: int = 24) -> str:
     return "; ".join(values[:limit]) + more
 
 
-def subtitle(found: Found, grid: Grid | None = None) -> str:
+def subtitle(contents: Contents, grid: Grid | None = None) -> str:
     """Return one line below the title: the data, the command, the version, the time it took."""
-    said = []
-    for document in documents(found):
+    pieces = []
+    for document in documents(contents):
         data = part(document, "data")
         name = words(document, "data") or words(document, "dataset") or words(data, "name")
         if name:
-            said.append(name)
+            pieces.append(name)
             break
-    version = next((v for d in documents(found) if (v := words(d, "version"))), "")
-    said += [f"acclimate {version}"] if version else []
-    seconds = number(found.rank.get("seconds"))
-    said += [f"ranked in {duration(seconds)}"] if seconds else []
-    if grid and found.tables:
+    version = next((v for d in documents(contents) if (v := words(d, "version"))), "")
+    pieces += [f"acclimate {version}"] if version else []
+    seconds = number(contents.rank.get("seconds"))
+    pieces += [f"ranked in {duration(seconds)}"] if seconds else []
+    if grid and contents.tables:
         sizes = ((grid.rows, "row"), (len(grid.models), "model"), (len(grid.datasets), "data set"))
-        said += [f"{count(n)} {name}{'' if n == 1 else 's'}" for n, name in sizes]
-    return " · ".join(said)
+        pieces += [f"{count(n)} {name}{'' if n == 1 else 's'}" for n, name in sizes]
+    return " · ".join(pieces)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Tile
 from acclimate.reports.read import efficiency, runs
-from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
+from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, words
 from acclimate.reports.read.grid import Grid
 from acclimate.reports.read.leaderboard import Board, random_start
 from acclimate.reports.text import LEVEL_TEXT, count, duration, figure, fixed, joined, number, signed, span
 
 
-def sentences(found: Found, boards: list[Board], trust: Doc) -> list[str]:
+def sentences(contents: Contents, boards: list[Board], answer: Doc) -> list[str]:
     """Return the summary: what the program that made the folder says, or else what the numbers say.
 
     The program knows more than its files hold; where it spoke, the numbers speak in their own sections.
     """
-    said = list(found.findings)
-    if not said:
-        said += [sentence for board in boards for sentence in leader(board)]
-        said += [verdict] if (verdict := words(trust or found.compare, "verdict")) else []
-        said += [verdict] if (verdict := words(found.curve, "verdict")) else []
-        said += efficiency.verdicts(found.curve) + [kept(run) for run in runs.adapted(found)]
-        said += best_recipe(runs.finetuned(found))
-    return list(dict.fromkeys(said))
+    lines = list(contents.findings)
+    if not lines:
+        lines += [sentence for board in boards for sentence in leader(board)]
+        lines += [verdict] if (verdict := words(answer or contents.compare, "verdict")) else []
+        lines += [verdict] if (verdict := words(contents.curve, "verdict")) else []
+        lines += efficiency.verdicts(contents.curve) + [kept(run) for run in runs.adapted(contents)]
+        lines += best_recipe(runs.finetuned(contents))
+    return list(dict.fromkeys(lines))
 
 
 def leader(board: Board) -> list[str]:
@@ -46,7 +46,7 @@ def _article(metric: str) -> str:
     return f"{'an' if metric[:1] in 'aeiouAEIOU' else 'a'} {metric}"
 
 
-def _peers(board: Board, top: str, known: bool) -> list[str]:
+def _peers(board: Board, top: str, with_intervals: bool) -> list[str]:
     others = [entry.name for entry in board.entries if entry.name != top and entry.final is not None]
     peers = [entry.name for entry in board.tied if entry.name != top]
     if not others:
@@ -57,7 +57,7 @@ def _peers(board: Board, top: str, known: bool) -> list[str]:
             more = ": it takes more seeds, images or data sets to choose" if all_tied else ""
             return [f"{joined(peers)} cannot be told apart from it with these numbers{more}."]
         return [f"{joined(peers)} cannot be told apart from it with these images: any of them is a sound choice."]
-    if not known:
+    if not with_intervals:
         return ["Nothing here says how sure that order is: no intervals were measured."]
     return ["Every other candidate that was measured in full is behind it by more than chance explains."]
 
@@ -93,9 +93,9 @@ def _tested(run: Run) -> str:
 
 
 def _single(run: Run) -> str:
-    got, ends = fixed(accuracy(run)), runs.interval(run, "val")
+    value, ends = fixed(accuracy(run)), runs.interval(run, "val")
     sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
-    return f"The recipe {runs.recipe(run)} reached a validation accuracy of {got}{sure}{_tested(run)}."
+    return f"The recipe {runs.recipe(run)} reached a validation accuracy of {value}{sure}{_tested(run)}."
 
 
 def _first(labels: str, group: list[Run]) -> str:
@@ -121,53 +121,53 @@ def _rivals(best: Run, group: list[Run], names: dict[str, str]) -> str:
     return "Its interval meets none of the others."
 
 
-def warnings(found: Found, grid: Grid | None = None) -> list[str]:
+def warnings(contents: Contents, grid: Grid | None = None) -> list[str]:
     """Say loudly what a reader must know: models that began from random weights, files that were left out."""
-    seen = [words(row, "model") for row in found.rows if random_start(row)]
-    seen += [words(model, "model") for model in parts(found.rank, "models") if random_start(model)]
-    seen += [words(run.document, "model") for run in found.runs if random_start(run.document)]
-    seen += [grid.models[i] for i in grid.random.nonzero()[0]] if grid else []
-    names = list(dict.fromkeys(filter(None, seen)))
-    said = []
+    models = [words(row, "model") for row in contents.rows if random_start(row)]
+    models += [words(model, "model") for model in parts(contents.rank, "models") if random_start(model)]
+    models += [words(run.document, "model") for run in contents.runs if random_start(run.document)]
+    models += [grid.models[i] for i in grid.random.nonzero()[0]] if grid else []
+    names = list(dict.fromkeys(filter(None, models)))
+    lines = []
     if names:
         verb = "is" if len(names) == 1 else "are"
-        said.append(f"{joined(names)} {verb} randomly initialised: no pretrained weights stand behind these numbers.")
-    if found.elsewhere:
-        said.append(
-            f"Left out: the label-efficiency curves in {joined(found.elsewhere)}. One page shows one curve; "
+        lines.append(f"{joined(names)} {verb} randomly initialised: no pretrained weights stand behind these numbers.")
+    if contents.elsewhere:
+        lines.append(
+            f"Left out: the label-efficiency curves in {joined(contents.elsewhere)}. One page shows one curve; "
             "make a report of each of these folders."
         )
-    if found.unreadable:
-        said.append(f"Left out, because they could not be read: {joined(found.unreadable)}.")
-    return said
+    if contents.unreadable:
+        lines.append(f"Left out, because they could not be read: {joined(contents.unreadable)}.")
+    return lines
 
 
-def tiles(found: Found, boards: list[Board]) -> list[Tile]:
+def tiles(contents: Contents, boards: list[Board]) -> list[Tile]:
     """Return the key figures: the best model, the size of the top set, the gain of adapting, the time."""
-    made: list[Tile] = []
+    figures: list[Tile] = []
     if len(boards) == 1 and (entries := [e for e in boards[0].entries if e.final is not None]):
         top, tied = entries[0], len(boards[0].tied)
         note = f"{boards[0].metric} {figure(top.final)}"
-        made.append(Tile("Best model" if tied == 1 else "Highest", top.name, note))
-        made.append(
+        figures.append(Tile("Best model" if tied == 1 else "Highest", top.name, note))
+        figures.append(
             Tile("Cannot be told apart", f"{tied} of {len(boards[0].entries)}", "models, the best one included")
         )
-    made += _gain_tile(found)
-    spent = number(found.rank.get("seconds_spent")) or number(found.rank.get("seconds"))
-    total = (spent or 0.0) + sum(runs.seconds(run) or 0.0 for run in found.runs)
+    figures += _gain_tile(contents)
+    spent = number(contents.rank.get("seconds_spent")) or number(contents.rank.get("seconds"))
+    total = (spent or 0.0) + sum(runs.seconds(run) or 0.0 for run in contents.runs)
     if total > 0:
-        made.append(Tile("Time measured", duration(total), _work(found)))
-    return made
+        figures.append(Tile("Time measured", duration(total), _work(contents)))
+    return figures
 
 
-def _work(found: Found) -> str:
-    amounts = ((len(found.runs), "run"), (len(found.rows), "result row"))
+def _work(contents: Contents) -> str:
+    amounts = ((len(contents.runs), "run"), (len(contents.rows), "result row"))
     return ", ".join(f"{count(n)} {name}{'s' if n > 1 else ''}" for n, name in amounts if n)
 
 
-def _gain_tile(found: Found) -> list[Tile]:
+def _gain_tile(contents: Contents) -> list[Tile]:
     """Return the change with the fewest labels: where adapting has most to give."""
-    for one in parts(found.curve, "comparisons")[:1]:
+    for one in parts(contents.curve, "comparisons")[:1]:
         mean, low, high = (number(part(one, "accuracy").get(key)) for key in ("mean", "low", "high"))
         note = f"{words(one, 'model')} with {efficiency.amount(words(one, 'labels'))}"
         sure = f" ({span(low, high)})" if span(low, high) else " (one seed)"

@@ -33,7 +33,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Found:
+class Contents:
     """Everything a folder holds that a report can show. Empty parts are empty, never made up.
 
     Attributes
@@ -90,7 +90,7 @@ def names(document: Doc, key: str) -> list[str]:
     return [str(item) for item in value if isinstance(item, str | int)] if isinstance(value, list) else []
 
 
-def collect(folder: Path) -> Found:
+def collect(folder: Path) -> Contents:
     """Read every document a report knows, in the folder and below it.
 
     A file that cannot be read is named on the page instead of stopping it: a report of a run that was
@@ -108,31 +108,41 @@ def collect(folder: Path) -> Found:
     unreadable: list[str] = []
     documents = {name: _document(folder / name, folder, unreadable) for name in DOCUMENTS}
     rows, runs, curves = _walk(folder, unreadable)
-    shown = folder if documents["curve.json"] or len(curves) != 1 else curves[0]
-    found = Found(
+    curve_folder = folder if documents["curve.json"] or len(curves) != 1 else curves[0]
+    contents = Contents(
         title=visible(folder.resolve().name) or "report",
         rows=rows,
         rank=documents["rank.json"],
         runs=runs,
-        curve=_document(shown / "curve.json", folder, []),
-        tuned=_tuned(shown, folder, unreadable),
-        elsewhere=[visible(at.relative_to(folder).as_posix()) for at in curves if at not in (shown, folder)],
+        curve=_document(curve_folder / "curve.json", folder, []),
+        tuned=_tuned(curve_folder, folder, unreadable),
+        elsewhere=[visible(at.relative_to(folder).as_posix()) for at in curves if at not in (curve_folder, folder)],
         map=documents["map.json"],
         findings=names(documents["findings.json"], "sentences"),
         unreadable=unreadable,
         compare=documents["compare.json"],
         tables=_tables(folder, rows),
     )
-    _refuse_nothing(found, folder)
-    return found
+    _refuse_nothing(contents, folder)
+    return contents
 
 
-def _refuse_nothing(found: Found, folder: Path) -> None:
-    if any((found.rows, found.rank, found.runs, found.curve, found.map, found.findings, found.elsewhere)):
+def _refuse_nothing(contents: Contents, folder: Path) -> None:
+    if any(
+        (
+            contents.rows,
+            contents.rank,
+            contents.runs,
+            contents.curve,
+            contents.map,
+            contents.findings,
+            contents.elsewhere,
+        )
+    ):
         return
-    if found.compare or found.tables:
+    if contents.compare or contents.tables:
         return
-    broken = f"; could not read {', '.join(found.unreadable[:5])}" if found.unreadable else ""
+    broken = f"; could not read {', '.join(contents.unreadable[:5])}" if contents.unreadable else ""
     raise DataError(
         f"nothing to report in '{folder}': looked for {', '.join(DOCUMENTS)} in it, and for rows/*.json and "
         f"run.json in it and below{broken}; run rank, tune, adapt, curve or demo with --out {folder} first, or put a "
@@ -140,21 +150,21 @@ def _refuse_nothing(found: Found, folder: Path) -> None:
     )
 
 
-def _of_file(path: Path) -> Found:
+def _of_file(path: Path) -> Contents:
     """Return a results table that was given by itself."""
     if not is_table(path):
         raise DataError(
             f"cannot report on the file '{path}'; expected a folder, or a results table ({', '.join(SUFFIXES)}) with "
             f"the columns {', '.join(NEEDED)}"
         )
-    return Found(title=visible(path.stem) or "report", tables=[(visible(path.name), path)])
+    return Contents(title=visible(path.stem) or "report", tables=[(visible(path.name), path)])
 
 
 def _tables(folder: Path, rows: list[Doc]) -> list[tuple[str, Path]]:
     """Return the results tables of a folder, but for the copy that a study keeps of its own rows."""
-    known = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and is_table(path))
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and is_table(path))
     own = folder / "results.csv" if rows and (folder / "study.json").is_file() else None
-    return [(visible(path.name), path) for path in known if path != own]
+    return [(visible(path.name), path) for path in paths if path != own]
 
 
 def _walk(folder: Path, unreadable: list[str]) -> tuple[list[Doc], list[Run], list[Path]]:

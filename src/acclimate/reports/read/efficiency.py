@@ -30,18 +30,18 @@ def training_words(training: str) -> str:
 def verdicts(curve: Doc) -> list[str]:
     """Return what the curve's own program says of each model and training, one sentence each."""
     return [
-        f"{words(said, 'model')} against {words(said, 'base')}, {training_words(words(said, 'training'))}: "
-        f"{words(said, 'words')}."
-        for said in parts(curve, "verdicts")
+        f"{words(verdict, 'model')} against {words(verdict, 'base')}, {training_words(words(verdict, 'training'))}: "
+        f"{words(verdict, 'words')}."
+        for verdict in parts(curve, "verdicts")
     ]
 
 
 def models(curve: Doc) -> list[str]:
     """Return the models of a curve, the base model first: the one so called, else one that no name calls adapted."""
-    seen = list(dict.fromkeys(words(point, "model") for point in parts(curve, "points")))
-    if (base := words(curve, "base")) in seen:
-        return [base, *(name for name in seen if name != base)]
-    return sorted(seen, key=lambda name: "adapt" in name.lower())
+    names = list(dict.fromkeys(words(point, "model") for point in parts(curve, "points")))
+    if (base := words(curve, "base")) in names:
+        return [base, *(name for name in names if name != base)]
+    return sorted(names, key=lambda name: "adapt" in name.lower())
 
 
 def label_steps(curve: Doc) -> list[str]:
@@ -49,10 +49,10 @@ def label_steps(curve: Doc) -> list[str]:
 
     Where they name none, plain counts come first, then shares such as ``100%``.
     """
-    known = {words(point, "labels"): number(point.get("per_class")) for point in parts(curve, "points")}
-    if all(amount is not None for amount in known.values()):
-        return sorted(known, key=lambda labels: (known[labels] or 0.0, _amount(labels)))
-    return sorted(known, key=_amount)
+    amounts = {words(point, "labels"): number(point.get("per_class")) for point in parts(curve, "points")}
+    if all(amount is not None for amount in amounts.values()):
+        return sorted(amounts, key=lambda labels: (amounts[labels] or 0.0, _amount(labels)))
+    return sorted(amounts, key=_amount)
 
 
 def _amount(labels: str) -> tuple[bool, float, str]:

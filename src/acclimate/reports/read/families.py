@@ -32,9 +32,9 @@ def groups_of(frame: pd.DataFrame, models: Sequence[str]) -> dict[str, list[str]
     """
     names = [str(c) for c in frame.columns if c not in (*CORE, *SIZES) and str(c).lower() not in COSTS]
     names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
-    found = {name: group for name in names if (group := _of_column(frame, name, models))}
-    found = dict(list(found.items())[:MOST_GROUPINGS])
-    return found or _of_names(models)
+    groupings = {name: group for name in names if (group := _of_column(frame, name, models))}
+    groupings = dict(list(groupings.items())[:MOST_GROUPINGS])
+    return groupings or _of_names(models)
 
 
 def sizes_of(frame: pd.DataFrame, models: Sequence[str]) -> npt.NDArray[np.float64] | None:
@@ -55,8 +55,8 @@ def _of_column(frame: pd.DataFrame, name: str, models: Sequence[str]) -> list[st
 def _of_names(models: Sequence[str]) -> dict[str, list[str]]:
     """Return groups by the letters with which the names begin, behind a source such as ``timm:`` or an owner."""
     starts = [re.search(r"^[^\W\d_]+", re.split(r"[:/]", model)[-1]) for model in models]
-    found = _gathered([start.group().lower() if start else NONE for start in starts])
-    return {BY_NAME: found} if found else {}
+    groups = _gathered([start.group().lower() if start else NONE for start in starts])
+    return {BY_NAME: groups} if groups else {}
 
 
 def _gathered(values: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
-"""Does a cheap protocol foresee an expensive one, in domain and out of it: asked of `agreement`, for the page to show.
+"""Does a cheap protocol foresee an expensive one, in domain and out of it: asked of `comparison`, for the page to show.
 
-Every number here is one that `agreement` computed; this file only chooses what to ask, and on how many resamples.
+Every number here is one that `comparison` computed; this file only chooses what to ask, and on how many resamples.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy as np
 
 from acclimate.comparison import Matrix, Question, analyse, matrices
 from acclimate.comparison.domains import Shifts, shifts_of
-from acclimate.comparison.sides import Column as Side
-from acclimate.comparison.sides import nearest, side
+from acclimate.comparison.sides import ScoreColumn, nearest, side
 from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
 from acclimate.reports.read.grid import ALL, Grid
@@ -34,13 +33,13 @@ _DEAR: Final = re.compile(r"fine-?_?tun|full", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
-class Trust:
-    """What `agreement` answered.
+class Foresight:
+    """What `comparison` answered.
 
     Attributes
     ----------
     answer
-        The document of `agreement.analyse`, of the proxies on their own data sets.
+        The document of `comparison.analyse`, of the proxies on their own data sets.
     sides
         Protocol -> data set -> what was compared; the target's too.
     averages
@@ -51,12 +50,12 @@ class Trust:
     datasets: list[str]
     answer: dict[str, Any]
     matrices: list[Matrix]
-    sides: dict[str, dict[str, Side]]
+    sides: dict[str, dict[str, ScoreColumn]]
     averages: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def target_of(grid: Grid, asked: str | None) -> str | None:
+def target_of(grid: Grid, wish: str | None) -> str | None:
     """Return the protocol to be predicted: the one asked for, else a finetuning, else the dearest; None if unclear.
 
     Raises
@@ -66,10 +65,10 @@ def target_of(grid: Grid, asked: str | None) -> str | None:
     """
     names = list(dict.fromkeys(measure.protocol for measure in grid.measures))
     several = len(names) > 1
-    if asked is not None:
-        if asked not in names:
-            raise DataError(nearest("protocol", asked, names))
-        return asked
+    if wish is not None:
+        if wish not in names:
+            raise DataError(nearest("protocol", wish, names))
+        return wish
     counts = {name: [np.isfinite(c.mean).sum() for c in grid.columns if _of(grid, c, name)] for name in names}
     names = [name for name in names if max(counts[name]) >= LEAST_MODELS]
     if dear := [name for name in names if _DEAR.search(name)]:
@@ -87,13 +86,13 @@ def _of(grid: Grid, column: Any, name: str) -> bool:
 
 
 def _cost(grid: Grid, protocol: str) -> float:
-    known = [costs for (name, dataset), costs in grid.costs.items() if name == protocol and dataset != ALL]
-    values = np.concatenate(known) if known else np.array([np.nan])
+    by_dataset = [costs for (name, dataset), costs in grid.costs.items() if name == protocol and dataset != ALL]
+    values = np.concatenate(by_dataset) if by_dataset else np.array([np.nan])
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def ask(grid: Grid, target: str) -> tuple[Trust | None, str]:
-    """Return what `agreement` says of every other protocol as a proxy of the target; or None and why not."""
+def ask(grid: Grid, target: str) -> tuple[Foresight | None, str]:
+    """Return what `comparison` says of every other protocol as a proxy of the target; or None and why not."""
     names = [n for n in dict.fromkeys(m.protocol for m in grid.measures) if n != target]
     if not names:
         return None, "there is one protocol only"
@@ -109,22 +108,22 @@ def ask(grid: Grid, target: str) -> tuple[Trust | None, str]:
     except DataError as error:
         return None, visible(str(error))
     by_proxy, averages = matrices(sides, datasets, _shifts(grid, question), question)
-    return Trust(target, datasets, answer, by_proxy, sides, averages, [*more, *notes, *left_out]), ""
+    return Foresight(target, datasets, answer, by_proxy, sides, averages, [*more, *notes, *left_out]), ""
 
 
 def _proxies(
-    grid: Grid, sides: dict[str, dict[str, Side]], names: list[str], target: str
+    grid: Grid, sides: dict[str, dict[str, ScoreColumn]], names: list[str], target: str
 ) -> tuple[list[str], list[str]]:
     """Return the proxies that share models with the target, the cheapest first, and a note if some are left out."""
-    known = [name for name in names if name in sides and _shared(sides[name], sides[target]) >= LEAST_MODELS]
-    if not known:
+    usable = [name for name in names if name in sides and _shared(sides[name], sides[target]) >= LEAST_MODELS]
+    if not usable:
         raise DataError(f"no other protocol shares {LEAST_MODELS} models on one data set with '{target}'")
-    ordered = sorted(known, key=lambda name: (np.nan_to_num(_cost(grid, name), nan=0.0), names.index(name)))
-    return ordered[:PROXIES], [f"{PROXIES} of {len(known)} proxies are shown"] if len(known) > PROXIES else []
+    ordered = sorted(usable, key=lambda name: (np.nan_to_num(_cost(grid, name), nan=0.0), names.index(name)))
+    return ordered[:PROXIES], [f"{PROXIES} of {len(usable)} proxies are shown"] if len(usable) > PROXIES else []
 
 
 def _metric(grid: Grid, target: str) -> str | None:
-    """Return the metric to ask for: None leaves it to `agreement`, which takes accuracy, or the only one there is."""
+    """Return the metric to ask for: None leaves it to `comparison`, which takes accuracy, or the only one there is."""
     places = [(grid.measures[c.measure].metric, c.dataset) for c in grid.columns if _of(grid, c, target)]
     sets = [dataset for _, dataset in places]
     if any(metric == "accuracy" or sets.count(dataset) == 1 for metric, dataset in places):
@@ -146,7 +145,7 @@ def _question(grid: Grid, plain: Question, datasets: int) -> tuple[Question, lis
 
 
 def _means(grid: Grid) -> pd.DataFrame:
-    """Return the grid as a table with one line for each cell, and what `agreement` may group or order models by."""
+    """Return the grid as a table with one line for each cell, and what `comparison` may group or order models by."""
     import pandas as pd
 
     lines = []
@@ -168,23 +167,23 @@ def _means(grid: Grid) -> pd.DataFrame:
 
 def _sides(
     grid: Grid, means: pd.DataFrame, names: list[str], question: Question
-) -> tuple[dict[str, dict[str, Side]], list[str]]:
+) -> tuple[dict[str, dict[str, ScoreColumn]], list[str]]:
     """Return protocol -> data set -> column, and which data sets were left out and why; the target must be there."""
-    found: dict[str, dict[str, Side]] = {}
+    by_protocol: dict[str, dict[str, ScoreColumn]] = {}
     left_out: list[str] = []
     target = question.target
     own = dict(iter(means.groupby("protocol", sort=False)))
     for name in names:
         try:
-            found[name] = side(own[name], name, question, grid.models, left_out, target=name == target)
+            by_protocol[name] = side(own[name], name, question, grid.models, left_out, target=name == target)
         except DataError as error:
             if name == target:
                 raise
             left_out.append(str(error))
-    return found, [visible(why) for why in dict.fromkeys(left_out)][:5]
+    return by_protocol, [visible(why) for why in dict.fromkeys(left_out)][:5]
 
 
-def _shared(proxy: dict[str, Side], target: dict[str, Side]) -> int:
+def _shared(proxy: dict[str, ScoreColumn], target: dict[str, ScoreColumn]) -> int:
     both = [np.isfinite(proxy[d].means) & np.isfinite(target[d].means) for d in proxy if d in target]
     return max((int(b.sum()) for b in both), default=0)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from acclimate.comparison.table import KEY, ROW, read_table, tidy
 from acclimate.errors import DataError
-from acclimate.reports.read.collect import Doc, Found, part, words
+from acclimate.reports.read.collect import Contents, Doc, part, words
 from acclimate.reports.read.leaderboard import EPISODES_ENDS, random_start
 from acclimate.reports.text import number, visible
 
@@ -20,25 +20,25 @@ CORE: Final = ("model", "dataset", "protocol", "metric", "value", "seed", "split
 RANDOM: Final = "_random"  # whether a row says that its model began from random numbers
 
 
-def table_of(found: Found) -> tuple[pd.DataFrame | None, list[str]]:
+def table_of(contents: Contents) -> tuple[pd.DataFrame | None, list[str]]:
     """Return every number that was found, one line each, and what had to be left out and why.
 
     Returns
     -------
     frame
-        The columns of `agreement.read_table`; text is visible, `RANDOM` is a bool. None where there is no number.
+        The columns of `comparison.read_table`; text is visible, `RANDOM` is a bool. None where there is no number.
     problems : list of str
         One sentence for each table that cannot be used.
     """
     import pandas as pd
 
     parts, problems = [], []
-    for name, path in found.tables:
+    for name, path in contents.tables:
         try:
             parts.append(read_table(path))
         except DataError as error:
             problems.append(f"Left out: {name}. {visible(str(error)).replace(str(path), name)}.")
-    if lines := [line for row in found.rows if competes(row) for line in _lines(row)]:
+    if lines := [line for row in contents.rows if competes(row) for line in _lines(row)]:
         parts.append(tidy(pd.DataFrame(lines), "rows"))
     if not parts:
         return None, problems
@@ -57,9 +57,9 @@ def _lines(row: Doc) -> list[dict[str, Any]]:
     if not all(named.values()):
         return []
     settings = {k: v for k, v in part(row, "settings").items() if isinstance(v, str | int | float | bool)}
-    known = {k: v for k, v in settings.items() if k not in (*CORE, "unit", "seconds", "parameters", ROW, KEY)}
+    simple = {k: v for k, v in settings.items() if k not in (*CORE, "unit", "seconds", "parameters", ROW, KEY)}
     about = {
-        **known,
+        **simple,
         **named,
         "seed": words(row, "seed"),
         "labels": words(row, "labels"),
@@ -71,27 +71,27 @@ def _lines(row: Doc) -> list[dict[str, Any]]:
         {**about, "split": split, "metric": metric, "value": value}
         for split, metrics in part(row, "metrics").items()
         if isinstance(metrics, dict)
-        for metric, got in metrics.items()
-        if metric not in ("", "n", *EPISODES_ENDS) and (value := number(got)) is not None
+        for metric, cell in metrics.items()
+        if metric not in ("", "n", *EPISODES_ENDS) and (value := number(cell)) is not None
     ]
 
 
 def _visible(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the table with text that is visible, empty for a missing cell, and a row's random start as a bool."""
-    made = {}
+    columns = {}
     for name in frame.columns:
         if name in ("value", ROW, KEY):
             continue
         values = frame[name].astype(object).where(frame[name].notna(), "").tolist()
-        shown = {value: visible(str(value)) for value in set(values)}
-        made[visible(str(name))] = [shown[value] for value in values]
+        spelt = {value: visible(str(value)) for value in set(values)}
+        columns[visible(str(name))] = [spelt[value] for value in values]
     import pandas as pd
 
     # Plain Python strings: pandas' own are slow to walk through, one cell after the other.
-    named = pd.DataFrame(made, dtype=object).assign(value=frame["value"].to_numpy())
+    named = pd.DataFrame(columns, dtype=object).assign(value=frame["value"].to_numpy())
     for name in ("seed", "split", "labels"):
         if name not in named.columns:
             named[name] = ""
-    said = named[RANDOM] == "True" if RANDOM in named.columns else False
-    named[RANDOM] = said | named["model"].str.startswith("random:")
+    random = named[RANDOM] == "True" if RANDOM in named.columns else False
+    named[RANDOM] = random | named["model"].str.startswith("random:")
     return named

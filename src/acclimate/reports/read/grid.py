@@ -40,7 +40,7 @@ class Measure:
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class RankColumn:
     """One measure (its index) on one data set (its index, or `ALL`): mean, interval and count of runs, each (n,).
 
     Over all data sets ``parts`` (d, n) has the numbers behind the means, and the interval is that of the difference to
@@ -71,13 +71,13 @@ class Grid:
     sizes : (n,) or None
         Numbers of parameters.
     frame
-        Seeds kept, protocols told apart: what `agreement` may be asked about.
+        Seeds kept, protocols told apart: what `comparison` may be asked about.
     """
 
     models: list[str]
     datasets: list[str]
     measures: list[Measure]
-    columns: list[Column]
+    columns: list[RankColumn]
     random: npt.NDArray[np.bool_]
     groups: dict[str, list[str]]
     costs: dict[tuple[str, int], Float64]
@@ -87,7 +87,7 @@ class Grid:
     rows: int
     notes: list[str] = field(default_factory=list)
 
-    def column(self, measure: int, dataset: int) -> Column | None:
+    def column(self, measure: int, dataset: int) -> RankColumn | None:
         """Return a column, or None where nothing was measured."""
         return next((c for c in self.columns if c.measure == measure and c.dataset == dataset), None)
 
@@ -131,10 +131,10 @@ def build(frame: pd.DataFrame) -> Grid | None:
 
 def mixed_units(grid: Grid) -> list[str]:
     """Return a sentence for each column in which percentages and fractions seem to be mixed; a few are enough."""
-    found = []
+    sentences = []
     for column in grid.columns:
-        known = column.mean[np.isfinite(column.mean)]
-        if column.dataset == ALL or known.max() <= 1 or known.min() > 1:
+        measured = column.mean[np.isfinite(column.mean)]
+        if column.dataset == ALL or measured.max() <= 1 or measured.min() > 1:
             continue
         own, dataset = grid.measures[column.measure], grid.datasets[column.dataset]
         wanted = {"protocol": own.protocol, "metric": own.metric, "split": own.split, "dataset": dataset}
@@ -144,11 +144,11 @@ def mixed_units(grid: Grid) -> list[str]:
         try:
             check_units(rows.assign(**{ROW: rows.index + 1}), f"'{own.protocol}' on '{dataset}'", None, own.metric)
         except DataError as error:
-            found.append(f"{str(error).split(';')[0]}: add a column 'unit' with fraction or percent.")
-    return found[:3]
+            sentences.append(f"{str(error).split(';')[0]}: add a column 'unit' with fraction or percent.")
+    return sentences[:3]
 
 
-def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int) -> list[Column]:
+def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int) -> list[RankColumn]:
     """Return the column of each measure and data set that occurs, seeds gathered."""
     measure, dataset, model = place
     column, which = np.unique(measure * datasets + dataset, return_inverse=True)
@@ -162,14 +162,14 @@ def _columns(place: tuple[Any, Any, Any], values: Float64, datasets: int, n: int
     shape = len(column), n
     mean, half, runs = mean.reshape(shape), half.reshape(shape), runs.reshape(shape)
     return [
-        Column(int(key) // datasets, int(key) % datasets, mean[i], mean[i] - half[i], mean[i] + half[i], runs[i])
+        RankColumn(int(key) // datasets, int(key) % datasets, mean[i], mean[i] - half[i], mean[i] + half[i], runs[i])
         for i, key in enumerate(column)
     ]
 
 
-def _over_all(single: Sequence[Column], measures: Sequence[Measure], notes: list[str]) -> list[Column]:
+def _over_all(single: Sequence[RankColumn], measures: Sequence[Measure], notes: list[str]) -> list[RankColumn]:
     """Return the mean over data sets of each measure that is on several, for the models that have all of them."""
-    found, fewer = [], 0
+    columns, fewer = [], 0
     for measure, own in enumerate(measures):
         parts = [column for column in single if column.measure == measure]
         if len(parts) < 2:
@@ -178,13 +178,13 @@ def _over_all(single: Sequence[Column], measures: Sequence[Measure], notes: list
         whole = np.asarray(np.isfinite(values).all(axis=0))
         fewer += bool(0 < whole.sum() < np.isfinite(values).any(axis=0).sum())
         if whole.sum() > 1:
-            found.append(_mean_column(measure, values, whole, higher=own.higher))
+            columns.append(_mean_column(measure, values, whole, higher=own.higher))
     if fewer:
         notes.append("Means over all data sets leave out models that were not measured on each of them.")
-    return found
+    return columns
 
 
-def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *, higher: bool) -> Column:
+def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *, higher: bool) -> RankColumn:
     """Return the mean over data sets (d, n) with the interval of the paired difference to the best.
 
     A hard data set is hard for all, so the spread of the numbers says little; that of differences says what another
@@ -196,7 +196,7 @@ def _mean_column(measure: int, values: Float64, whole: npt.NDArray[np.bool_], *,
     error = (values - values[:, [best]]).std(axis=0, ddof=1) / np.sqrt(d)
     half = student(d - 1) * np.where(whole, error, np.nan)
     parts = np.where(whole, values, np.nan)
-    return Column(measure, ALL, mean, mean - half, mean + half, np.where(whole, d, 0), parts)
+    return RankColumn(measure, ALL, mean, mean - half, mean + half, np.where(whole, d, 0), parts)
 
 
 def _priced(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
@@ -225,14 +225,14 @@ def _costs(costs: pd.DataFrame | None, of: dict[str, int], at: dict[str, int]) -
     """Return mean costs by protocol and data set, and over the data sets of each protocol."""
     if costs is None:
         return {}
-    found: dict[tuple[str, int], Float64] = {}
-    known = costs[(costs["cost"] > 0) & costs["model"].isin(of) & costs["dataset"].isin(at)]
-    means = known.groupby(["protocol", "dataset", "model"], as_index=False)["cost"].mean()
+    by_place: dict[tuple[str, int], Float64] = {}
+    positive = costs[(costs["cost"] > 0) & costs["model"].isin(of) & costs["dataset"].isin(at)]
+    means = positive.groupby(["protocol", "dataset", "model"], as_index=False)["cost"].mean()
     for protocol, dataset, model, mean in means.itertuples(index=False, name=None):
-        column = found.setdefault((protocol, at[dataset]), np.full(len(of), np.nan))
+        column = by_place.setdefault((protocol, at[dataset]), np.full(len(of), np.nan))
         column[of[model]] = mean
-    for protocol in dict.fromkeys(key[0] for key in found):
-        parts = np.stack([column for key, column in found.items() if key[0] == protocol])
+    for protocol in dict.fromkeys(key[0] for key in by_place):
+        parts = np.stack([column for key, column in by_place.items() if key[0] == protocol])
         if len(parts) > 1:
-            found[protocol, ALL] = parts.mean(axis=0)
-    return found
+            by_place[protocol, ALL] = parts.mean(axis=0)
+    return by_place

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from acclimate.reports.read.collect import Doc, Found, names, part, parts, words
+from acclimate.reports.read.collect import Contents, Doc, names, part, parts, words
 from acclimate.reports.text import number
 from acclimate.stats import Interval, MeanInterval, at_level, mean_interval, share_interval
 
@@ -16,7 +16,7 @@ EPISODES_LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True)
-class Entry:
+class BoardEntry:
     """One line of a leaderboard. ``tied``: cannot be told apart from the best; ``reach``: the ranks it could have."""
 
     name: str
@@ -38,12 +38,12 @@ class Board:
 
     metric: str
     higher: bool
-    entries: list[Entry]
+    entries: list[BoardEntry]
     dataset: str = ""
     basis: str = ""
 
     @property
-    def tied(self) -> list[Entry]:
+    def tied(self) -> list[BoardEntry]:
         """The entries of the top set, the best one first."""
         return [entry for entry in self.entries if entry.tied]
 
@@ -53,12 +53,12 @@ def random_start(document: Doc, model: str = "") -> bool:
     return document.get("random_start") is True or (model or words(document, "model")).startswith("random:")
 
 
-def boards(found: Found) -> list[Board]:
+def boards(contents: Contents) -> list[Board]:
     """Return one leaderboard per data set, made from the result rows: where there is one model, of its protocols."""
-    rows = [row for row in found.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
+    rows = [row for row in contents.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
     sets = dict.fromkeys(words(row, "dataset") for row in rows)
-    made = [from_rows([row for row in rows if words(row, "dataset") == name], name) for name in sets]
-    return [board for board in made if len(board.entries) > 1]
+    leaderboards = [from_rows([row for row in rows if words(row, "dataset") == name], name) for name in sets]
+    return [board for board in leaderboards if len(board.entries) > 1]
 
 
 def ranked(document: Doc) -> Board:
@@ -73,10 +73,10 @@ def ranked(document: Doc) -> Board:
     return Board(metric, True, _share(entries), words(document, "data"), "rank")
 
 
-def _ranked_entry(model: Doc, top: set[str]) -> Entry:
+def _ranked_entry(model: Doc, top: set[str]) -> BoardEntry:
     name = words(model, "model", "(no name)")
     rank = number(model.get("rank"))
-    return Entry(
+    return BoardEntry(
         name=name,
         rank=None if rank is None else int(rank),
         final=number(model.get("final")),
@@ -89,9 +89,9 @@ def _ranked_entry(model: Doc, top: set[str]) -> Entry:
     )
 
 
-def _share(entries: list[Entry]) -> list[Entry]:
+def _share(entries: list[BoardEntry]) -> list[BoardEntry]:
     """Give the whole top set rank 1, and everyone else one more than the entries that are truly ahead."""
-    shared: list[Entry] = []
+    shared: list[BoardEntry] = []
     for place, entry in enumerate(entries, start=1):
         last = shared[-1] if shared else None
         if entry.tied:
@@ -109,22 +109,22 @@ def from_rows(rows: list[Doc], dataset: str) -> Board:
     split = "val" if any(part(part(row, "metrics"), "val") for row in rows) else "test"
     groups = group(rows, ("model", "protocol", "labels"))
     scored = [(key, group_rows, metric_estimate(group_rows, split)) for key, group_rows in groups.items()]
-    known = [(key, members, got) for key, members, got in scored if got is not None]
-    known.sort(key=lambda item: -item[2].mean)
-    keys = [key for key, _, _ in known]
+    measured = [(key, members, estimate) for key, members, estimate in scored if estimate is not None]
+    measured.sort(key=lambda item: -item[2].mean)
+    keys = [key for key, _, _ in measured]
     entries = [
-        Entry(
+        BoardEntry(
             name=_row_name(key, keys),
             rank=place,
-            final=got.mean,
-            low=got.low,
-            high=got.high,
-            tied=place == 1 or _overlap(known[0][2], got),
+            final=estimate.mean,
+            low=estimate.low,
+            high=estimate.high,
+            tied=place == 1 or _overlap(measured[0][2], estimate),
             random=any(random_start(row) for row in members),
             seconds=mean_of(members, "seconds"),
-            seeds=got.n,
+            seeds=estimate.n,
         )
-        for place, (key, members, got) in enumerate(known, start=1)
+        for place, (key, members, estimate) in enumerate(measured, start=1)
     ]
     return Board(f"{'validation' if split == 'val' else 'test'} accuracy", True, _share(entries), dataset, "rows")
 

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acclimate.reports.read.grid import ALL, Column, Float64, Grid, Index
-from acclimate.reports.read.leaderboard import Board, Entry
+from acclimate.reports.read.grid import ALL, Float64, Grid, Index, RankColumn
+from acclimate.reports.read.leaderboard import Board, BoardEntry
 from acclimate.stats import student
 from acclimate.stats.metrics import title
 
 
-class Standing(NamedTuple):
+class Ranks(NamedTuple):
     """Ranks (n,) of the models of a column, 0 for a model that was not measured.
 
     ``rank`` is by the mean, equals share one. ``first`` and ``last`` are the best and worst rank that is left open, as
@@ -25,7 +25,7 @@ class Standing(NamedTuple):
     last: Index
 
 
-def standing(column: Column, higher: bool) -> Standing:
+def ranks_of(column: RankColumn, higher: bool) -> Ranks:
     """Return the ranks of a column; where nothing says how sure they are, ``first`` and ``last`` are all 0."""
     sign = 1.0 if higher else -1.0
     there = np.isfinite(column.mean)
@@ -36,15 +36,15 @@ def standing(column: Column, higher: bool) -> Standing:
         first, last = _paired(sign * column.parts[:, there])
     else:
         first, last = _apart(sign * np.stack([column.low[there], column.high[there]]))
-    return Standing(*(_spread(values, there) for values in (rank, first, last)))
+    return Ranks(*(_spread(values, there) for values in (rank, first, last)))
 
 
 def _apart(ends: Float64) -> tuple[Index, Index]:
     """Return first and last ranks by intervals (2, n) that do not meet."""
-    known, n = np.isfinite(ends).all(axis=0), ends.shape[1]
-    if not known.any():
+    bounded, n = np.isfinite(ends).all(axis=0), ends.shape[1]
+    if not bounded.any():
         return np.zeros(n, np.int64), np.zeros(n, np.int64)
-    low, high = np.where(known, ends.min(axis=0), -np.inf), np.where(known, ends.max(axis=0), np.inf)
+    low, high = np.where(bounded, ends.min(axis=0), -np.inf), np.where(bounded, ends.max(axis=0), np.inf)
     first = n - np.searchsorted(np.sort(low), high, "right") + 1
     return first, n - np.searchsorted(np.sort(high), low, "left")
 
@@ -69,18 +69,18 @@ def _spread(values: Index, there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]
     return whole
 
 
-def headline(grid: Grid, target: str | None) -> Column:
+def headline(grid: Grid, target: str | None) -> RankColumn:
     """Return the column that the page opens with: the target protocol, accuracy first, over all data sets.
 
     Of several splits it is validation, as a choice is made there; without a target, the protocol with most models.
     """
 
-    def first(column: Column) -> tuple[bool, ...]:
+    def first(column: RankColumn) -> tuple[bool, ...]:
         measure = grid.measures[column.measure]
-        asked = target is None or measure.protocol == target
-        return asked, measure.metric == "accuracy", measure.split == "val", measure.split == "test"
+        wished = target is None or measure.protocol == target
+        return wished, measure.metric == "accuracy", measure.split == "val", measure.split == "test"
 
-    def size(column: Column) -> tuple[bool, bool, int, int]:
+    def size(column: RankColumn) -> tuple[bool, bool, int, int]:
         n = int(np.isfinite(column.mean).sum())
         most = max(int(np.isfinite(c.mean).sum()) for c in grid.columns if c.measure == column.measure)
         return 2 * n >= most, column.dataset == ALL, n, -column.measure
@@ -88,12 +88,12 @@ def headline(grid: Grid, target: str | None) -> Column:
     return max(grid.columns, key=lambda column: (*first(column), *size(column), -column.dataset))
 
 
-def board(grid: Grid, column: Column) -> Board:
+def board(grid: Grid, column: RankColumn) -> Board:
     """Return a column as a leaderboard."""
     measure = grid.measures[column.measure]
-    got = standing(column, measure.higher)
-    order = sorted(np.flatnonzero(got.rank), key=lambda i: (got.rank[i], grid.models[i]))
-    entries = [_entry(grid, column, got, int(i)) for i in order]
+    ranks = ranks_of(column, measure.higher)
+    order = sorted(np.flatnonzero(ranks.rank), key=lambda i: (ranks.rank[i], grid.models[i]))
+    entries = [_entry(grid, column, ranks, int(i)) for i in order]
     return Board(
         metric=_named(grid, column),
         higher=measure.higher,
@@ -103,7 +103,7 @@ def board(grid: Grid, column: Column) -> Board:
     )
 
 
-def _named(grid: Grid, column: Column) -> str:
+def _named(grid: Grid, column: RankColumn) -> str:
     """Return the metric with its split, behind its protocol where there are several."""
     measure = grid.measures[column.measure]
     split = {"val": "validation"}.get(measure.split, measure.split)
@@ -112,19 +112,19 @@ def _named(grid: Grid, column: Column) -> str:
     return " ".join(filter(None, words))
 
 
-def _where(grid: Grid, column: Column) -> str:
+def _where(grid: Grid, column: RankColumn) -> str:
     if column.dataset != ALL:
         return grid.datasets[column.dataset]
     return f"average over {sum(c.measure == column.measure for c in grid.columns) - 1} data sets"
 
 
-def _entry(grid: Grid, column: Column, got: Standing, i: int) -> Entry:
-    known = got.first.any()
-    tied = int(got.first[i]) == 1 if known else int(got.rank[i]) == 1
+def _entry(grid: Grid, column: RankColumn, ranks: Ranks, i: int) -> BoardEntry:
+    bounded = ranks.first.any()
+    tied = int(ranks.first[i]) == 1 if bounded else int(ranks.rank[i]) == 1
     costs = grid.costs.get((grid.measures[column.measure].protocol, column.dataset))
-    return Entry(
+    return BoardEntry(
         name=grid.models[i],
-        rank=1 if tied else int(got.rank[i]),
+        rank=1 if tied else int(ranks.rank[i]),
         final=float(column.mean[i]),
         low=_finite(column.low, i),
         high=_finite(column.high, i),
@@ -132,7 +132,7 @@ def _entry(grid: Grid, column: Column, got: Standing, i: int) -> Entry:
         random=bool(grid.random[i]),
         seconds=None if costs is None or grid.cost != "seconds" else _finite(costs, i),
         seeds=int(column.runs[i]) if column.dataset != ALL else 1,
-        reach=(int(got.first[i]), int(got.last[i])) if known else None,
+        reach=(int(ranks.first[i]), int(ranks.last[i])) if bounded else None,
     )
 
 

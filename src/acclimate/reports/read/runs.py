@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from acclimate.reports.read.collect import Doc, Found, Run, part, parts, words
+from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, words
 from acclimate.reports.read.leaderboard import images_interval
 from acclimate.reports.text import number, percent
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """One line of a learning-curve chart; ``marks`` names the steps at which later stages begin.
 
     ``run`` is what the legend calls it; ``note`` tells apart several lines of one name.
@@ -23,9 +23,9 @@ class Curve:
     note: str = ""
 
 
-def finetuned(found: Found) -> list[Run]:
+def finetuned(contents: Contents) -> list[Run]:
     """Return the runs that end in a classifier: those with validation or test numbers."""
-    return finetuned_of(found.runs)
+    return finetuned_of(contents.runs)
 
 
 def finetuned_of(runs: list[Run]) -> list[Run]:
@@ -33,15 +33,15 @@ def finetuned_of(runs: list[Run]) -> list[Run]:
     return [run for run in runs if part(run.document, "val") or part(run.document, "test")]
 
 
-def adapted(found: Found) -> list[Run]:
+def adapted(contents: Contents) -> list[Run]:
     """Return the runs of adaptation without labels: those that say what they kept."""
-    return [run for run in found.runs if words(run.document, "kept")]
+    return [run for run in contents.runs if words(run.document, "kept")]
 
 
 def recipe(run: Run) -> str:
     """Return the name of what was run: the recipe, the method, or the folder."""
-    given = words(run.document, "recipe") or words(part(run.document, "recipe"), "name")
-    return given or words(run.document, "method") or run.name
+    name = words(run.document, "recipe") or words(part(run.document, "recipe"), "name")
+    return name or words(run.document, "method") or run.name
 
 
 def labels_of(runs: list[Run], with_model: bool = False) -> dict[str, str]:
@@ -84,18 +84,18 @@ def stage_name(stage: Doc) -> str:
 
 def fractions(run: Run) -> str:
     """Return what each stage trained, such as ``head 0.9%, then all 100%``."""
-    said = []
+    phrases = []
     for stage in parts(run.document, "stages"):
         share = percent(stage.get("trainable"), stage.get("total"))
-        said.append(" ".join(filter(None, (words(stage, "scope"), share))))
-    return ", then ".join(filter(None, said))
+        phrases.append(" ".join(filter(None, (words(stage, "scope"), share))))
+    return ", then ".join(filter(None, phrases))
 
 
 def largest_share(run: Run) -> tuple[float, float] | None:
     """Return (trainable, total) of the stage that trained most, or None where nothing says."""
     pairs = [(number(s.get("trainable")), number(s.get("total"))) for s in parts(run.document, "stages")]
-    known = [(top, whole) for top, whole in pairs if top is not None and whole]
-    return max(known, default=None)
+    shares = [(top, whole) for top, whole in pairs if top is not None and whole]
+    return max(shares, default=None)
 
 
 def seconds(run: Run) -> float | None:
@@ -103,8 +103,8 @@ def seconds(run: Run) -> float | None:
     whole = number(run.document.get("seconds"))
     if whole is not None:
         return whole
-    known = [s for stage in parts(run.document, "stages") if (s := number(stage.get("seconds"))) is not None]
-    return sum(known) if known else None
+    by_stage = [s for stage in parts(run.document, "stages") if (s := number(stage.get("seconds"))) is not None]
+    return sum(by_stage) if by_stage else None
 
 
 def _stage_of(point: Doc) -> int:
@@ -126,54 +126,56 @@ def placed(points: list[Doc]) -> list[tuple[float, Doc]]:
     return out
 
 
-def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | None = None) -> list[Curve]:
+def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | None = None) -> list[LearningCurve]:
     """Return one learning curve per run for one key of the log, of the stages with that objective.
 
     ``names`` holds what the legend calls each run, see `labels_of`.
     """
-    made = [_curve(run, names[run.name], key, objective) for run in runs]
-    return [curve for curve in made if curve.steps]
+    lines = [_curve(run, names[run.name], key, objective) for run in runs]
+    return [curve for curve in lines if curve.steps]
 
 
-def final_curve(run: Run, name: str, key: str, note: str = "") -> Curve:
+def final_curve(run: Run, name: str, key: str, note: str = "") -> LearningCurve:
     """Return the learning curve of a run's last stage alone, its steps counted from that stage's start."""
     last = max(0, len(parts(run.document, "stages")) - 1)
-    known = [
+    points = [
         (step, value)
         for point in run.log
         if _stage_of(point) == last
         and (step := number(point.get("step"))) is not None
         and (value := number(point.get(key))) is not None
     ]
-    return _thin(Curve(name, [step for step, _ in known], [value for _, value in known], note=note))
+    return _thin(LearningCurve(name, [step for step, _ in points], [value for _, value in points], note=note))
 
 
-def _curve(run: Run, name: str, key: str, objective: str | None) -> Curve:
+def _curve(run: Run, name: str, key: str, objective: str | None) -> LearningCurve:
     stages = parts(run.document, "stages")
     steps, values, marks = [], [], {}
-    seen: set[int] = set()
+    marked: set[int] = set()
     for step, point in placed(run.log):
         at = _stage_of(point)
         stage = stages[at] if 0 <= at < len(stages) else {}
         value = number(point.get(key))
         if value is None or (objective is not None and words(stage, "objective") != objective):
             continue
-        if at not in seen and at > 0:
+        if at not in marked and at > 0:
             marks[step] = f"stage {at + 1}: {stage_name(stage)}"
-        seen.add(at)
+        marked.add(at)
         steps.append(step)
         values.append(value)
-    return _thin(Curve(name, steps, values, marks))
+    return _thin(LearningCurve(name, steps, values, marks))
 
 
-def _thin(curve: Curve, limit: int = 600) -> Curve:
+def _thin(curve: LearningCurve, limit: int = 600) -> LearningCurve:
     """Keep at most about ``limit`` points: every k-th, the last one, and the starts of stages."""
     stride = -(-len(curve.steps) // limit)
     if stride <= 1:
         return curve
     last = len(curve.steps) - 1
     keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
-    return Curve(curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note)
+    return LearningCurve(
+        curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note
+    )
 
 
 def objectives(runs: list[Run]) -> list[str]:

@@ -36,8 +36,8 @@ def told_apart(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             break
         name, mine = telling[0], frame["protocol"].isin(set(odd["protocol"]))
         other.remove(name)
-        shown = frame["protocol"] + " [" + str(name) + "=" + frame[name].where(frame[name] != "", "none") + "]"
-        frame = frame.assign(protocol=shown.where(mine & (frame[name] != ""), frame["protocol"]))
+        renamed = frame["protocol"] + " [" + str(name) + "=" + frame[name].where(frame[name] != "", "none") + "]"
+        frame = frame.assign(protocol=renamed.where(mine & (frame[name] != ""), frame["protocol"]))
     same = frame.duplicated(RUN, keep=False)
     if same.any():
         apart = frame[same].groupby(RUN, sort=False)["value"].nunique()

@@ -1,7 +1,7 @@
 """Training-free estimates of transferability: one number from the features of the training images.
 
 To add one: a file here with a function of `Prepared` and its description (`Estimate`), and a line in `ESTIMATES`; the
-contract tests then cover it. A published name carries the published definition; a variant has a name of its own.
+contract tests then cover it. A published name carries the published definition; a variant has another name.
 `docs/scores.md` says where others' numbers differ.
 """
 

@@ -6,7 +6,7 @@ episodes, with the interval 1.96 * standard deviation (over E) / sqrt(E) (Ericss
 queries, 600 episodes). It says how sure the mean over episodes of *these* images is, not how another sample of images
 would do.
 
-No classifier comes of it, so this is a function of its own and no member of `PROBES`. Classes with fewer than
+The result is no classifier, so this function is no member of `PROBES`. Classes with fewer than
 `shots + queries` images are never drawn. A normaliser is fitted on all features given, which know no label; `none` is
 the published protocol.
 

@@ -28,7 +28,7 @@ KINDS: Final = (np.float64, np.float32)
 
 
 class ProbeEstimator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn ships no types
-    """What all of them share."""
+    """Checks of the input, and prediction, which all of them share."""
 
     def fit(self, X: Any, y: Any) -> ProbeEstimator:
         """Fit on features (n, d) and labels (n,) of any type; two classes or more."""

@@ -72,12 +72,12 @@ class Memory:
         return cls((rows, columns), *empty, np.zeros(b, np.intp))
 
     def copy(self) -> Memory:
-        """Return a memory of its own."""
+        """Return a copy that changes independently."""
         long, small = (self.steps.copy(), self.changes.copy()), (self.cross.copy(), self.squares.copy())
         return Memory(self.shape, *long, *small, self.count.copy())
 
     def take(self, member: int, other: Memory) -> None:
-        """Remember of one problem what another memory does."""
+        """Take the pairs of one problem from another memory."""
         filled = min(int(other.count[member]), PAIRS)
         self.steps[member, :filled] = other.steps[member, :filled]
         self.changes[member, :filled] = other.changes[member, :filled]

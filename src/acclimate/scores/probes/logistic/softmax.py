@@ -71,11 +71,11 @@ class SolverState:
     positions: dict[int, _Position] = field(default_factory=dict)  # of the problems that `solve` moved last
 
     def copy(self) -> SolverState:
-        """Return a state that moves on its own."""
+        """Return a copy that moves independently."""
         return SolverState(self.weights.copy(), self.memory.copy())
 
     def take(self, member: int, other: SolverState) -> None:
-        """Put one problem where it stands in another state."""
+        """Take the solution of one problem from another state."""
         self.weights[member] = other.weights[member]
         self.memory.take(member, other.memory)
         self.positions.pop(member, None)

@@ -1,9 +1,9 @@
 """Logistic regression on several label subsets of the same features at once: few-shot budgets, many draws of each.
 
-The answers are those of `logistic.fit` on one subset after another. What is shared: subsets with equally many images
-of equally many classes, which a budget's draws are, go along the path of C side by side, so that what is short for
-one of them is done for all in one call. Validation features that all share are made ready once, and meet the weights
-of a whole stack in one product (`fit_many`); a draw may also have validation images of its own (`fit_draws`).
+The answers are those of `logistic.fit` on one subset after another. Two things are shared. Subsets with equally many
+images of equally many classes, as the draws of a budget are, go along the path of C side by side, so that what is short
+for one of them is done for all in one call. Validation features that all share are made ready once, and meet the
+weights of a whole stack in one product (`fit_many`); in `fit_draws` each draw has its own validation images.
 """
 
 from __future__ import annotations

@@ -1,0 +1,105 @@
+"""What a model's name can be, told without torch and timm: a wrong one is answered at once.
+
+timm's names are read from timm's own files, where each stands under ``@register_model``: importing timm takes seconds.
+Where it is imported already it is asked itself, so that a model which a user's program registered counts as well.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from acclimate.catalogue import paper_model, zoo_weights
+from acclimate.errors import ModelError
+
+SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".tar", ".torch")  # of weights files
+
+_REGISTERED: Final = re.compile(r"^@register_model\ndef (\w+)", re.MULTILINE)
+_RENAMED: Final = re.compile(r"^register_model_deprecations\(__name__, \{(.*?)\}\)", re.MULTILINE | re.DOTALL)
+_KEY: Final = re.compile(r"""^\s*['"](\w+)['"]\s*:""", re.MULTILINE)
+
+
+def require_model(model: str) -> None:
+    """Refuse what cannot be a model; a name that passes may still turn out to have no weights.
+
+    Raises
+    ------
+    ModelError
+        For an empty or unknown name (the nearest ones are named), or a weights file that does not exist.
+    """
+    kind, _, rest = model.partition(":")
+    name, at, file = model.partition("@")
+    if kind == "zoo":
+        zoo_weights(model)
+    elif kind == "paper":
+        paper_model(rest.partition("@")[0])
+    elif kind in ("timm", "random"):
+        _require_architecture(rest)
+    elif not model.strip():
+        raise ModelError(
+            "got an empty model name; expected zoo:NAME, paper:NAME, a timm name, a run's folder or a weights file"
+        )
+    elif Path(model).exists():
+        return
+    elif at or model.endswith(SUFFIXES):
+        if not Path(file or name).is_file():
+            raise ModelError(f"weights file '{file or name}' does not exist")
+    else:
+        _require_architecture(model)
+
+
+def _require_architecture(name: str) -> None:
+    if not is_architecture(name):
+        raise ModelError(unknown_architecture(name))
+
+
+def is_architecture(name: str) -> bool:
+    """Return whether timm has an architecture; the tag of weights, after the dot, may be anything."""
+    architecture, timm = name.partition(".")[0], sys.modules.get("timm")
+    if timm is not None:
+        return bool(timm.is_model(architecture))
+    return architecture in architectures() or architecture in _renamed()
+
+
+def unknown_architecture(name: str) -> str:
+    """Return the message for a name that timm does not know; the nearest ones are named."""
+    near = difflib.get_close_matches(name.partition(".")[0], architectures(), n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    return (
+        f"got model '{name}', which is neither an embedded model (zoo:NAME), a timm name nor a file{hint} "
+        "'acclimate models' lists good ones"
+    )
+
+
+@functools.cache
+def architectures() -> frozenset[str]:
+    """Return the names of timm's architectures, without those that timm has renamed.
+
+    Examples
+    --------
+    >>> "resnet50" in architectures(), "vit_base_patch16_224_in21k" in architectures()
+    (True, False)
+    """
+    return frozenset(name for text in _files() for name in _REGISTERED.findall(text))
+
+
+@functools.cache
+def _renamed() -> frozenset[str]:
+    """Return old names, which timm still takes."""
+    return frozenset(name for text in _files() for table in _RENAMED.findall(text) for name in _KEY.findall(table))
+
+
+@functools.cache
+def _files() -> tuple[str, ...]:
+    """Return the text of every file of timm that defines models: 4 MB."""
+    package = importlib.util.find_spec("timm")
+    assert package is not None  # a dependency
+    assert package.origin is not None
+    return tuple(
+        file.read_text(encoding="utf-8") for file in Path(package.origin).parent.joinpath("models").glob("*.py")
+    )

@@ -1,0 +1,132 @@
+"""What the commands share: the types of their arguments, and the keys that every document begins with.
+
+Where a type names several, the shell gives the first of them, and Python takes any: ``--models a,b`` is a text, and
+``models=["a", "b"]`` does as well. ``quiet`` exists in Python alone; the shell's ``--json`` sets it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from acclimate import __version__
+from acclimate.errors import InputError
+from acclimate.storage.runtime import Runtime
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Document = dict[str, Any]
+Value = bool | int | float | str
+
+Data = Annotated[
+    str | Path,
+    typer.Argument(help="Folder, manifest.csv, .npz, builtin:digits, data:NAME@FOLDER, torchvision:NAME or hf:NAME."),
+]
+Run = Annotated[str | Path, typer.Argument(help="Folder of a finished run.")]
+Model = Annotated[
+    str, typer.Option(help="zoo:NAME, timm name, paper:NAME, run folder, weights, ARCH@FILE or random:ARCH.")
+]
+Out = Annotated[Path | str | None, typer.Option(help="Where to write; default: a folder under runs/.")]
+Labels = Annotated[str | None, typer.Option(help="Keep only so many training labels: 10 a class, or 25%.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Resolve everything, print the plan, touch nothing.")]
+Scale = Annotated[float, typer.Option(help="Shortens a preset: 0.1 is a tenth of its epochs, points or episodes.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
+Seed = Annotated[int, typer.Option(help="Seed of splits, subsets, training and bootstrap.", min=0)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option(help="auto, 32, bf16 or 16.")]
+Cache = Annotated[
+    Path | str | None, typer.Option(help="Folder of decoded pixels and features; default: the user's cache.")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unreadable files instead of stopping.")]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes
+    ----------
+    run
+        The Python verb. The first paragraph of its docstring is the command's help.
+    show
+        Prints its document for people.
+    """
+
+    run: Callable[..., Document]
+    show: Callable[[Document, Console], None]
+
+
+def head(command: str, started: float, *, seed: int, device: str) -> Document:
+    """Return the keys that every document begins with; ``started`` is what `time.perf_counter` said at the start."""
+    return {
+        "command": command,
+        "version": __version__,
+        "seconds": round(time.perf_counter() - started, 3),
+        "seed": seed,
+        "device": device,
+    }
+
+
+def path_of(place: str | Path | None) -> Path | None:
+    """Return a place as a path, None where none was given."""
+    return None if place is None else Path(place)
+
+
+def runtime_of(
+    *,
+    device: str,
+    precision: str = "auto",
+    cache: str | Path | None = None,
+    skip_bad: bool = False,
+    quiet: bool = False,
+) -> Runtime:
+    """Return where and how a command computes; an unknown device or precision is an error here."""
+    return Runtime(device=device, precision=precision, cache=path_of(cache), quiet=quiet, skip_bad=skip_bad)
+
+
+def listed(names: str | Sequence[str]) -> list[str]:
+    """Return names as a list: of a text, what stands between its commas; empty parts are left out.
+
+    Examples
+    --------
+    >>> listed("1, 5,,10%")
+    ['1', '5', '10%']
+    """
+    parts = names.split(",") if isinstance(names, str) else names
+    return [text for part in parts if (text := str(part).strip())]
+
+
+def read_settings(settings: Mapping[str, Value] | Sequence[str] | None) -> dict[str, Value]:
+    """Read settings written as ``NAME=VALUE``; numbers, ``true`` and ``false`` are what they say, the rest is text.
+
+    Raises
+    ------
+    InputError
+        For a pair without ``=``.
+
+    Examples
+    --------
+    >>> read_settings(["head_steps=0", "normalise=l2"])
+    {'head_steps': 0, 'normalise': 'l2'}
+    """
+    if isinstance(settings, Mapping):
+        return dict(settings)
+    return dict(_pair(text) for text in settings or ())
+
+
+def _pair(text: str) -> tuple[str, Value]:
+    name, equals, right = text.partition("=")
+    if not equals or not name.strip():
+        raise InputError(f"got --set '{text}'; expected NAME=VALUE, such as head_steps=0")
+    try:
+        value = json.loads(right)
+    except ValueError:
+        value = right
+    return name.strip(), value if isinstance(value, bool | int | float | str) else right

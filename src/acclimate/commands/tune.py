@@ -1,0 +1,136 @@
+"""``acclimate tune``: a recipe on labelled images."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acclimate.commands.data import check_data, counts, open_data, task_for
+from acclimate.commands.places import fresh_folder
+from acclimate.commands.plans import training_plan
+from acclimate.commands.shared import (
+    Cache,
+    Command,
+    Data,
+    Device,
+    Document,
+    DryRun,
+    Labels,
+    Model,
+    Out,
+    Precision,
+    Scale,
+    Seed,
+    SkipBad,
+    head,
+    runtime_of,
+)
+from acclimate.commands.tables import METRICS, escape, expected, named, plan, stages, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def tune(
+    data: Data,
+    *,
+    model: Model,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="linear, bn, bn-paper, finetune, staged, ssda, a preset that trains (see: acclimate protocols), or a "
+            "TOML file."
+        ),
+    ] = "finetune",
+    labels: Labels = None,
+    scale: Scale = 1.0,
+    out: Out = None,
+    dry_run: DryRun = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    cache: Cache = None,
+    skip_bad: SkipBad = False,
+    quiet: bool = False,
+) -> Document:
+    """Finetune a model on labelled images. Killed or stopped, the same command goes on where it was.
+
+    A run folder is left with the classifier.
+
+    Parameters
+    ----------
+    recipe
+        A name, a preset that trains, or a TOML file of either.
+    labels
+        Keep only so many labels: images a class (``10``) or a share (``25%``).
+    scale
+        In (0, 1]: shortens a preset.
+    dry_run
+        Resolve everything and return the plan; touch nothing.
+
+    Returns
+    -------
+    The document: ``run``, ``stages``, ``val`` and ``test``; of a dry run ``stages`` and ``expected_seconds``.
+    """
+    from acclimate.catalogue.model_names import require_model
+
+    started = time.perf_counter()
+    runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
+
+    from acclimate.images import require_classes
+    from acclimate.models import choose_device, load_backbone
+    from acclimate.protocols import RUN, job_of
+    from acclimate.protocols.training import Training
+    from acclimate.storage.results import plain
+    from acclimate.storage.store import safe_name
+    from acclimate.training import plan as plan_stages
+
+    training = Training.of(recipe, scale)
+    check_data(data)
+    require_model(model)
+    images = open_data(data, runtime, dry_run=dry_run)
+    backbone = load_backbone(model)
+    task = training.budgeted(task_for(images, data, seed=seed, labels=labels))
+    require_classes(images, task.split)
+    recipes = training.recipes(backbone)
+    if dry_run:
+        trainings = len(recipes) + (len(recipes) > 1)  # the chosen one again
+        planned = training_plan(task, backbone, runtime, recipes[0], trainings=trainings)
+        return {**head("tune", started, seed=seed, device=choose_device(device)), **planned}
+    plan_stages(job_of(task, backbone, runtime, recipes[0]))
+    name = safe_name(f"{images.name}-{backbone.name}-{recipes[0].name}")
+    folder = fresh_folder(out, f"runs/{name}")
+    row = training.run(task, backbone, runtime, folder)
+    facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    return {
+        **head("tune", started, seed=seed, device=row.device),
+        "run": str(folder),
+        "model": backbone.name,
+        "random_start": backbone.random_start,
+        "recipe": recipes[0].name,
+        "scale": scale,
+        "chosen": dict(row.chosen),
+        "images": counts(images, task.split),
+        "stages": facts["stages"],
+        **{part: plain(row.metrics).get(part) for part in ("val", "test")},
+    }
+
+
+def show(document: Document, console: Console) -> None:
+    """Print the stages and the numbers of both parts, or the plan of a dry run."""
+    if document.get("dry_run"):
+        plan(console, document)
+        expected(console, document)
+        return
+    console.print(f"{named(document)} with recipe [bold]{escape(document['recipe'])}[/]")
+    stages(console, document)
+    parts = [{"part": part, **document[part]} for part in ("val", "test") if document[part]]
+    table(console, parts, {"part": "", **METRICS})
+    run = escape(document["run"])
+    console.print(f"Run: {run}. Next: acclimate predict {run} IMAGES")
+
+
+COMMAND = Command(tune, show)

@@ -1,0 +1,88 @@
+"""The finetuning runs side by side."""
+
+from __future__ import annotations
+
+from acclimate.reports.draw import summary
+from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
+from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, metrics, split_title, text_cell
+from acclimate.reports.read import runs
+from acclimate.reports.read.collect import Run, part, words
+from acclimate.reports.read.leaderboard import random_start
+from acclimate.reports.read.material import Material
+from acclimate.reports.text import LEVEL_TEXT, count, duration, number, span
+from acclimate.stats import METRICS
+
+NOTE = (
+    "Choices are made on the validation split; the test split is only looked at afterwards. Intervals below accuracies "
+    f"are {LEVEL_TEXT}, from the count of images."
+)
+
+
+def sections(material: Material) -> list[Section]:
+    """Return the finetuning runs, those of one setting together, the most accurate first."""
+    finetuned = runs.finetuned(material.contents)
+    if not finetuned:
+        return []
+    heading = "Recipes compared" if len(finetuned) > 1 else "The finetuning run"
+    ordered = sorted(finetuned, key=lambda run: (runs.setting(run), -(summary.accuracy(run) or 0.0)))
+    sentences = [*(summary.best_recipe(finetuned) if material.summarised else []), NOTE]
+    return [Section("recipes", heading, sentences, tables=[table(ordered)])]
+
+
+def table(finetuned: list[Run]) -> DataTable:
+    """Return runs side by side, with the share of parameters that each one trained beside its name."""
+    labels = runs.labels_of(finetuned)
+    splits = [split for split in ("val", "test") if any(part(run.document, split) for run in finetuned)]
+    wanted = [(s, m) for s in splits for m in (metrics() if s == splits[-1] else FIRST)]
+    columns_of = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in finetuned)]
+    return DataTable(
+        key="recipes-table",
+        caption="Recipes, with the share of parameters that each stage trained",
+        columns=[
+            TableColumn("Recipe"),
+            TableColumn("Model"),
+            TableColumn("Labels", True, "labels per class, or share of all labels, that training saw"),
+            *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in columns_of),
+            TableColumn("Trained", True, "the largest number of parameters that a stage trained"),
+            TableColumn("Time", True),
+        ],
+        rows=[_recipe_row(run, labels[run.name], columns_of) for run in finetuned],
+        records=[
+            _recipe_record(run, labels[run.name], [(s, m) for s in splits for m in metrics()]) for run in finetuned
+        ],
+    )
+
+
+def _recipe_row(run: Run, label: str, columns: list[tuple[str, str]]) -> list[TableCell]:
+    share = runs.largest_share(run)
+    model = words(run.document, "model", "–")
+    return [
+        TableCell(runs.recipe(run), label, note=runs.fractions(run)),
+        text_cell(model, badges=(RANDOM,) if random_start(run.document) else ()),
+        text_cell(words(run.document, "labels", "all")),
+        *(_measured(run, split, metric) for split, metric in columns),
+        TableCell(count(share[0]) if share else "–", share[0] if share else None),
+        TableCell(duration(runs.seconds(run)), runs.seconds(run)),
+    ]
+
+
+def _measured(run: Run, split: str, metric: str) -> TableCell:
+    ends = runs.interval(run, split) if metric == "accuracy" else None
+    note = span(*ends) if ends else ""
+    return figure_cell(part(run.document, split).get(metric), METRICS[metric].digits, note)
+
+
+def _recipe_record(run: Run, label: str, columns: list[tuple[str, str]]) -> dict[str, Value]:
+    share = runs.largest_share(run)
+    return {
+        "recipe": label,
+        "run": run.name,
+        "model": words(run.document, "model"),
+        "labels": words(run.document, "labels", "all"),
+        **{f"{split} {metric}": number(part(run.document, split).get(metric)) for split, metric in columns},
+        "stages": runs.fractions(run),
+        "trainable": share[0] if share else None,
+        "total": share[1] if share else None,
+        "seconds": runs.seconds(run),
+        "random_start": "yes" if random_start(run.document) else "no",
+    }

@@ -1,0 +1,61 @@
+"""Every result row, averaged over seeds."""
+
+from __future__ import annotations
+
+from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn
+from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, flat, split_title, text_cell
+from acclimate.reports.read.collect import Doc, part
+from acclimate.reports.read.leaderboard import group, mean_of, metric_estimate, random_start
+from acclimate.reports.read.material import Material
+from acclimate.reports.text import count, duration, number, percent, span
+from acclimate.stats import METRICS
+
+
+def sections(material: Material) -> list[Section]:
+    """Return every result row, averaged over seeds."""
+    if not material.listed:
+        return []
+    note = "The CSV file holds each row by itself, with all its settings."
+    return [Section("rows", "All measurements", [note], tables=[table(material.contents.rows)])]
+
+
+def table(rows: list[Doc]) -> DataTable:
+    """Return the result rows, averaged over seeds; the CSV file has every row by itself."""
+    groups = group(rows, ("dataset", "model", "protocol", "labels"))
+    splits = [s for s in ("val", "test") if any(part(part(row, "metrics"), s) for row in rows)]
+    measured = [(s, m) for s in splits for m in FIRST]
+    columns = [
+        *(TableColumn(title) for title in ("Data", "Model", "Protocol")),
+        TableColumn("Labels", True),
+        TableColumn("Seeds", True),
+        *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in measured),
+        TableColumn("Trained", True),
+        TableColumn("Time", True),
+    ]
+    body = [_group_row(key, members, measured) for key, members in groups.items()]
+    return DataTable(
+        "rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True
+    )
+
+
+def _group_row(key: tuple[str, ...], members: list[Doc], measured: list[tuple[str, str]]) -> list[TableCell]:
+    first, seconds = members[0], mean_of(members, "seconds")
+    cells = []
+    for split, metric in measured:
+        estimate = metric_estimate(members, split, metric)
+        cells.append(
+            TableCell("–")
+            if estimate is None
+            else figure_cell(estimate.mean, METRICS[metric].digits, span(estimate.low, estimate.high))
+        )
+    share = percent(first.get("trainable"), first.get("total"))
+    return [
+        text_cell(key[0]),
+        text_cell(key[1], badges=(RANDOM,) if any(random_start(row) for row in members) else ()),
+        text_cell(key[2], note=share),
+        TableCell(key[3] or "–", number(first.get("labels")) or key[3]),
+        TableCell(str(len(members)), len(members)),
+        *cells,
+        TableCell(count(first.get("trainable")), number(first.get("trainable"))),
+        TableCell(duration(seconds), seconds),
+    ]
