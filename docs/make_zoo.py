@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from acclimate.catalogue import zoo_names, zoo_weights
+from acclimate.catalogue import tables, zoo_weights
 from acclimate.models import Backbone, load_backbone
 
 PAGE = Path(__file__).with_name("zoo.md")
 NORMS = {"BatchNorm": "batch", "GroupNorm": "group", "LayerNorm": "layer"}
 HEAD = """# The embedded models
 
-Made by `python docs/make_zoo.py` from the cards in `src/acclimate/zoo/` and `src/acclimate/catalogue/random.toml`; do
-not edit by hand.
+Made by `python docs/make_zoo.py` from the cards in `src/acclimate/catalogue/zoo/` and
+`src/acclimate/catalogue/models/random.toml`; do not edit by hand.
 
-These models are inside the package, so that every command can be tried offline, and so that a ranking has something to
-rank: their methods, architectures, norms and images differ. They are small and trained for minutes: examples, not good
-starting points for your photographs. For those see `acclimate models`.
+These models are inside the package, so that every command can be tried offline, and so that a ranking has models to
+rank: their methods, architectures, norms and images differ. They are small and trained for minutes. They are examples,
+not good starting points for your photographs; `acclimate models` lists those.
 
 Each was made from its first to its last step by this program, and is made again by
 `python -m zoo.train NAME --data FOLDER` in a checkout. `FOLDER` holds `tiny_imagenet/` and, for the probes, `eurosat/`;
@@ -34,16 +32,16 @@ difference to the random start of the same architecture. A few points are within
 STARTS = """
 ## Random starts
 
-What every gain is measured from. `random:ARCH` takes any architecture of timm and needs no file; these are the ones
-that the models above began with, probed at their size by `{command}`. Every row and
-report says that such a model is a random start.
+Every gain is measured from a random start. `random:ARCH` takes any architecture of timm and needs no file. The models
+above began with these, probed at their size by `{command}`.
+Every row and report says that such a model is a random start.
 """
 
 
 def page() -> str:
     """Return the page: what holds for all, and one row for each model and each random start."""
-    cards = {name: tomllib.loads(_text("zoo", f"{name.removeprefix('zoo:')}.toml")) for name in zoo_names()}
-    starts = tomllib.loads(_text("catalogue", "random.toml"))
+    cards = {f"zoo:{name}": card for name, card in tables("zoo").items()}
+    starts = tables("random")
     rows = [_row(name, card, starts[card["model"]["architecture"]]["probes"]) for name, card in cards.items()]
     size = sum(len(zoo_weights(name).read_bytes()) for name in cards)
     batches = sorted({card["made"]["batch"] for card in cards.values()})
@@ -73,10 +71,6 @@ def _worse(cards: dict[str, Any], starts: dict[str, Any]) -> str:
     ]
     worse = [f"`{name}` on {probe}" for name, probe, value, start in pairs if value < start]
     return f"Below their random start: {', '.join(worse)}." if worse else "No probe is below its random start's."
-
-
-def _text(folder: str, file: str) -> str:
-    return resources.files("acclimate").joinpath(folder, file).read_text(encoding="utf-8")
 
 
 def _table(*titles: str) -> list[str]:

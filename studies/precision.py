@@ -23,7 +23,7 @@ from acclimate.experiments.adaptation import adapt
 from acclimate.experiments.adaptation.settings import choose, situation
 from acclimate.images import clean_pool
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Task, run_score
+from acclimate.protocols import Task, find_protocol
 from acclimate.stats.intervals import paired_over
 from acclimate.storage.results import Results
 from acclimate.storage.runtime import Runtime
@@ -84,7 +84,7 @@ def _probe(
 def _right(task: Task, backbone: Backbone, folder: Path, cache: Path | None) -> npt.NDArray[np.float64]:
     """Return (m,) 1 where kNN on float32 features is right about a test image, else 0."""
     results = Results(folder)
-    row = run_score(task, backbone, Runtime(precision="32", cache=cache, quiet=True), "knn", results)
+    row = find_protocol("knn").run(task, backbone, Runtime(precision="32", cache=cache, quiet=True), None, results).row
     kept = results.predictions(row.key)
     tested = np.isin(kept.index, task.split.test)
     return (kept.probabilities.argmax(1) == kept.labels)[tested].astype(np.float64)

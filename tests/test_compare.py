@@ -20,7 +20,7 @@ from scipy import stats
 
 import acclimate
 from acclimate.commands import main
-from acclimate.storage.results import Predictions, Result, Results
+from acclimate.storage.results import PARTS, Predictions, Result, Results
 
 Rows = list[dict[str, Any]]
 PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
@@ -334,8 +334,13 @@ def test_shifts_of_pairs_and_of_a_column(tmp_path: Path) -> None:
 # a folder of our own ------------------------------------------------------------------------------------------------
 
 
-def _stored(folder: Path, model: int, protocol: str, seed: int, rng: np.random.Generator) -> None:
-    """Keep a row with the predictions of 40 validation and 60 test images, right with a model's own chance."""
+def _stored(
+    folder: Path, model: int, protocol: str, seed: int, rng: np.random.Generator, *, with_parts: bool = False
+) -> None:
+    """Keep a row with the predictions of 40 validation and 60 test images, right with a model's own chance.
+
+    Of a file with parts the row has no log loss, by which the border of a file without them is found.
+    """
     from acclimate.stats.metrics import measure as measured
 
     labels = np.arange(100) % 2
@@ -344,12 +349,16 @@ def _stored(folder: Path, model: int, protocol: str, seed: int, rng: np.random.G
     truly = np.where(right, sure, 1 - sure)
     p = np.where(labels[:, None] == np.arange(2), truly[:, None], 1 - truly[:, None]).astype(np.float32)
     parts = {"val": slice(0, 40), "test": slice(40, 100)}
+    left_out = ("log_loss",) if with_parts else ()
     row = Result(
         model=f"m{model}",
         dataset="leaves",
         protocol=protocol,
         seed=seed,
-        metrics={name: measured(p[at], labels[at], n_classes=2) for name, at in parts.items()},
+        metrics={
+            name: {k: v for k, v in measured(p[at], labels[at], n_classes=2).items() if k not in left_out}
+            for name, at in parts.items()
+        },
         settings={"normalise": "l2"},
         labels=None,
         trainable=0,
@@ -365,15 +374,19 @@ def _stored(folder: Path, model: int, protocol: str, seed: int, rng: np.random.G
         precision="float32",
         created="2025-01-01T00:00:00+00:00",
     )
-    Results(folder).append(row, Predictions(p, labels, np.arange(100)))
+    part = np.repeat([PARTS.index("val"), PARTS.index("test")], [40, 60]).astype(np.uint8) if with_parts else None
+    Results(folder).append(row, Predictions(p, labels, np.arange(100), part))
 
 
-def test_a_results_folder_draws_seeds_and_test_images_and_keeps_the_test_split_for_the_target(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_parts", [False, True])
+def test_a_results_folder_draws_seeds_and_test_images_and_keeps_the_test_split_for_the_target(
+    with_parts: bool, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     for model in range(6):
         for seed in (0, 1):
-            _stored(tmp_path, model, "finetune", seed, rng)
-        _stored(tmp_path, model, "knn", 0, rng)
+            _stored(tmp_path, model, "finetune", seed, rng, with_parts=with_parts)
+        _stored(tmp_path, model, "knn", 0, rng, with_parts=with_parts)
     found = compared(tmp_path)
     assert found["splits"] == {"proxy": ["val"], "target": ["test"]}
     assert found["drawn"] == ["models", "seeds", "images"]
@@ -665,7 +678,7 @@ def test_the_page_runs_and_shows_what_comes_out(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("COLUMNS", "120")
     exec(block("run: table"), {})
     printed = []
-    for line in block("run: commands").splitlines():
+    for line in block("run: commands").replace("\\\n", " ").splitlines():
         code, out, err = call(*shlex.split(line)[1:])
         assert code == 0, err
         printed.append(" ".join(out.split()))

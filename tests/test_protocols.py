@@ -16,9 +16,9 @@ from acclimate.experiments.adaptation import adapt
 from acclimate.experiments.ranking import Ranking, rank_models
 from acclimate.images import Images, load_images, make_split
 from acclimate.models import Backbone, load_backbone
-from acclimate.protocols import Task, run_recipe, run_score
+from acclimate.protocols import Task, find_protocol, run_recipe
 from acclimate.stats.metrics import measure
-from acclimate.storage.results import Results
+from acclimate.storage.results import PARTS, Results
 from acclimate.training.recipe import Recipe, Stage
 
 QUICK = Recipe(name="quick", stages=(Stage(scope="head+norm", epochs=3, batch=16, lr=0.01),))
@@ -45,8 +45,8 @@ def task(images: Images) -> Task:
 
 def test_a_score_and_a_recipe_give_rows_with_the_same_keys(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     results = Results(tmp_path)
-    score = run_score(task, backbone, RUNTIME, "knn", results)
-    recipe = run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results)
+    score = find_protocol("knn").run(task, backbone, RUNTIME, None, results).row
+    recipe = run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results).row
     for row in (score, recipe):
         assert set(row.metrics) == {"val", "test"}
         assert set(row.metrics["val"]) == {"accuracy", "balanced_accuracy", "log_loss", "macro_f1", "auc", "ece"}
@@ -60,11 +60,13 @@ def test_a_score_and_a_recipe_give_rows_with_the_same_keys(task: Task, backbone:
 
 def test_metrics_come_from_the_kept_predictions(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     results = Results(tmp_path)
-    row = run_score(task, backbone, RUNTIME, "logistic", results)
+    row = find_protocol("logistic").run(task, backbone, RUNTIME, None, results).row
     kept = results.predictions(row.key)
     n_val = len(task.split.val)
     assert np.array_equal(kept.index, np.concatenate([task.split.val, task.split.test]))
     assert np.array_equal(kept.labels, task.images.labels[kept.index])
+    assert kept.part is not None
+    assert [PARTS[code] for code in kept.part] == ["val"] * n_val + ["test"] * len(task.split.test)
     again = measure(kept.probabilities[:n_val].astype(np.float64), kept.labels[:n_val], n_classes=3)
     assert again == pytest.approx(dict(row.metrics["val"]), abs=1e-5)
 
@@ -72,7 +74,7 @@ def test_metrics_come_from_the_kept_predictions(task: Task, backbone: Backbone, 
 def test_the_run_s_weights_give_the_row_s_predictions(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     from acclimate.models.classifier import Classifier
 
-    row = run_recipe(task, backbone, RUNTIME, QUICK, tmp_path)
+    row = run_recipe(task, backbone, RUNTIME, QUICK, tmp_path).row
     kept = Results(tmp_path).predictions(row.key)
     p = Classifier.load(tmp_path).predict_proba(task.images, runtime=RUNTIME)
     np.testing.assert_allclose(p[kept.index], kept.probabilities, atol=1e-6)
@@ -83,14 +85,14 @@ def test_a_row_that_is_there_is_not_done_again(
 ) -> None:
     results = Results(tmp_path)
     first = (
-        run_score(task, backbone, RUNTIME, "knn", results),
-        run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results),
+        find_protocol("knn").run(task, backbone, RUNTIME, None, results).row,
+        run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results).row,
     )
     monkeypatch.setattr(protocols.task, "extract", None)
     monkeypatch.setattr(protocols.run, "train", None)
     again = (
-        run_score(task, backbone, RUNTIME, "knn", results),
-        run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results),
+        find_protocol("knn").run(task, backbone, RUNTIME, None, results).row,
+        run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results).row,
     )
     assert again == first
 
@@ -103,7 +105,7 @@ def test_another_run_in_a_finished_folder_is_refused(task: Task, backbone: Backb
 
 def test_unknown_score_and_a_recipe_without_classifier(task: Task, backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="unknown score 'knnn'; did you mean 'knn'"):
-        run_score(task, backbone, RUNTIME, "knnn")
+        find_protocol("knnn", "features")
     with pytest.raises(RecipeError, match="recipe 'adapt-byol' ends without a classifier"):
         run_recipe(task, backbone, RUNTIME, BYOL, tmp_path)
 

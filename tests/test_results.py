@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from acclimate.errors import DataError
-from acclimate.storage.results import COLUMNS, Predictions, Result, Results, row_key, versions
+from acclimate.storage.results import COLUMNS, PARTS, Predictions, Result, Results, part_codes, row_key, versions
 
 IDENTITY = {"weights": "w" * 24, "fingerprint": "f" * 24, "protocol": "knn", "seed": 3, "labels": "10"}
 
@@ -45,6 +45,20 @@ def row(**changes) -> Result:
 def predictions(m: int = 4) -> Predictions:
     p = np.full((m, 2), 0.5, np.float32)
     return Predictions(p, np.arange(m) % 2, 10 * np.arange(m))
+
+
+def test_parts_come_back_and_an_old_file_has_none(tmp_path: Path) -> None:
+    results, sent = Results(tmp_path), row()
+    results.append(sent, predictions())
+    assert results.predictions(sent.key).part is None
+    part = np.concatenate([part_codes("val", 1), part_codes("test", 3)])
+    results.append(sent, replace(predictions(), part=part))
+    got = results.predictions(sent.key).part
+    assert got is not None
+    assert [PARTS[code] for code in got] == ["val", "test", "test", "test"]
+    for wrong in (part[:3], part + 2):
+        with pytest.raises(DataError, match="places among train, val, test"):
+            results.append(sent, replace(predictions(), part=wrong))
 
 
 def test_a_row_comes_back_as_it_went_in(tmp_path: Path) -> None:

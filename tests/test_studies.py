@@ -22,7 +22,7 @@ import torch
 import acclimate
 from acclimate.commands import main
 from acclimate.errors import AcclimateError, Interrupted, StudyError
-from acclimate.experiments.study import dry_run, load_study, parse_study, plan_study, run_study, work
+from acclimate.experiments.study import dry_run, load_study, parse_study, plan_study, run_study
 from acclimate.experiments.study.claims import Claims
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Plan
@@ -30,6 +30,7 @@ from acclimate.experiments.study.progress import Clock
 from acclimate.experiments.study.work import Event, draw
 from acclimate.experiments.study.workers import Crew
 from acclimate.models.network import feature_width
+from acclimate.protocols import ProbeProtocol, Task
 from acclimate.storage.results import COLUMNS, Results
 from acclimate.storage.runtime import Runtime
 
@@ -243,14 +244,14 @@ def test_features_are_extracted_once(home: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_one_failing_cell_is_recorded_and_does_not_stop_the_rest(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(home, protocols=["knn", "logistic"])
-    real, broken = work.run_protocol, [True]
+    real, broken = ProbeProtocol.run, [True]
 
-    def sometimes(task: Any, backbone: Any, runtime: Any, name: str, *rest: Any, **settings: Any) -> Any:
-        if name == "logistic" and task.seed == 1 and broken[0]:
+    def sometimes(probe: ProbeProtocol, task: Task, *rest: Any) -> Any:
+        if probe.name == "logistic" and task.seed == 1 and broken[0]:
             raise RuntimeError("out of\nmemory")
-        return real(task, backbone, runtime, name, *rest, **settings)
+        return real(probe, task, *rest)
 
-    monkeypatch.setattr(work, "run_protocol", sometimes)
+    monkeypatch.setattr(ProbeProtocol, "run", sometimes)
     document = run_study(plan, home / "out")
     assert document["done"] == 6
     assert [(cell["protocol"], cell["seed"], cell["reason"]) for cell in document["failed"]] == [
@@ -285,7 +286,7 @@ def test_another_study_or_other_images_are_refused(home: Path, digits_folder: Pa
 def test_ctrl_c_says_how_to_go_on(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, calls = work.run_protocol, [0]
+    real, calls = ProbeProtocol.run, [0]
 
     def stops(*args: Any, **settings: Any) -> Any:
         calls[0] += 1
@@ -293,7 +294,7 @@ def test_ctrl_c_says_how_to_go_on(
             raise KeyboardInterrupt
         return real(*args, **settings)
 
-    monkeypatch.setattr(work, "run_protocol", stops)
+    monkeypatch.setattr(ProbeProtocol, "run", stops)
     (home / "study.toml").write_text(
         'name = "tiny"\nmodels = ["random:test_resnet"]\ndata = ["three.npz"]\nprotocols = ["knn", "logistic"]\n'
     )
@@ -425,7 +426,7 @@ def test_interrupted_is_no_failure(home: Path, monkeypatch: pytest.MonkeyPatch) 
     def stops(*_: Any, **__: Any) -> Any:
         raise Interrupted("stopped")
 
-    monkeypatch.setattr(work, "run_protocol", stops)
+    monkeypatch.setattr(ProbeProtocol, "run", stops)
     with pytest.raises(Interrupted, match="0 of 12 cells"):
         run_study(planned(home), home / "out")
     assert not (home / "out" / "failed").exists()

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from acclimate.catalogue import paper_models
+from acclimate.catalogue import names, paper_models
 from acclimate.commands import main
-from acclimate.experiments.study import dry_run, load_study, plan_study, study_names
+from acclimate.experiments.study import dry_run, load_study, plan_study
 from acclimate.images.layouts.datasets import dataset_entries
 
 FULL = ("marks2025", "sirotkin2024", "ssda2020")
 
 
 def test_each_study_has_its_miniature() -> None:
-    assert sorted(study_names()) == sorted([*FULL, *(f"{name}-mini" for name in FULL)])
-    for name in study_names():
+    assert sorted(names("studies")) == sorted([*FULL, *(f"{name}-mini" for name in FULL)])
+    for name in names("studies"):
         study, _ = load_study(name)
         assert study.name == name
         assert study.source

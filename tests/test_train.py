@@ -116,12 +116,14 @@ def test_kill_9_loses_nothing(
     script = (
         "import sys; from pathlib import Path\n"
         "from acclimate.models import load_backbone; from acclimate.images import load_images, make_split\n"
-        "from acclimate.training.recipe import load_recipe; from acclimate.training import Job, train\n"
+        "from acclimate.catalogue import read; from acclimate.training import Job, train\n"
+        "from acclimate.training.recipe import parse_recipe\n"
         "from acclimate.storage.runtime import Runtime\n"
         "data, recipe, out = sys.argv[1:]\n"
         "images = load_images(data)\n"
         f"backbone = load_backbone('{ARCHITECTURE}', image_size=32)\n"
-        "job = Job(backbone, load_recipe(recipe), images, make_split(images), runtime=Runtime(device='cpu'))\n"
+        "stages = parse_recipe(read('protocols', recipe).values, where='here')\n"
+        "job = Job(backbone, stages, images, make_split(images), runtime=Runtime(device='cpu'))\n"
         "train(job, Path(out), checkpoint_seconds=0)\n"
     )
     command = [sys.executable, "-c", script, str(digits_folder), str(tmp_path / "recipe.toml"), str(tmp_path / "cut")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import shlex
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import pytest
 import torch
 from zoo.leaves import dead_leaves
 from zoo.models import ARCHITECTURES, MODELS
-from zoo.train import PACKAGE, SOURCES
+from zoo.train import PACKAGE
 
 from acclimate import list_models as models
-from acclimate.catalogue import entries, zoo_names, zoo_weights
+from acclimate.catalogue import entries, read, tables, zoo_names, zoo_weights
 from acclimate.commands import demo
 from acclimate.models import load_backbone
 
@@ -30,12 +29,12 @@ PROBES = {"builtin:digits", "eurosat"}
 
 @functools.cache
 def card_of(name: str) -> dict[str, Any]:
-    return tomllib.loads((PACKAGE / f"{name.removeprefix('zoo:')}.toml").read_text("utf-8"))
+    return read("zoo", name.removeprefix("zoo:")).values
 
 
 @functools.cache
 def starts() -> dict[str, Any]:
-    return tomllib.loads((SOURCES / "catalogue" / "random.toml").read_text("utf-8"))
+    return tables("random")
 
 
 def test_every_model_that_can_be_made_is_embedded() -> None:

@@ -1,14 +1,15 @@
-"""Write ``catalogue/timm.toml`` from timm's own registry, no number by hand: ``python -m zoo.list_timm``."""
+"""Write ``catalogue/models/timm.toml`` from timm's own registry, no number by hand: ``python -m zoo.list_timm``."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import timm
+import tomli_w
 import torch
 
-TARGET = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "catalogue" / "timm.toml"
+TARGET = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "catalogue" / "models" / "timm.toml"
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "supervised": (
         "supervised on ImageNet-1k",
@@ -70,23 +71,23 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def main() -> None:
     """Build every listed model without weights and write what timm says of it."""
-    lines = ["# Made by `python -m zoo.list_timm` from timm's registry; do not edit by hand."]
-    for family, (source, names) in FAMILIES.items():
-        for name in names:
-            with torch.device("meta"):
-                module = timm.create_model(name, pretrained=False, num_classes=0)
-            config = timm.get_pretrained_cfg(name)
-            assert config.has_weights, name
-            lines += [
-                "",
-                f'["{name}"]',
-                f"family = {json.dumps(family)}",
-                f"source = {json.dumps(source)}",
-                f"architecture = {json.dumps(name.partition('.')[0])}",
-                f"parameters = {sum(p.numel() for p in module.parameters())}",
-                f"licence = {json.dumps(config.license or 'not stated')}",
-            ]
-    TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tables = {name: _table(name, family, source) for family, (source, names) in FAMILIES.items() for name in names}
+    head = "# Made by `python -m zoo.list_timm` from timm's registry; do not edit by hand."
+    TARGET.write_text(f"{head}\n\n{tomli_w.dumps(tables)}", encoding="utf-8")
+
+
+def _table(name: str, family: str, source: str) -> dict[str, Any]:
+    with torch.device("meta"):
+        module = timm.create_model(name, pretrained=False, num_classes=0)
+    config = timm.get_pretrained_cfg(name)
+    assert config.has_weights, name
+    return {
+        "family": family,
+        "source": source,
+        "architecture": name.partition(".")[0],
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "licence": config.license or "not stated",
+    }
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from zoo.leaves import dead_leaves
 from zoo.models import MODELS, SIZE, Model
 
 SOURCES = Path(__file__).resolve().parents[1] / "src" / "acclimate"
-PACKAGE = SOURCES / "zoo"
+PACKAGE = SOURCES / "catalogue" / "zoo"
 
 
 def make(
@@ -75,6 +75,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=PACKAGE, help="folder of weights and card; default the package")
     given = parser.parse_args()
     if given.name in ("random", "all"):
-        (SOURCES / "catalogue" / "random.toml").write_text(random_cards(given.data), "utf-8")
+        (SOURCES / "catalogue" / "models" / "random.toml").write_text(random_cards(given.data), "utf-8")
     for each in MODELS if given.name == "all" else {given.name} - {"random"}:
         make(each, given.data, epochs=given.epochs, seed=given.seed, work=given.work, out=given.out)

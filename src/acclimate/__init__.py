@@ -35,8 +35,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below; a test compare
     from acclimate.models import from_module as from_module
     from acclimate.models import load_backbone as load_backbone
     from acclimate.models.classifier import Classifier as Classifier
-    from acclimate.protocols import load_preset as load_preset
-    from acclimate.training.recipe import load_recipe as load_recipe
+    from acclimate.protocols import find_protocol as find_protocol
 
 __version__ = "0.1.0"
 
@@ -45,11 +44,10 @@ _MODULES: Final = {
     "Classifier": "models.classifier",
     "Images": "images",
     "extract": "models",
+    "find_protocol": "protocols",
     "from_module": "models",
     "load_backbone": "models",
     "load_images": "images",
-    "load_preset": "protocols",
-    "load_recipe": "training.recipe",
     **{function: f"commands.{name}" for name, function in COMMANDS.items()},
 }
 __all__ = [*_MODULES]

@@ -1,4 +1,4 @@
-"""The exception tree, and the one way to say that a name is unknown.
+"""The exception tree, and the one way to say that a name is unknown or a value wrong.
 
 AcclimateError
 ├── InputError          what the user gave cannot be used; the command exits with 2
@@ -14,7 +14,11 @@ AcclimateError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, get_args
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 
 class AcclimateError(Exception):
@@ -59,8 +63,10 @@ class Interrupted(AcclimateError):
     exit_code = 130
 
 
-def unknown(kind: str, got: str, choices: Iterable[str]) -> str:
+def unknown(kind: str, got: str, choices: Iterable[str], *, near: Iterable[str] = ()) -> str:
     """Return a one-line message for an unknown name: the nearest known one first, then all of them.
+
+    ``near`` are names that may be the nearest and are not listed.
 
     Examples
     --------
@@ -68,8 +74,8 @@ def unknown(kind: str, got: str, choices: Iterable[str]) -> str:
     "unknown score 'knm'; did you mean 'knn'? Expected one of: knn, logistic"
     """
     known = sorted(choices)
-    near = difflib.get_close_matches(got, known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'? Expected" if near else "; expected"
+    nearest = difflib.get_close_matches(got, [*known, *near], n=1, cutoff=0.5)
+    hint = f"; did you mean '{nearest[0]}'? Expected" if nearest else "; expected"
     return f"unknown {kind} '{got}'{hint} one of: {', '.join(known)}"
 
 
@@ -87,3 +93,44 @@ def some(names: Iterable[str], most: int, *, quoted: bool = False, counted: bool
     rest = len(listed) - most
     end = "" if rest <= 0 else f" and {rest} more" if counted else ", ..."
     return ", ".join(listed[:most]) + end
+
+
+def complaint(error: ValidationError, model: type[BaseModel], *, kind: str = "key") -> str:
+    """Return the first thing that pydantic finds wrong as one line.
+
+    An unknown key, which explains others, comes first and names the nearest one.
+
+    Parameters
+    ----------
+    model
+        What was checked.
+    kind
+        What a key is called.
+    """
+    first: dict[str, Any] = dict(min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"))
+    *place, key = first["loc"] or ("",)
+    fields = _model_at(model, place).model_fields
+    if first["type"] == "extra_forbidden":
+        return unknown(kind, str(key), fields)
+    if first["type"] == "missing" and str(key) in fields and fields[str(key)].annotation == tuple[str, ...]:
+        return f"has no '{key}'; expected {key} = [...]"
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
+    return f"{where}: {message}{got}" if where else message
+
+
+def _model_at(model: type[BaseModel], place: Iterable[int | str]) -> type[BaseModel]:
+    """Return the model that a place inside of another one is checked by: that of the last key which has one."""
+    for step in place:
+        field = model.model_fields.get(str(step))
+        parts = _types(field.annotation) if field else iter(())
+        model = next((part for part in parts if hasattr(part, "model_fields")), model)
+    return model
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Yield a type and those that it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)

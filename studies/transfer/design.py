@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from studies.transfer.domains import file_of
 from torch import nn
 
-from acclimate.catalogue import entries, zoo_names
+from acclimate.catalogue import entries, read, zoo_names
 from acclimate.experiments.study import parse_study
 from acclimate.experiments.study.plan import Plan, plan_study
 from acclimate.models import load_backbone
@@ -100,10 +98,9 @@ def describe(name: str) -> Model:
 def _family(name: str) -> str:
     if not name.startswith("zoo:"):
         return "random"
-    card = resources.files("acclimate").joinpath("zoo", f"{name.removeprefix('zoo:')}.toml")
-    values = tomllib.loads(card.read_text(encoding="utf-8"))
-    objective = str(values["made"]["objective"])
-    return objective if "Tiny ImageNet" in values["model"]["source"] else f"{objective}, procedural"
+    card = read("zoo", name.removeprefix("zoo:")).values
+    objective = str(card["made"]["objective"])
+    return objective if "Tiny ImageNet" in card["model"]["source"] else f"{objective}, procedural"
 
 
 def _norm(network: nn.Module) -> str:

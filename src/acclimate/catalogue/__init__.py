@@ -1,126 +1,51 @@
-"""The catalogue: pretrained models as data. One TOML table a model, no code.
+"""The catalogue: everything that has a name, as data. One TOML file or table each, no code, and one reader for all.
 
-``timm.toml`` lists good starting points among timm's models, ``papers.toml`` the models that the papers compare, from
-their authors' own files; every file in the package's ``zoo/`` folder is the card of an embedded model, and
-``random.toml`` holds the cards of their random starts. Any other timm name works too: the catalogue is a short list to
-begin with, not a gate.
+``protocols`` are ways to measure a model, ``studies`` lists of measurements, ``datasets`` those of the papers.
+``models`` are good starting points among timm's models, and random starts; ``papers`` are the models that the papers
+compare, and every file in ``zoo`` is the card of an embedded model. Any other timm name works too: this is a short
+list to begin with, not a gate.
 """
 
 from __future__ import annotations
 
-import functools
-import tomllib
-from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
-from typing import Any
-
-from acclimate.catalogue.papers import Layout, PaperModel, paper_model, paper_models
-from acclimate.errors import ModelError, unknown
+from acclimate.catalogue.entry import Entry, entries, zoo_names, zoo_weights
+from acclimate.catalogue.paper import Layout, PaperModel, paper_model, paper_models
+from acclimate.catalogue.protocol import (
+    ALIASES,
+    NOUNS,
+    ProtocolKind,
+    Want,
+    check_protocol_name,
+    kind_of,
+    plain_names,
+    protocol_table,
+    require_kind,
+)
+from acclimate.catalogue.read import KINDS, NamedTable, file_of, names, own_file, read, tables
 
 __all__ = [
+    "ALIASES",
+    "KINDS",
+    "NOUNS",
     "Entry",
     "Layout",
+    "NamedTable",
     "PaperModel",
+    "ProtocolKind",
+    "Want",
+    "check_protocol_name",
     "entries",
+    "file_of",
+    "kind_of",
+    "names",
+    "own_file",
     "paper_model",
     "paper_models",
+    "plain_names",
+    "protocol_table",
+    "read",
+    "require_kind",
+    "tables",
     "zoo_names",
     "zoo_weights",
 ]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of the catalogue.
-
-    Attributes
-    ----------
-    name
-        What a command takes: ``zoo:NAME``, ``random:NAME``, ``timm:NAME`` or ``paper:NAME``.
-    family
-        ``zoo`` for the embedded ones, ``random`` for random starts, else how the model was pretrained.
-    source
-        The data and the method behind the weights, in a few words.
-    architecture
-        timm's name of the architecture.
-    parameters
-        Number of parameters of the backbone, without a classifier.
-    licence
-        Licence of the weights, or of the code they come with; ``not stated`` where their source has none.
-    weights
-        Where the weights are: ``embedded``, ``timm`` (its hub), ``download`` (the authors' file), ``by hand``,
-        or ``none`` where they are drawn.
-    """
-
-    name: str
-    family: str
-    source: str
-    architecture: str
-    parameters: int
-    licence: str
-    weights: str
-
-
-def _read(file: Traversable) -> dict[str, dict[str, Any]]:
-    return tomllib.loads(file.read_text(encoding="utf-8"))
-
-
-def _entry(name: str, table: dict[str, Any], family: str, weights: str) -> Entry:
-    return Entry(
-        name=name,
-        family=str(table.get("family", family)),
-        source=str(table["source"]),
-        architecture=str(table["architecture"]),
-        parameters=int(table["parameters"]),
-        licence=str(table["licence"]),
-        weights=weights,
-    )
-
-
-def _paper_entry(model: PaperModel) -> Entry:
-    return Entry(
-        name=f"paper:{model.name}",
-        family=model.family,
-        source=model.source,
-        architecture=model.architecture,
-        parameters=model.parameters,
-        licence=model.licence,
-        weights="download" if model.url else "by hand",
-    )
-
-
-@functools.cache
-def entries() -> tuple[Entry, ...]:
-    """Return every entry: the embedded models first, then random starts, timm's and the papers', each by name."""
-    package = resources.files("acclimate")
-    cards = sorted((f for f in package.joinpath("zoo").iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    zoo = [
-        _entry(f"zoo:{card.name.removesuffix('.toml')}", dict(_read(card)["model"]), "zoo", "embedded")
-        for card in cards
-    ]
-    return (*zoo, *_listed("random", "none"), *_listed("timm", "timm"), *map(_paper_entry, paper_models()))
-
-
-def _listed(kind: str, weights: str) -> list[Entry]:
-    """Return the entries of one of the catalogue's own tables."""
-    tables = _read(resources.files("acclimate").joinpath("catalogue", f"{kind}.toml"))
-    return [_entry(f"{kind}:{name}", table, kind, weights) for name, table in sorted(tables.items())]
-
-
-def zoo_names() -> tuple[str, ...]:
-    """Return the names of the embedded models, ``zoo:`` included."""
-    return tuple(entry.name for entry in entries() if entry.name.startswith("zoo:"))
-
-
-def zoo_weights(name: str) -> Traversable:
-    """Return the weights file of an embedded model.
-
-    Raises
-    ------
-    ModelError
-        For a name that is not embedded; the nearest one is named.
-    """
-    if name not in zoo_names():
-        raise ModelError(unknown("embedded model", name, zoo_names()))
-    return resources.files("acclimate").joinpath("zoo", f"{name.removeprefix('zoo:')}.safetensors")

@@ -96,17 +96,19 @@ def curve(
     InputError
         For an unknown name, the same model twice, or data without labels or without a test part.
     """
+    from acclimate.catalogue import check_protocol_name
     from acclimate.catalogue.model_names import require_model
 
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
     names = listed(models)
+    check_protocol_name(recipe, "training")
 
     from acclimate.experiments.curve import check_models, measure_curve, plan_curve
     from acclimate.models import choose_device, load_backbone
-    from acclimate.training.recipe import load_recipe
+    from acclimate.protocols import find_training
 
-    load_recipe(recipe)
+    protocol = find_training(recipe)
     check_data(data)
     for name in names:
         require_model(name)
@@ -117,7 +119,7 @@ def curve(
         labels=listed(labels),
         seeds=seeds,
         training=listed(training),
-        recipe=recipe,
+        recipe=protocol,
         negative=listed(negative),
         tta=tta,
     )
@@ -179,13 +181,13 @@ def _model_plan(curve_plan: Plan, backbone: Backbone) -> Document:
 
 def _head_seconds(curve_plan: Plan, backbone: Backbone) -> float:
     """Return the expected seconds of the features: every image once, and the mirror images of the test part."""
-    from acclimate.protocols import job_of
+    from acclimate.protocols import find_training, job_of
     from acclimate.training.forecast import forecast
-    from acclimate.training.recipe import load_recipe
 
     split = curve_plan.task.split
     labelled = len(split.train) + len(split.val)
-    once = forecast(job_of(curve_plan.task, backbone, curve_plan.runtime, load_recipe("linear")))[0]
+    linear = find_training("linear").fixed_recipe()
+    once = forecast(job_of(curve_plan.task, backbone, curve_plan.runtime, linear))[0]
     return once * (labelled + len(split.test) * len(curve_plan.views)) / labelled
 
 

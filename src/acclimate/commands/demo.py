@@ -136,12 +136,12 @@ def _recipe() -> Recipe:
 
 
 def _tune(task: Task, backbone: Backbone, folder: Path, runtime: Runtime) -> dict[str, Result]:
-    from acclimate.protocols import run_recipe
+    from acclimate.protocols import find_protocol
     from acclimate.storage.results import Results
 
     results = Results(folder)
     return {
-        recipe: run_recipe(task, backbone, runtime, recipe, folder / "runs" / f"tune-{recipe}", results)
+        recipe: find_protocol(recipe).run(task, backbone, runtime, folder / "runs" / f"tune-{recipe}", results).row
         for recipe in RECIPES
     }
 

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def list_protocols(
-    name: Annotated[str | None, typer.Argument(help="Show this one whole: a name, or a TOML file of a preset.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this one whole: a name, or a TOML file.")] = None,
     *,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> Document:
-    """List every evaluation protocol: presets of the papers, scores and recipes, with source and deviations.
+    """List every evaluation protocol: those of the papers, scores and recipes, with source and deviations.
 
     Parameters
     ----------
     name
-        Show one whole, with all its settings: a name, or a TOML file of a preset.
+        Show one whole, with all its settings: a name, or a TOML file.
 
     Returns
     -------
@@ -38,46 +38,21 @@ def list_protocols(
     RecipeError
         For an unknown protocol; the nearest one is named.
     """
-    from acclimate.errors import RecipeError, unknown
-    from acclimate.protocols import is_preset, protocol_names
+    from acclimate.catalogue import check_protocol_name
+    from acclimate.scores import PROBES
 
     started = time.perf_counter()
-    if name is not None and name not in protocol_names() and not is_preset(name):
-        raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a TOML file")
-    cards = [_card(each) for each in protocol_names()] if name is None else [{**_card(name), "settings": _whole(name)}]
+    if name is not None:
+        check_protocol_name(name, probes=PROBES)
+
+    from acclimate.protocols import find_protocol, protocol_cards
+
+    if name is None:
+        cards = protocol_cards()
+    else:
+        protocol = find_protocol(name)
+        cards = [{**protocol.card(), "settings": protocol.stated()}]
     return {**head("protocols", started, seed=seed, device="cpu"), "protocols": cards}
-
-
-def _card(name: str) -> Document:
-    from acclimate.protocols import is_preset, load_preset
-    from acclimate.scores import PROBES
-    from acclimate.training.recipe import load_recipe
-
-    if is_preset(name):
-        preset = load_preset(name)
-        return {
-            "name": preset.name,
-            "preset": True,
-            "kind": preset.kind,
-            "source": preset.source,
-            "deviations": list(preset.deviations),
-        }
-    score = name in PROBES
-    source = PROBES[name].meaning if score else load_recipe(name).source
-    return {"name": name, "preset": False, "kind": "score" if score else "recipe", "source": source, "deviations": []}
-
-
-def _whole(name: str) -> Mapping[str, Any]:
-    """Return the settings in full, those left at their defaults too."""
-    from acclimate.protocols import is_preset, load_preset
-    from acclimate.scores import PROBES
-    from acclimate.training.recipe import load_recipe
-
-    if is_preset(name):
-        return load_preset(name).stated()
-    if name in PROBES:
-        return {"name": name, "settings": PROBES[name].settings().model_dump(mode="json")}
-    return {"stages": load_recipe(name).model_dump(mode="json")["stages"]}
 
 
 def show(document: Document, console: Console) -> None:
@@ -92,7 +67,7 @@ def show(document: Document, console: Console) -> None:
 
 
 def _show_whole(card: Document, console: Console) -> None:
-    kind = f"preset of kind {card['kind']}" if card["preset"] else card["kind"]
+    kind = f"{card['kind']} that follows its source" if card["preset"] else card["kind"]
     console.print(f"[bold]{escape(card['name'])}[/], a {kind}")
     console.print(f"Source: {escape(card['source'])}", highlight=False)
     for line in _lines(card["settings"]):

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from acclimate.experiments.ranking import Ranking
     from acclimate.models import Backbone
-    from acclimate.protocols import Task
-    from acclimate.protocols.training import Training
+    from acclimate.protocols import RecipeProtocol, Task
     from acclimate.storage.runtime import Runtime
 
 FILE = "rank.json"
@@ -49,7 +48,7 @@ def rank(
     models: Annotated[str | Sequence[str], typer.Option(help="Model names with commas between.")] = "",
     zoo: Annotated[bool, typer.Option("--zoo", help="Also every embedded model.")] = False,
     top: Annotated[int, typer.Option(help="How many the final recipe is run on.", min=1)] = 3,
-    final: Annotated[str, typer.Option(help="The recipe of the final round, or a preset that trains.")] = "bn",
+    final: Annotated[str, typer.Option(help="The protocol of the final round, or a TOML file.")] = "bn",
     labels: Labels = None,
     out: Out = None,
     dry_run: DryRun = False,
@@ -69,7 +68,7 @@ def rank(
     top
         How many are finetuned.
     final
-        The recipe of the finetuning, or a preset that trains.
+        The protocol of the finetuning.
     labels
         Keep only so many labels: images a class (``10``) or a share (``25%``).
 
@@ -82,7 +81,7 @@ def rank(
     InputError
         For fewer than two models, or the same one twice.
     """
-    from acclimate.catalogue import zoo_names
+    from acclimate.catalogue import check_protocol_name, zoo_names
     from acclimate.catalogue.model_names import require_model
     from acclimate.errors import InputError
 
@@ -91,13 +90,14 @@ def rank(
     names = [*listed(models), *(zoo_names() if zoo else ())]
     if len(names) < 2:
         raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
+    check_protocol_name(final, "training")
 
     from acclimate.experiments.ranking import rank_models
     from acclimate.images import require_classes
     from acclimate.models import choose_device, load_backbone
-    from acclimate.protocols.training import Training
+    from acclimate.protocols import find_training
 
-    training = Training.of(final, 1.0)
+    protocol = find_training(final)
     check_data(data)
     for name in names:
         require_model(name)
@@ -106,10 +106,10 @@ def rank(
     require_classes(images, task.split)
     backbones = [load_backbone(name) for name in names]
     if dry_run:
-        planned = _plan(task, backbones, runtime, training, top)
+        planned = _plan(task, backbones, runtime, protocol, top)
         return {**head("rank", started, seed=seed, device=choose_device(device)), **planned}
     folder = fresh_folder(out, f"runs/rank-{Path(images.name).name}")
-    ranking = rank_models(task, backbones, runtime, folder, final=final, top=top)
+    ranking = rank_models(task, backbones, runtime, folder, final=protocol, top=top)
     top_keys = head("rank", started, seed=seed, device=choose_device(device))
     return {**write_ranking(ranking, {**top_keys, "data": images.name}, folder), "out": str(folder)}
 
@@ -130,17 +130,17 @@ def write_ranking(ranking: Ranking, top_keys: Document, folder: Path) -> Documen
     return document
 
 
-def _plan(task: Task, backbones: Sequence[Backbone], runtime: Runtime, training: Training, top: int) -> Document:
+def _plan(task: Task, backbones: Sequence[Backbone], runtime: Runtime, protocol: RecipeProtocol, top: int) -> Document:
     """Return what would be done: the ``top`` dearest finetunings bound the time."""
     from acclimate.experiments.ranking import PROXIES
     from acclimate.protocols import job_of
     from acclimate.training import plan as plan_stages
     from acclimate.training.forecast import forecast
 
-    own = training.budgeted(task)
+    own = protocol.budgeted(task)
     lines: list[Document] = []
     for backbone in backbones:
-        recipes = training.recipes(backbone)
+        recipes = protocol.recipes(backbone)
         job = job_of(own, backbone, runtime, recipes[0])
         stage = plan_stages(job)[-1]
         seconds = sum(forecast(job)) * (len(recipes) + (len(recipes) > 1))  # the chosen one again
@@ -156,7 +156,7 @@ def _plan(task: Task, backbones: Sequence[Backbone], runtime: Runtime, training:
         "dry_run": True,
         "images": counts(task.images, task.split),
         "proxies": list(PROXIES),
-        "final": training.asked.name,
+        "final": protocol.name,
         "top": top,
         "models": lines,
         "expected_seconds": round(sum(sorted((line["expected_seconds"] for line in lines), reverse=True)[:top]), 4),

@@ -43,7 +43,7 @@ def score(
     model: Annotated[str | None, typer.Option(help="As for embed; not needed for a features file.")] = None,
     score: Annotated[
         str,
-        typer.Option(help="A classifier (knn), an estimate (logme), a preset (knn/dino), or all; see: protocols."),
+        typer.Option(help="A classifier (knn), an estimate (logme), a protocol (knn/dino), or all; see: protocols."),
     ] = "knn",
     settings: Annotated[
         list[str] | Mapping[str, Value] | None,
@@ -69,11 +69,11 @@ def score(
     Parameters
     ----------
     score
-        A classifier, an estimate, ``all`` of them, or a preset of a score or of episodes (``knn/dino``).
+        A classifier, an estimate, ``all`` of them, or a protocol that measures features (``knn/dino``).
     settings
         Settings of a plain score, such as ``{"normalise": "l2"}``.
     scale
-        In (0, 1]: shortens a preset.
+        In (0, 1]: shortens a protocol of a paper.
     layers
         ``last``; a layer by name or number; ``last:K``; several with commas; ``all``. Several are measured on features
         from one forward pass, and the document says which is the best.
@@ -100,6 +100,7 @@ def score(
     if model is None:
         raise ModelError(f"got '{data}' without a model; expected --model, or an .npz of features with x and y")
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
+    _check_name(score)
 
     from acclimate.experiments.scoring.estimates import notes_of
     from acclimate.experiments.scoring.models import Named, score_layers, score_once, taps_of
@@ -125,6 +126,15 @@ def score(
         "n": n,
         "warnings": [*_warnings(n, numbers["d"], n_val, backbone.random_start), *warnings],
     }
+
+
+def _check_name(score: str) -> None:
+    """Refuse what is no score, before torch is imported."""
+    from acclimate.catalogue import check_protocol_name
+    from acclimate.scores import PROBES
+    from acclimate.scores.estimates import ESTIMATES
+
+    check_protocol_name(score, "features", probes=PROBES, others=(*ESTIMATES, "all"))
 
 
 def _of_file(path: Path, started: float, *, model: str | None, score: str, seed: int) -> Document:

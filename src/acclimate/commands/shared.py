@@ -36,7 +36,7 @@ Model = Annotated[
 Out = Annotated[Path | str | None, typer.Option(help="Where to write; default: a folder under runs/.")]
 Labels = Annotated[str | None, typer.Option(help="Keep only so many training labels: 10 a class, or 25%.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Resolve everything, print the plan, touch nothing.")]
-Scale = Annotated[float, typer.Option(help="Shortens a preset: 0.1 is a tenth of its epochs, points or episodes.")]
+Scale = Annotated[float, typer.Option(help="Shortens a protocol of a paper: 0.1 is a tenth of its length.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 Seed = Annotated[int, typer.Option(help="Seed of splits, subsets, training and bootstrap.", min=0)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,8 +40,8 @@ def tune(
     recipe: Annotated[
         str,
         typer.Option(
-            help="linear, bn, bn-paper, finetune, staged, ssda, a preset that trains (see: acclimate protocols), or a "
-            "TOML file."
+            help="linear, bn, finetune, staged, any other protocol that trains (see: acclimate protocols), or a TOML "
+            "file."
         ),
     ] = "finetune",
     labels: Labels = None,
@@ -63,11 +62,11 @@ def tune(
     Parameters
     ----------
     recipe
-        A name, a preset that trains, or a TOML file of either.
+        A protocol that trains, or a TOML file.
     labels
         Keep only so many labels: images a class (``10``) or a share (``25%``).
     scale
-        In (0, 1]: shortens a preset.
+        In (0, 1]: shortens a protocol of a paper.
     dry_run
         Resolve everything and return the plan; touch nothing.
 
@@ -75,27 +74,28 @@ def tune(
     -------
     The document: ``run``, ``stages``, ``val`` and ``test``; of a dry run ``stages`` and ``expected_seconds``.
     """
+    from acclimate.catalogue import check_protocol_name
     from acclimate.catalogue.model_names import require_model
 
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
+    check_protocol_name(recipe, "training")
 
     from acclimate.images import require_classes
     from acclimate.models import choose_device, load_backbone
-    from acclimate.protocols import RUN, job_of
-    from acclimate.protocols.training import Training
+    from acclimate.protocols import find_training, job_of
     from acclimate.storage.results import plain
     from acclimate.storage.store import safe_name
     from acclimate.training import plan as plan_stages
 
-    training = Training.of(recipe, scale)
+    protocol = find_training(recipe).at_scale(scale)
     check_data(data)
     require_model(model)
     images = open_data(data, runtime, dry_run=dry_run)
     backbone = load_backbone(model)
-    task = training.budgeted(task_for(images, data, seed=seed, labels=labels))
+    task = protocol.budgeted(task_for(images, data, seed=seed, labels=labels))
     require_classes(images, task.split)
-    recipes = training.recipes(backbone)
+    recipes = protocol.recipes(backbone)
     if dry_run:
         trainings = len(recipes) + (len(recipes) > 1)  # the chosen one again
         planned = training_plan(task, backbone, runtime, recipes[0], trainings=trainings)
@@ -103,8 +103,8 @@ def tune(
     plan_stages(job_of(task, backbone, runtime, recipes[0]))
     name = safe_name(f"{images.name}-{backbone.name}-{recipes[0].name}")
     folder = fresh_folder(out, f"runs/{name}")
-    row = training.run(task, backbone, runtime, folder)
-    facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    outcome = protocol.run(task, backbone, runtime, folder)
+    row = outcome.row
     return {
         **head("tune", started, seed=seed, device=row.device),
         "run": str(folder),
@@ -114,7 +114,7 @@ def tune(
         "scale": scale,
         "chosen": dict(row.chosen),
         "images": counts(images, task.split),
-        "stages": facts["stages"],
+        "stages": list(outcome.stages),
         **{part: plain(row.metrics).get(part) for part in ("val", "test")},
     }
 

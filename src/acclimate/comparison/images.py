@@ -19,11 +19,13 @@ from acclimate.errors import DataError
 from acclimate.stats.correlations import Float64
 from acclimate.stats.metrics import log_losses
 from acclimate.stats.resampling import poisson_counts
-from acclimate.storage.results import Predictions, Result, Results
+from acclimate.storage.results import PARTS, Predictions, Result, Results
 from acclimate.storage.store import digest
 
 MEANS: Final = ("accuracy", "log_loss", "balanced_accuracy")  # metrics that are means over images
 _SAME: Final = 1e-5  # two log losses of float32 probabilities that are one number
+
+Part = slice | npt.NDArray[np.bool_]
 
 
 class ImageDraw(Protocol):
@@ -103,10 +105,20 @@ class StoredImages:
         return None if part is None else _run_of(stored, part, metric)
 
 
-def _part(stored: Predictions, metrics: Mapping[str, Mapping[str, Any]], split: str) -> slice | None:
-    """Return where a split's images lie among the stored ones; None when that cannot be told.
+def _part(stored: Predictions, metrics: Mapping[str, Mapping[str, Any]], split: str) -> Part | None:
+    """Return where a split's images lie among the stored ones; None when that cannot be told."""
+    if stored.part is None:
+        return _guessed_part(stored, metrics, split)
+    if split not in PARTS:
+        return None
+    there = stored.part == PARTS.index(split)
+    return there if there.any() else None
 
-    Parts follow each other in the order of the metrics, but their sizes are not kept: the cut is where both log losses
+
+def _guessed_part(stored: Predictions, metrics: Mapping[str, Mapping[str, Any]], split: str) -> slice | None:
+    """Return where a split's images lie in a file of an older program, which does not say so.
+
+    Parts follow each other in the order of the metrics, but their sizes are not there: the cut is where both log losses
     come out as the row has them.
     """
     names = list(metrics)
@@ -125,7 +137,7 @@ def _part(stored: Predictions, metrics: Mapping[str, Mapping[str, Any]], split: 
     return slice(0, int(cuts[0])) if split == names[0] else slice(int(cuts[0]), m)
 
 
-def _run_of(stored: Predictions, part: slice, metric: str) -> _ImageRun:
+def _run_of(stored: Predictions, part: Part, metric: str) -> _ImageRun:
     probabilities, labels = stored.probabilities[part], stored.labels[part]
     right = (np.argmax(probabilities, axis=1) == labels).astype(np.float64)
     values = log_losses(probabilities, labels) if metric == "log_loss" else right

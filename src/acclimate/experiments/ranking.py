@@ -15,12 +15,11 @@ import numpy.typing as npt
 
 from acclimate.errors import InputError
 from acclimate.models import Backbone
-from acclimate.protocols import Preset, Task, is_preset, load_preset, run_preset, run_recipe, run_score
+from acclimate.protocols import Protocol, Task, find_protocol, find_training
 from acclimate.stats import model_set
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import safe_name
-from acclimate.training.recipe import Recipe, load_recipe
 
 PROXIES = ("knn", "logistic")
 
@@ -89,13 +88,13 @@ def rank_models(
     runtime: Runtime,
     folder: Path,
     *,
-    final: str | Recipe = "bn",
+    final: str | Protocol = "bn",
     top: int = 3,
 ) -> Ranking:
     """Rank backbones on one data set; leave rows and runs in ``folder``.
 
     Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties)
-    are finetuned with ``final``, a recipe or a preset that trains. The confidence set holds the finetuned models that a
+    are finetuned with ``final``, a protocol that trains. The confidence set holds the finetuned models that a
     max-t test over paired validation images cannot separate from the best.
 
     Raises
@@ -104,28 +103,20 @@ def rank_models(
         For fewer than two models, or the same model twice.
     """
     _check(backbones, top)
-    trains = _final(final)
+    trains = find_training(final)
     sealed = dataclasses.replace(task, use_test=False)
     results = Results(folder)
-    rows = {b.name: {p: run_score(sealed, b, runtime, p, results) for p in PROXIES} for b in backbones}
+    proxies = {name: find_protocol(name) for name in PROXIES}
+    rows = {
+        b.name: {name: proxy.run(sealed, b, runtime, None, results).row for name, proxy in proxies.items()}
+        for b in backbones
+    }
     order = sorted(backbones, key=lambda b: _merit(rows[b.name]["logistic"]), reverse=True)
     finals = {}
     for backbone in order[:top]:
         run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{safe_name(trains.name)}"
-        if isinstance(trains, Preset):
-            finals[backbone.name] = run_preset(sealed, backbone, runtime, trains, run_folder, results)
-        else:
-            finals[backbone.name] = run_recipe(sealed, backbone, runtime, trains, run_folder, results)
+        finals[backbone.name] = trains.run(sealed, backbone, runtime, run_folder, results).row
     return Ranking(trains.name, tuple(_lines(order, rows, finals, results, task)))
-
-
-def _final(final: str | Recipe) -> Recipe | Preset:
-    if isinstance(final, Recipe) or not is_preset(final):
-        return load_recipe(final)
-    preset = load_preset(final)
-    if preset.kind != "recipe":
-        raise InputError(f"'{final}' trains nothing; expected a recipe or a preset that trains, such as 'bn/all'")
-    return preset
 
 
 def _check(backbones: Sequence[Backbone], top: int) -> None:

@@ -1,48 +1,34 @@
-"""Protocols: a score, a recipe or a preset on (model, data, seed) -> one result row, with the same numbers for all."""
+"""Protocols: named, cited ways to measure a model on (data, seed) -> one result row, with the same numbers for all."""
 
 from __future__ import annotations
 
-from acclimate.protocols.load import MARKS, load_preset, preset_names
-from acclimate.protocols.named import (
-    budgeted,
-    for_network,
-    is_preset,
-    protocol_names,
-    run_on_features,
-    run_preset,
-    run_protocol,
-)
-from acclimate.protocols.row import peak_memory_mb
-from acclimate.protocols.run import RUN, close_run, is_finished, run_recipe, run_score
-from acclimate.protocols.scale import check_scale, scaled
-from acclimate.protocols.schema import Point, Preset, RecipePart, ScorePart, checked_settings
+from acclimate.protocols.episodes import EpisodesProtocol
+from acclimate.protocols.find import find_protocol, find_training, protocol_cards, protocol_names, protocol_of
+from acclimate.protocols.probe import ProbeProtocol
+from acclimate.protocols.protocol import Protocol
+from acclimate.protocols.recipe import RecipeProtocol
+from acclimate.protocols.row import Outcome, peak_memory_mb, result_row
+from acclimate.protocols.run import RUN, close_run, is_finished, run_recipe
 from acclimate.protocols.task import Stated, Task, job_of
 
 __all__ = [
-    "MARKS",
     "RUN",
-    "Point",
-    "Preset",
-    "RecipePart",
-    "ScorePart",
+    "EpisodesProtocol",
+    "Outcome",
+    "ProbeProtocol",
+    "Protocol",
+    "RecipeProtocol",
     "Stated",
     "Task",
-    "budgeted",
-    "check_scale",
-    "checked_settings",
     "close_run",
-    "for_network",
+    "find_protocol",
+    "find_training",
     "is_finished",
-    "is_preset",
     "job_of",
-    "load_preset",
     "peak_memory_mb",
-    "preset_names",
+    "protocol_cards",
     "protocol_names",
-    "run_on_features",
-    "run_preset",
-    "run_protocol",
+    "protocol_of",
+    "result_row",
     "run_recipe",
-    "run_score",
-    "scaled",
 ]

@@ -3,15 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator
 
+from acclimate.errors import DataError, InputError
 from acclimate.images import Split, label_subset, parse_labels
+from acclimate.protocols.task import Task
 from acclimate.storage.store import step_seed
 
 Indices = npt.NDArray[np.int64]
 TRAINING = 0.8  # share of a number of images in all that trains, as in VTAB's 800 of 1000
+
+
+def _readable(text: str | None) -> str | None:
+    try:
+        parse_labels(text or "all")
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Labels = Annotated[str | None, AfterValidator(_readable)]
+
+
+def budgeted(task: Task, name: str, labels: str | None, examples: int | None = None) -> Task:
+    """Return the task with the label budget of the protocol of that name: `labels` a class, or `examples` in all.
+
+    Raises
+    ------
+    InputError
+        When the task has another budget already.
+    """
+    words = budget_words(labels, examples)
+    if words in (None, task.labels):
+        return task
+    if task.labels is not None:
+        raise InputError(
+            f"got a label budget of {task.labels} for '{name}', which takes {words} of the labels by itself; "
+            "leave one of them out"
+        )
+    return replace(task, split=budget(task.images.labels, task.split, labels, examples, seed=task.seed), labels=words)
+
+
+def budget_words(labels: str | None, examples: int | None = None) -> str | None:
+    """Return a budget as rows have it; None for all labels."""
+    return labels if examples is None else f"{examples} in all"
 
 
 def budget(labels: Indices, split: Split, text: str | None, examples: int | None, *, seed: int) -> Split:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,14 +15,28 @@ import torch
 
 from acclimate import __version__
 from acclimate.models import Backbone, choose_device, choose_precision
-from acclimate.protocols.task import Task
+from acclimate.protocols.task import Stated, Task
 from acclimate.stats.metrics import measure
-from acclimate.storage.results import Predictions, Result, plain, versions
+from acclimate.storage.results import Predictions, Result, part_codes, plain, versions
 from acclimate.storage.runtime import Runtime
 from acclimate.training import Trained
 from acclimate.training.recipe import Recipe
 
-Probabilities = Mapping[str, npt.NDArray[np.float64]]
+Probabilities = Mapping[str, npt.NDArray[np.floating[Any]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a protocol.
+
+    Attributes
+    ----------
+    stages
+        Of a training that was found or left in the run's folder: what each stage did, as ``run.json`` has it.
+    """
+
+    row: Result
+    stages: tuple[Mapping[str, Any], ...] = ()
 
 
 def run_document(
@@ -69,25 +83,24 @@ def result_row(
     task: Task,
     backbone: Backbone,
     runtime: Runtime,
-    protocol: str,
+    stated: Stated,
     metrics: Mapping[str, Mapping[str, float]],
     *,
-    settings: Mapping[str, Any],
-    chosen: Mapping[str, Any],
-    trainable: int,
     total: int,
     seconds: float,
-    images_per_second: float | None,
+    trainable: int = 0,
+    chosen: Mapping[str, Any] | None = None,
+    images_per_second: float | None = None,
 ) -> Result:
-    """Return the row of what was measured, by part, and what it took."""
+    """Return the row of what was measured, by part, and what it took. Every row of the program is made here."""
     device = choose_device(runtime.device)
     return Result(
         model=backbone.name,
         dataset=task.images.name,
-        protocol=protocol,
+        protocol=stated.protocol,
         seed=task.seed,
         metrics=metrics,
-        settings=settings,
+        settings=stated.settings,
         labels=task.labels,
         trainable=trainable,
         total=total,
@@ -101,16 +114,20 @@ def result_row(
         device=device,
         precision=choose_precision(runtime.precision, device),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        chosen=chosen,
+        chosen=chosen or {},
     )
 
 
-def kept_predictions(task: Task, by_part: Probabilities) -> Predictions:
+def stored_predictions(task: Task, by_part: Probabilities) -> Predictions:
     """Return the probabilities of every measured image, the parts one after the other."""
     parts = task.evaluated()
     index = np.concatenate([parts[part] for part in by_part])
-    joined = np.concatenate([by_part[part] for part in by_part]).astype(np.float32)
-    return Predictions(probabilities=joined, labels=task.images.labels[index], index=index)
+    return Predictions(
+        probabilities=np.concatenate([by_part[part] for part in by_part]).astype(np.float32),
+        labels=task.images.labels[index],
+        index=index,
+        part=np.concatenate([part_codes(part, len(p)) for part, p in by_part.items()]),
+    )
 
 
 def peak_memory_mb(device: str) -> float:

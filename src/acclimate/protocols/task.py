@@ -64,13 +64,13 @@ class Task:
         """Return features of some images or their mirror images, or of all, from the cache where they are there."""
         return extract(backbone, self.images, runtime, tap=self.tap, indices=indices, hflip=hflip)
 
-    def key(self, backbone: Backbone, protocol: str, settings: Mapping[str, Any]) -> str:
+    def key(self, backbone: Backbone, stated: Stated) -> str:
         """Return the key that a row of this task will have."""
         return row_key(
             weights=backbone.digest,
             fingerprint=self.images.fingerprint,
-            protocol=protocol,
-            settings=settings,
+            protocol=stated.protocol,
+            settings=stated.settings,
             seed=self.seed,
             labels=self.labels,
         )
@@ -78,19 +78,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Stated:
-    """How a row names what was run, where that is more than a score or a recipe: its protocol and its settings."""
+    """How a row names what was run: the protocol, and all settings that identify it."""
 
     protocol: str
     settings: Mapping[str, Any]
 
+    def on(self, task: Task, backbone: Backbone | None = None) -> Stated:
+        """Return what is said of a run on a task: the measured parts, and of a backbone the layer of its features."""
+        features = {} if backbone is None else {"features": str(task.tap.of(backbone.module))}
+        return Stated(self.protocol, {**self.settings, **features, "parts": list(task.evaluated())})
+
 
 def job_of(task: Task, backbone: Backbone, runtime: Runtime, recipe: Recipe) -> Job:
     """Return the training job of a task."""
-    return Job(
-        backbone,
-        recipe,
-        task.images,
-        task.split,
-        seed=task.seed,
-        runtime=runtime,
-    )
+    return Job(backbone, recipe, task.images, task.split, seed=task.seed, runtime=runtime)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PACKAGES: Final = ("acclimate", "torch", "timm", "numpy")
 IDENTITY: Final = ("weights", "fingerprint", "protocol", "settings", "seed", "labels")
+PARTS: Final = ("train", "val", "test")
 COLUMNS: Final = ("model", "dataset", "protocol", "metric", "value", "seed", "split", "labels")
 
 
@@ -109,11 +110,19 @@ class Predictions:
         True classes.
     index : (m,) int64
         Which images of the data set, so that two rows can be paired.
+    part : (m,) uint8 or None
+        Which part each image belongs to, as its place in `PARTS`; None in files of an older program.
     """
 
     probabilities: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     index: npt.NDArray[np.int64]
+    part: npt.NDArray[np.uint8] | None = None
+
+
+def part_codes(part: str, n: int) -> npt.NDArray[np.uint8]:
+    """Return `Predictions.part` of n images of one part."""
+    return np.full(n, PARTS.index(part), dtype=np.uint8)
 
 
 def row_key(
@@ -214,7 +223,8 @@ class Results:
             raise DataError(f"row {key} has no predictions in {path.parent}; run it again to keep them")
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return Predictions(arrays["probabilities"], arrays["labels"], arrays["index"])
+                part = arrays.get("part")
+                return Predictions(arrays["probabilities"], arrays["labels"], arrays["index"], part)
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is damaged ({error}); delete it and its row, and run it again") from error
 
@@ -287,11 +297,15 @@ def _packed(predictions: Predictions) -> bytes:
     shapes = predictions.probabilities.shape, predictions.labels.shape, predictions.index.shape
     if len(shapes[0]) != 2 or shapes[0][0] != m or shapes[1:] != ((m,), (m,)):
         raise DataError(f"predictions have shapes {shapes}; expected (m, C), (m,) and (m,)")
+    if predictions.part is not None and (predictions.part.shape != (m,) or (predictions.part >= len(PARTS)).any()):
+        raise DataError(f"predictions have parts {predictions.part}; expected (m,) places among {', '.join(PARTS)}")
+    arrays: dict[str, Any] = {
+        "probabilities": predictions.probabilities.astype(np.float32, copy=False),
+        "labels": predictions.labels.astype(np.int64, copy=False),
+        "index": predictions.index.astype(np.int64, copy=False),
+    }
+    if predictions.part is not None:
+        arrays["part"] = predictions.part.astype(np.uint8, copy=False)
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        probabilities=predictions.probabilities.astype(np.float32, copy=False),
-        labels=predictions.labels.astype(np.int64, copy=False),
-        index=predictions.index.astype(np.int64, copy=False),
-    )
+    np.savez(buffer, **arrays)
     return buffer.getvalue()

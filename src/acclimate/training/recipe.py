@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from acclimate.errors import RecipeError, ScopeError, unknown
+from acclimate.errors import RecipeError, ScopeError, complaint, unknown
 from acclimate.models.heads import HeadSpec, parse_layers
 from acclimate.models.scope import parse_scope
 from acclimate.objectives import OBJECTIVES, Objective, ObjectiveSettings
@@ -221,7 +219,7 @@ class Stage(BaseModel):
         try:
             return kind.model_validate(self.options)
         except ValidationError as error:
-            raise ValueError(_plain(error, kind)) from None
+            raise ValueError(complaint(error, kind)) from None
 
     def build(self) -> Objective:
         """Return a fresh objective."""
@@ -266,33 +264,11 @@ class Recipe(BaseModel):
 
     def to_toml(self) -> str:
         """Return the recipe as TOML that ``parse_recipe`` reads back to an equal recipe; defaults are written out."""
-        lines = [f"name = {json.dumps(self.name)}", f"source = {json.dumps(self.source)}"]
-        for stage in self.stages:
-            values = stage.model_dump(exclude_none=True)
-            options = values.pop("options")
-            lines += ["", "[[stages]]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-            if options:
-                lines += [
-                    "[stages.options]",
-                    *(f"{key} = {json.dumps(value)}" for key, value in options.items()),
-                ]
-        return "\n".join(lines) + "\n"
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
 
     def save(self, path: Path) -> None:
         """Write the recipe as TOML."""
         write_atomic(path, self.to_toml())
-
-
-def _plain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return pydantic's first complaint as one line; an unknown key names the nearest known one."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = Stage if "stages" in first["loc"] else model
-        return unknown("key", str(first["loc"][-1]), known.model_fields)
-    message = first["msg"].removeprefix("Value error, ")
-    got = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
-    return f"{where}: {message}{got}" if where else message
 
 
 def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
@@ -306,34 +282,4 @@ def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"recipe {where}: {_plain(error, Recipe)}") from None
-
-
-def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes that ship with the program."""
-    files = resources.files("acclimate").joinpath("recipes").iterdir()
-    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
-
-
-def load_recipe(recipe: str | Path | Recipe) -> Recipe:
-    """Return a recipe by its name or from a TOML file.
-
-    Raises
-    ------
-    RecipeError
-        For an unknown name (the nearest one is named), an unreadable file, or a setting that is out of range.
-    """
-    if isinstance(recipe, Recipe):
-        return recipe
-    text = str(recipe)
-    if text in recipe_names():
-        source = resources.files("acclimate").joinpath("recipes", f"{text}.toml").read_text(encoding="utf-8")
-    elif Path(text).is_file():
-        source = Path(text).read_text(encoding="utf-8")
-    else:
-        raise RecipeError(f"{unknown('recipe', text, recipe_names())}, or a TOML file")
-    try:
-        values = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe '{text}' is not valid TOML: {error}") from None
-    return parse_recipe(values, where=f"'{text}'")
+        raise RecipeError(f"recipe {where}: {complaint(error, Recipe)}") from None

@@ -17,9 +17,8 @@ from acclimate.experiments.curve.worth import Compared, Verdict, average_change,
 from acclimate.images import Images, Split, require_classes
 from acclimate.models import Backbone
 from acclimate.models.classifier import TTA
-from acclimate.protocols import Task
+from acclimate.protocols import Protocol, Task, find_training
 from acclimate.storage.runtime import Runtime
-from acclimate.training.recipe import Recipe, load_recipe
 
 TRAINING_WORDS: Final = {"head": "head only", "full": "full finetuning"}
 # By how much of itself the mean log loss may rise with mirror images before that is said.
@@ -118,7 +117,7 @@ def plan_curve(
     labels: Sequence[str],
     seeds: int,
     training: Sequence[str] = ("head",),
-    recipe: str | Recipe = "staged",
+    recipe: str | Protocol = "staged",
     negative: Sequence[str] = (),
     tta: str = "hflip",
 ) -> Plan:
@@ -150,7 +149,7 @@ def plan_curve(
         raise InputError(unknown("test-time augmentation", tta, TTA))
     if seeds < 1:
         raise InputError(f"got {seeds} seeds; expected at least 1, and 2 or more for intervals")
-    chosen = load_recipe(recipe)
+    trained = find_training(recipe).fixed_recipe()
     _check_parts(images, split)
     budgets, notes = plan_budgets(labels, images, split)
     if seeds == 1:
@@ -161,7 +160,7 @@ def plan_curve(
         budgets,
         tuple(range(task.seed, task.seed + seeds)),
         tuple(name for name in TRAININGS if name in training),
-        chosen,
+        trained,
         tta,
         _negative(images, negative),
         tuple(notes),

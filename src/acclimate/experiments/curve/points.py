@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,12 +19,12 @@ import numpy.typing as npt
 
 from acclimate.experiments.curve.budgets import Budget
 from acclimate.images import Split
-from acclimate.models import Backbone, choose_device, choose_precision
+from acclimate.models import Backbone
 from acclimate.models.classifier import WEIGHTS, Classifier
-from acclimate.protocols import Task, peak_memory_mb, run_recipe
+from acclimate.protocols import Stated, Task, result_row, run_recipe
 from acclimate.scores.probes.logistic.subsets import fit_draws
 from acclimate.stats.metrics import auc, log_losses, measure
-from acclimate.storage.results import Predictions, Result, Results, row_key, versions
+from acclimate.storage.results import Predictions, Results, part_codes
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest, safe_name
 from acclimate.training.recipe import Recipe
@@ -78,6 +77,10 @@ class Plan:
             for seed in self.seeds:
                 yield Draw(budget, seed, budget.draw(self.task.images, self.task.split, seed))
 
+    def task_of(self, draw: Draw) -> Task:
+        """Return the task of one draw."""
+        return replace(self.task, split=draw.split, seed=draw.seed, labels=draw.budget.labels)
+
 
 @dataclass(frozen=True, eq=False)
 class Draw:
@@ -125,7 +128,10 @@ def measure_points(plan: Plan, backbone: Backbone, training: Training, folder: P
     """
     results = None if folder is None else Results(folder)
     draws = list(plan.draws())
-    keys = [{view: _key(plan, backbone, training, draw, view) for view in plan.views} for draw in draws]
+    keys = [
+        {view: plan.task_of(draw).key(backbone, _stated(plan, training, draw, view)) for view in plan.views}
+        for draw in draws
+    ]
     missing = [
         draw
         for draw, own in zip(draws, keys, strict=True)
@@ -137,7 +143,7 @@ def measure_points(plan: Plan, backbone: Backbone, training: Training, folder: P
         if fit is not None and draw in missing:
             fitted = fit(draw)
             if results is not None:
-                _keep(plan, backbone, training, draw, fitted, results)
+                _store(plan, backbone, training, draw, fitted, results)
             found = fitted.probabilities
         elif results is not None:
             found = {view: results.predictions(key).probabilities for view, key in own.items()}
@@ -206,8 +212,8 @@ def full(plan: Plan, backbone: Backbone, folder: Path) -> Fit:
 
     def fit(draw: Draw) -> Fitted:
         place = folder / "runs" / run_name(backbone, draw)
-        own = replace(task, split=draw.split, seed=draw.seed, labels=draw.budget.labels, use_test=False)
-        row = run_recipe(own, backbone, replace(runtime, quiet=True), plan.recipe, place)
+        own = replace(plan.task_of(draw), use_test=False)
+        row = run_recipe(own, backbone, replace(runtime, quiet=True), plan.recipe, place).row
         p = Classifier.load(place).predict_views(
             task.images,
             runtime,
@@ -231,57 +237,32 @@ def _by_view(p: Float64) -> dict[str, Float32]:
     return found if len(p) == 1 else found | {"hflip": p.mean(axis=0).astype(np.float32)}
 
 
-def _settings(plan: Plan, training: Training, draw: Draw, view: str) -> dict[str, Any]:
+def _stated(plan: Plan, training: Training, draw: Draw, view: str) -> Stated:
+    """Return how the row of a view names what was run."""
     parts = (draw.split.train, draw.split.val, draw.split.test)
     recipe = plan.recipe.model_dump(mode="json") if training == "full" else {}
-    return {**recipe, "training": training, "tta": view, "split": digest([part.tolist() for part in parts])}
-
-
-def _protocol(plan: Plan, training: Training, view: str) -> str:
+    settings = {**recipe, "training": training, "tta": view, "split": digest([part.tolist() for part in parts])}
     name = SCORE if training == "head" else plan.recipe.name
-    return name if view == "none" else f"{name}, {view}"
+    return Stated(name if view == "none" else f"{name}, {view}", settings)
 
 
-def _key(plan: Plan, backbone: Backbone, training: Training, draw: Draw, view: str) -> str:
-    return row_key(
-        weights=backbone.digest,
-        fingerprint=plan.task.images.fingerprint,
-        protocol=_protocol(plan, training, view),
-        settings=_settings(plan, training, draw, view),
-        seed=draw.seed,
-        labels=draw.budget.labels,
-    )
-
-
-def _keep(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitted: Fitted, results: Results) -> None:
+def _store(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitted: Fitted, results: Results) -> None:
     """Write a row for each view, then drop what only they were needed for."""
-    task = plan.task
-    test, device = task.split.test, choose_device(plan.runtime.device)
-    labels = task.images.labels[test]
+    test = plan.task.split.test
+    labels = plan.task.images.labels[test]
     for view, p in fitted.probabilities.items():
-        row = Result(
-            model=backbone.name,
-            dataset=task.images.name,
-            protocol=_protocol(plan, training, view),
-            seed=draw.seed,
-            metrics={"test": measure(p, labels, n_classes=p.shape[1])},
-            settings=_settings(plan, training, draw, view),
-            labels=draw.budget.labels,
+        row = result_row(
+            plan.task_of(draw),
+            backbone,
+            plan.runtime,
+            _stated(plan, training, draw, view),
+            {"test": measure(p, labels, n_classes=p.shape[1])},
             trainable=fitted.trainable,
             total=fitted.total,
-            random_start=backbone.random_start,
-            fingerprint=task.images.fingerprint,
-            weights=backbone.digest,
-            versions=versions(),
-            seconds=round(fitted.seconds, 4),
-            images_per_second=None,
-            peak_memory_mb=round(peak_memory_mb(device), 1),
-            device=device,
-            precision=choose_precision(plan.runtime.precision, device),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=fitted.seconds,
             chosen=fitted.chosen,
         )
-        results.append(row, Predictions(p, labels, test))
+        results.append(row, Predictions(p, labels, test, part_codes("test", len(test))))
     if fitted.leftover is not None:
         fitted.leftover.unlink(missing_ok=True)
 

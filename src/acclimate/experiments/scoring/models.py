@@ -8,76 +8,46 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.errors import InputError, RecipeError, unknown
+from acclimate.errors import InputError, RecipeError
 from acclimate.experiments.scoring.estimates import described
 from acclimate.models import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
-from acclimate.protocols import (
-    Preset,
-    Task,
-    check_scale,
-    checked_settings,
-    is_preset,
-    load_preset,
-    protocol_names,
-    run_on_features,
-    run_score,
-)
-from acclimate.scores import PROBES, ProbeSettings
+from acclimate.protocols import Protocol, Task, find_protocol
+from acclimate.protocols.scale import check_scale
+from acclimate.scores import PROBES
 from acclimate.scores.estimates import ESTIMATES, prepare
 from acclimate.storage.results import Result
 from acclimate.storage.runtime import Runtime
-from acclimate.training.recipe import recipe_names
 
 EVERY = "all"
 
 
 @dataclass(frozen=True)
 class Named:
-    """What was asked for, checked: a preset, or plain scores with their settings (None: their own) and estimates."""
+    """What a name means: protocols that measure features, and training-free estimates."""
 
-    preset: Preset | None
-    scores: Mapping[str, ProbeSettings | None]
-    scale: float
+    protocols: tuple[Protocol, ...]
     estimates: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, score: str, settings: Mapping[str, Any], scale: float) -> Named:
         """Check a name, its settings and a scale before any image is read."""
         check_scale(scale)
-        if is_preset(score):
-            if settings:
-                raise RecipeError(
-                    f"got settings for '{score}', whose settings are fixed; write a TOML file of your own"
-                )
-            preset = load_preset(score)
-            if preset.kind == "recipe":
-                raise InputError(f"'{score}' trains the model; expected a score, or: acclimate tune --recipe {score}")
-            return cls(preset, {}, scale)
+        if score not in ESTIMATES and score != EVERY:
+            protocol = find_protocol(score, "features", others=(*ESTIMATES, EVERY))
+            return cls((protocol.with_settings(settings).at_scale(scale),))
         if scale != 1:
             raise RecipeError(f"got scale {scale} for '{score}', which is no preset; expected a preset, or scale 1")
-        if score == EVERY and not settings:
-            return cls(None, dict.fromkeys(PROBES), scale, tuple(ESTIMATES))
-        if score in ESTIMATES and not settings:
-            return cls(None, {}, scale, (score,))
-        if score in ESTIMATES:
+        if settings and score == EVERY:
+            raise RecipeError(f"got settings for '{EVERY}' scores; expected one score, such as --score knn")
+        if settings:
             raise RecipeError(f"got settings for the estimate '{score}', which has none; leave --set out")
-        if score in recipe_names():
-            raise InputError(f"'{score}' trains the model; expected a score, or: acclimate tune --recipe {score}")
-        if score not in PROBES:
-            known = [name for name in protocol_names() if name not in recipe_names()]
-            raise RecipeError(unknown("score", score, [*known, *ESTIMATES, EVERY]))
-        try:
-            return cls(None, {score: checked_settings(PROBES[score].settings, settings)}, scale)
-        except ValueError as error:
-            raise RecipeError(f"score '{score}': {error}") from None
+        if score == EVERY:
+            return cls(tuple(find_protocol(name) for name in PROBES), tuple(ESTIMATES))
+        return cls((), (score,))
 
     def run(self, task: Task, backbone: Backbone, runtime: Runtime) -> dict[str, Result]:
         """Return the rows by name; nothing is kept."""
-        if self.preset is not None:
-            return {self.preset.name: run_on_features(task, backbone, runtime, self.preset, scale=self.scale)}
-        return {
-            name: run_score(task, backbone, runtime, name, settings=settings) for name, settings in self.scores.items()
-        }
+        return {protocol.name: protocol.run(task, backbone, runtime, None).row for protocol in self.protocols}
 
 
 def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
@@ -107,7 +77,7 @@ def score_once(task: Task, backbone: Backbone, runtime: Runtime, named: Named) -
 
 def score_layers(task: Task, backbone: Backbone, runtime: Runtime, named: Named, taps: Sequence[Tap]) -> dict[str, Any]:
     """Return the part of the document for several layers, measured on features of one forward pass."""
-    if named.preset is None and (len(named.scores) != 1 or named.estimates):
+    if len(named.protocols) != 1 or named.estimates:
         raise InputError("got several layers for more than one classifier; expected one, such as --score logistic")
     extract_taps(
         backbone,

@@ -1,7 +1,7 @@
 """Studies: models x data sets x protocols x seeds x label fractions, resumable and shared between processes."""
 
 from acclimate.experiments.study.campaign import dry_run, run_study
-from acclimate.experiments.study.file import Study, load_study, parse_study, study_names
+from acclimate.experiments.study.file import Study, load_study, parse_study
 from acclimate.experiments.study.plan import Plan, plan_study
 
 __all__ = [
@@ -12,5 +12,4 @@ __all__ = [
     "parse_study",
     "plan_study",
     "run_study",
-    "study_names",
 ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from acclimate.errors import DataError, StudyError, unknown
+from acclimate import catalogue
+from acclimate.errors import DataError, StudyError, complaint, unknown
 from acclimate.images import parse_labels
 
 AXES = ("models", "data", "protocols", "labels")
@@ -144,26 +143,7 @@ def parse_study(values: Mapping[str, Any], *, where: str) -> Study:
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        raise StudyError(f"study {where}: {_complaint(error)}") from None
-
-
-def _complaint(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = Exclusion if first["loc"][0] == "exclude" else Study
-        return unknown("key", str(first["loc"][-1]), known.model_fields)
-    if first["type"] == "missing":
-        return f"has no '{where}'; expected {where} = [...]" if where in AXES else f"has no '{where}'"
-    said = first["msg"].removeprefix("Value error, ")
-    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
-    return f"{where}: {said}{got}" if where else f"{said}{got}"
-
-
-def study_names() -> tuple[str, ...]:
-    """Return the names of the studies that ship with the program."""
-    files = resources.files("acclimate").joinpath("studies").iterdir()
-    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+        raise StudyError(f"study {where}: {complaint(error, Study)}") from None
 
 
 def load_study(study: str | Path) -> tuple[Study, Path]:
@@ -174,22 +154,5 @@ def load_study(study: str | Path) -> tuple[Study, Path]:
     StudyError
         For an unknown name (the nearest one is named), an unreadable file, or anything in it that cannot be.
     """
-    text, folder = str(study), Path()
-    if text in study_names():
-        source = resources.files("acclimate").joinpath("studies", f"{text}.toml").read_text(encoding="utf-8")
-    elif Path(text).is_file():
-        source, folder = _text(Path(text)), Path(text).parent
-    else:
-        raise StudyError(f"{unknown('study', text, study_names())}, or a TOML file")
-    try:
-        values = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"study '{text}' is not valid TOML: {error}") from None
-    return parse_study(values, where=f"'{text}'"), folder
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise StudyError(f"study '{path}' is not text in UTF-8; expected a TOML file") from None
+    table = catalogue.read("studies", study)
+    return parse_study(table.values, where=table.where), table.path.parent if table.path else Path()

@@ -11,7 +11,7 @@ from typing import Any, Self
 from acclimate.errors import StudyError
 from acclimate.experiments.study.file import Study
 from acclimate.experiments.study.inputs import MISSING, Input, find_data, find_model
-from acclimate.experiments.study.protocol import Protocol, find_protocol
+from acclimate.experiments.study.protocol import StudyProtocol, find_study_protocol
 from acclimate.images import parse_labels
 from acclimate.storage.store import digest
 
@@ -66,7 +66,7 @@ class Plan:
     study: Study
     models: tuple[Input, ...]
     data: tuple[Input, ...]
-    protocols: tuple[Protocol, ...]
+    protocols: tuple[StudyProtocol, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
 
@@ -89,7 +89,7 @@ class Plan:
             for pair, cells in itertools.groupby(self.cells, key=lambda cell: (cell.data, cell.model))
         ]
 
-    def protocol(self, name: str) -> Protocol:
+    def protocol(self, name: str) -> StudyProtocol:
         """Return the protocol of that name."""
         return next(one for one in self.protocols if one.name == name)
 
@@ -101,7 +101,7 @@ class Plan:
     def of(cls, document: Mapping[str, Any]) -> Self:
         """Return the plan of a `document`."""
         models, data = (tuple(Input(**one) for one in document[axis]) for axis in ("models", "data"))
-        protocols = tuple(Protocol(**one) for one in document["protocols"])
+        protocols = tuple(StudyProtocol(**one) for one in document["protocols"])
         cells = tuple(Cell(**cell) for cell in document["cells"])
         study = Study.model_validate(document["study"])
         return cls(study, models, data, protocols, tuple(document["seeds"]), cells)
@@ -129,7 +129,7 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
         raise StudyError(f"got --data-root '{data_root}', which is no folder; expected the folder of the data sets")
     models = tuple(find_model(name, roots[::-1]) for name in study.models)
     data = tuple(find_data(name, roots) for name in study.data)
-    protocols = tuple(find_protocol(name, [folder]) for name in study.protocols)
+    protocols = tuple(find_study_protocol(name, [folder]) for name in study.protocols)
     seeds = tuple(range(seed, seed + study.seeds))
     cells = tuple(_cells(study, protocols, seeds))
     _refuse_two_budgets(protocols, cells)
@@ -138,7 +138,7 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
     return Plan(study, models, data, protocols, seeds, cells)
 
 
-def _cells(study: Study, protocols: tuple[Protocol, ...], seeds: tuple[int, ...]) -> list[Cell]:
+def _cells(study: Study, protocols: tuple[StudyProtocol, ...], seeds: tuple[int, ...]) -> list[Cell]:
     axes = itertools.product(study.data, study.models, protocols, _many_first(study.labels), enumerate(seeds))
     size = () if study.image_size is None else (study.image_size,)
     return [
@@ -155,8 +155,8 @@ def _cells(study: Study, protocols: tuple[Protocol, ...], seeds: tuple[int, ...]
     ]
 
 
-def _refuse_two_budgets(protocols: tuple[Protocol, ...], cells: tuple[Cell, ...]) -> None:
-    own = {one.name: one.labels for one in protocols if one.labels is not None}
+def _refuse_two_budgets(protocols: tuple[StudyProtocol, ...], cells: tuple[Cell, ...]) -> None:
+    own = {one.name: one.protocol.budget for one in protocols if one.protocol.budget is not None}
     for cell in cells:
         if cell.protocol in own and own[cell.protocol] != cell.labels and not all_labels(cell.labels):
             raise StudyError(

@@ -1,22 +1,21 @@
-"""What the name of a protocol stands for in a study, and what a study has to know about it."""
+"""What the name of a protocol stands for in a study."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from acclimate.catalogue import ALIASES
 from acclimate.errors import RecipeError, unknown
 from acclimate.experiments.study.inputs import inside
-from acclimate.protocols import load_preset, protocol_names
-from acclimate.protocols.named import is_preset
-from acclimate.scores import PROBES
+from acclimate.protocols import Protocol, find_protocol, protocol_names
 from acclimate.storage.store import digest
-from acclimate.training.recipe import load_recipe
 
 
 @dataclass(frozen=True)
-class Protocol:
+class StudyProtocol:
     """One protocol of a study.
 
     Attributes
@@ -24,27 +23,24 @@ class Protocol:
     name
         As the study has it.
     given
-        What the program opens: the same, or the absolute path of a TOML file.
-    features
-        Whether it measures cached features; else it trains on images.
-    scales
-        Whether the study's scale can shorten it.
-    labels
-        The label budget that it takes by itself; None where the study's is used.
+        What the program opens: the same, the name that stands for a deprecated one, or the absolute path of a TOML
+        file.
     content
         Digest of a TOML file, so that a changed one makes other cells; else "".
     """
 
     name: str
     given: str
-    features: bool
-    scales: bool = False
-    labels: str | None = None
     content: str = ""
 
+    @functools.cached_property
+    def protocol(self) -> Protocol:
+        """The protocol itself."""
+        return find_protocol(self.given)
 
-def find_protocol(name: str, roots: Sequence[Path]) -> Protocol:
-    """Return what a name stands for: a preset, a score, a recipe, or a TOML file of a preset or recipe.
+
+def find_study_protocol(name: str, roots: Sequence[Path]) -> StudyProtocol:
+    """Return what a name stands for: a protocol of the program, or a TOML file.
 
     Raises
     ------
@@ -54,19 +50,10 @@ def find_protocol(name: str, roots: Sequence[Path]) -> Protocol:
         For a file outside of the roots.
     """
     if name in protocol_names():
-        return _described(name, name, "")
+        find_protocol(name)  # which tells of a deprecated name
+        return StudyProtocol(name, ALIASES.get(name, name))
     path = inside(name, roots)
-    if not name.endswith(".toml") or not path.is_file():
+    if not name.endswith(".toml") or not path.exists():
         raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a TOML file")
-    return _described(name, str(path), digest(path.read_text(encoding="utf-8")))
-
-
-def _described(name: str, given: str, content: str) -> Protocol:
-    if is_preset(given):
-        preset = load_preset(given)
-        told = preset.stated()
-        budget = f"{told['examples']} in all" if told.get("examples") else told.get("labels")
-        return Protocol(name, given, preset.kind != "recipe", scales=True, labels=budget, content=content)
-    if given not in PROBES and not load_recipe(given).supervised:
-        raise RecipeError(f"protocol '{name}' ends without a classifier and cannot be measured; see 'acclimate adapt'")
-    return Protocol(name, given, features=given in PROBES, content=content)
+    find_protocol(path)
+    return StudyProtocol(name, str(path), digest(path.read_text(encoding="utf-8")))

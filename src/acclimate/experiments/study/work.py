@@ -18,7 +18,7 @@ from acclimate.experiments.study.plan import Cell, Group, Plan, all_labels
 from acclimate.images import Images, Split, decoded, load_images, make_split, open_pixels
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import WEIGHTS
-from acclimate.protocols import Task, run_protocol
+from acclimate.protocols import Task
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest, safe_name
 
@@ -123,10 +123,10 @@ class Worker:
     def _cell(self, group: Group, cell: Cell, task: Task, backbone: Backbone, runtime: Runtime) -> None:
         self.tell(Event("start", group.id, cell.id, cell.words))
         run = self.ledger.folder / "runs" / _run_name(cell)
-        protocol = self.plan.protocol(cell.protocol)
-        scale = self.plan.study.scale if protocol.scales else 1.0
+        protocol = self.plan.protocol(cell.protocol).protocol
+        scale = self.plan.study.scale if protocol.scalable else 1.0
         try:
-            row = run_protocol(task, backbone, runtime, protocol.given, run, self.ledger.results, scale=scale)
+            row = protocol.at_scale(scale).run(task, backbone, runtime, run, self.ledger.results).row
         except Interrupted:
             raise
         except Exception as error:
@@ -192,7 +192,7 @@ class Worker:
         parts = [part for task in tasks for part in (task.split.train, task.split.val, task.split.test)]
         needed = np.unique(np.concatenate(parts))
         pixels = open_pixels(first.images, geometry, cache=self.runtime.cache)
-        scored = any(self.plan.protocol(cell.protocol).features for cell in cells)
+        scored = not all(self.plan.protocol(cell.protocol).protocol.trains for cell in cells)
 
         def share() -> None:
             if scored:

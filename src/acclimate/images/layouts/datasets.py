@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from acclimate import catalogue
 from acclimate.errors import DataError, unknown
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
@@ -108,8 +107,7 @@ class Dataset:
 @functools.cache
 def dataset_entries() -> Mapping[str, Dataset]:
     """Return every named data set by its name, in the order of the table."""
-    text = resources.files("acclimate").joinpath("images", "datasets.toml").read_text(encoding="utf-8")
-    return {name: _entry(name, table) for name, table in tomllib.loads(text).items()}
+    return {name: _entry(name, table) for name, table in catalogue.tables("datasets").items()}
 
 
 def dataset_entry(name: str) -> Dataset:

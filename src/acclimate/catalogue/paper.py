@@ -1,0 +1,157 @@
+"""The models of the papers: where their weights are, how the files are laid out, what their images must look like.
+
+``papers/models.toml`` holds one table a model, ``papers/layouts.toml`` one a checkpoint layout, which several models
+share.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from acclimate.catalogue.read import tables
+from acclimate.errors import ModelError, unknown
+
+PREFIX = "paper:"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a checkpoint holds a backbone.
+
+    Attributes
+    ----------
+    name
+        As in ``layouts.toml``.
+    nest
+        Keys that lead from the top of the file to the table of tensors; empty when the table is the file.
+    drop
+        Regular expressions, matched at the start of a name as it stands in the file: heads, queues, decoders.
+    prefix
+        What every name that is left begins with; it is cut off.
+    rename
+        ``(regular expression, replacement)``, each applied once to every name, in this order.
+    names
+        Two or three names as they stand in a file: what was expected, when a file does not fit.
+    verified
+        What the layout was read from.
+    assumption
+        What could not be verified; empty when nothing.
+    """
+
+    name: str
+    nest: tuple[str, ...]
+    drop: tuple[str, ...]
+    prefix: str
+    rename: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    verified: str
+    assumption: str
+
+
+@dataclass(frozen=True)
+class PaperModel:
+    """One model of a paper.
+
+    Attributes
+    ----------
+    name
+        Without ``paper:``.
+    family, source, architecture, parameters, licence
+        As in `acclimate.catalogue.Entry`.
+    arguments
+        What timm builds the architecture with beside its name.
+    pooling
+        ``avg`` or ``token``: how timm pools this architecture with these arguments.
+    layout
+        How the file is laid out.
+    url
+        Of the authors' file, http or https; empty when there is none that a program can fetch.
+    checksum
+        ``sha256:HEX`` or ``md5:HEX``, the first 8 digits or more, as the source publishes it; else empty.
+    by_hand
+        How a person gets the file where ``url`` is empty.
+    preprocess
+        ``size`` (side in pixels), ``crop_pct``, ``interpolation``, ``mean`` and ``std``.
+    studies
+        Which studies compare this model.
+    note
+        What a user should know; empty when nothing.
+    """
+
+    name: str
+    family: str
+    source: str
+    architecture: str
+    arguments: Mapping[str, Any]
+    pooling: str
+    parameters: int
+    layout: Layout
+    url: str
+    checksum: str
+    by_hand: str
+    preprocess: Mapping[str, Any]
+    licence: str
+    studies: tuple[str, ...]
+    note: str
+
+
+def _layout(name: str, table: Mapping[str, Any]) -> Layout:
+    return Layout(
+        name=name,
+        nest=tuple(table.get("nest", ())),
+        drop=tuple(table.get("drop", ())),
+        prefix=table.get("prefix", ""),
+        rename=tuple((old, new) for old, new in table.get("rename", ())),
+        names=tuple(table["names"]),
+        verified=table["verified"],
+        assumption=table.get("assumption", ""),
+    )
+
+
+def _model(name: str, table: Mapping[str, Any], layouts: Mapping[str, Layout]) -> PaperModel:
+    return PaperModel(
+        name=name,
+        family=table["family"],
+        source=table["source"],
+        architecture=table["architecture"],
+        arguments=dict(table.get("arguments", {})),
+        pooling=table["pooling"],
+        parameters=table["parameters"],
+        layout=layouts[table["layout"]],
+        url=table.get("url", ""),
+        checksum=table.get("checksum", ""),
+        by_hand=table.get("by_hand", ""),
+        preprocess=dict(table["preprocess"]),
+        licence=table["licence"],
+        studies=tuple(table["studies"]),
+        note=table.get("note", ""),
+    )
+
+
+@functools.cache
+def paper_models() -> tuple[PaperModel, ...]:
+    """Return the models of the papers, by name."""
+    layouts = {name: _layout(name, table) for name, table in tables("layouts").items()}
+    return tuple(_model(name, table, layouts) for name, table in sorted(tables("papers").items()))
+
+
+def paper_model(name: str) -> PaperModel:
+    """Return one model of a paper; ``name`` is without ``paper:``.
+
+    Raises
+    ------
+    ModelError
+        For a name that is not in the catalogue; the nearest one is named.
+
+    Examples
+    --------
+    >>> paper_model("simclr").layout.nest
+    ('classy_state_dict', 'base_model', 'model', 'trunk')
+    """
+    for model in paper_models():
+        if model.name == name:
+            return model
+    raise ModelError(unknown("model of a paper", PREFIX + name, (PREFIX + model.name for model in paper_models())))
