@@ -21,7 +21,7 @@ from torchvision.transforms import InterpolationMode
 
 from acclimate.images import load_images
 from acclimate.models import Backbone, autocast, choose_precision, extract, load_backbone
-from acclimate.models.features.extract import CPU_BATCH
+from acclimate.models.features.forward import CPU_BATCH
 from acclimate.storage.runtime import Runtime
 
 MODEL = "random:resnet18"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ PAGE = Path(__file__).with_name("cli.md")
 def page() -> str:
     """Return the page: every command with its arguments, options, defaults and help."""
     program = group()
-    parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", program.help, ""]
+    summary = textwrap.fill(program.help, 120)
+    parts = ["# The command line", "", "Made by `python docs/make_cli.py`; do not edit by hand.", "", summary, ""]
     for name, command in program.commands.items():
         parts += [f"## `acclimate {name}`", "", command.help, "", "| argument | default | meaning |", "|---|---|---|"]
         parts += [_line(parameter) for parameter in command.params if parameter.name != "help"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from acclimate.images import Dataset, dataset_entries
@@ -13,9 +14,9 @@ HEAD = """# The data sets of the papers
 Made by `python docs/make_datasets.py` from `src/acclimate/catalogue/datasets/datasets.toml`; do not edit by hand.
 
 `data:NAME@FOLDER` reads a data set as its authors publish it: unpack the archives and name the folder. Every command
-takes it, such as `acclimate check data:dtd@photos/dtd`. The folder above will do if this one has the archive's own
-name. `data:NAME` without a folder has torchvision download the data set into the cache, where the table says so.
-`torchvision:NAME` and `hf:NAME` take any other data set of these libraries.
+takes it, such as `acclimate check data:dtd@photos/dtd`. You may also name the folder above, if this one has the
+archive's own name. For `data:NAME` without a folder, torchvision downloads the data set into the cache, where the table
+says so. `torchvision:NAME` and `hf:NAME` take any other data set of these libraries.
 
 - **Split** is the official one. Where there is none, images are ordered within their class by the SHA-256 of their path
   and cut there, so the cut is the same on every machine. Where there is no val part, a part of train is set aside for
@@ -47,7 +48,8 @@ def _row(entry: Dataset) -> str:
 
 def _section(entry: Dataset) -> list[str]:
     where = f"From <{entry.url.split()[0]}>{entry.url.removeprefix(entry.url.split()[0])}. Licence: {entry.licence}."
-    return [f"## `{entry.name}`", "", f"{where} {entry.notes}", "", "```", "FOLDER/", *_tree(entry.tree), "```", ""]
+    lines = textwrap.wrap(f"{where} {entry.notes}", 120, break_long_words=False, break_on_hyphens=False)
+    return [f"## `{entry.name}`", "", *lines, "", "```", "FOLDER/", *_tree(entry.tree), "```", ""]
 
 
 def _tree(paths: tuple[str, ...]) -> list[str]:

@@ -16,9 +16,9 @@ HEAD = """# The embedded models
 Made by `python docs/make_zoo.py` from the cards in `src/acclimate/catalogue/zoo/` and
 `src/acclimate/catalogue/models/random.toml`; do not edit by hand.
 
-These models are inside the package, so that every command can be tried offline, and so that a ranking has something to
-rank: their methods, architectures, norms and images differ. They are small and trained for minutes: examples, not good
-starting points for your photographs. For those see `acclimate models`.
+These models are inside the package, so that every command can be tried offline, and so that a ranking has models to
+rank: their methods, architectures, norms and images differ. They are small and trained for minutes. They are examples,
+not good starting points for your photographs; `acclimate models` lists those.
 
 Each was made from its first to its last step by this program, and is made again by
 `python -m zoo.train NAME --data FOLDER` in a checkout. `FOLDER` holds `tiny_imagenet/` and, for the probes, `eurosat/`;
@@ -32,9 +32,9 @@ difference to the random start of the same architecture. A few points are within
 STARTS = """
 ## Random starts
 
-What every gain is measured from. `random:ARCH` takes any architecture of timm and needs no file; these are the ones
-that the models above began with, probed at their size by `{command}`. Every row and
-report says that such a model is a random start.
+Every gain is measured from a random start. `random:ARCH` takes any architecture of timm and needs no file. The models
+above began with these, probed at their size by `{command}`.
+Every row and report says that such a model is a random start.
 """
 
 

@@ -546,7 +546,7 @@ class Counter:
 def _counted(backbone: Backbone, work: Callable[[], Any]) -> int:
     counter = Counter(backbone.module)
     with pytest.MonkeyPatch.context() as patch:  # a folded copy would not call the counted module
-        patch.setattr(sys.modules["acclimate.models.features.extract"], "for_inference", lambda module, *_: module)
+        patch.setattr(sys.modules["acclimate.models.features.forward"], "for_inference", lambda module, *_: module)
         work()
     counter.handle.remove()
     return counter.images

@@ -29,7 +29,7 @@ from acclimate.catalogue import PaperModel, entries, paper_model, paper_models
 from acclimate.errors import ModelError
 from acclimate.models import load_backbone, load_strictly, read_weights
 from acclimate.models.load.download import fetch
-from acclimate.models.load.names import from_paper, paper_weights
+from acclimate.models.load.open import from_paper, paper_weights
 from acclimate.models.load.weights import read_layout
 
 MARKS = {
@@ -782,7 +782,7 @@ def test_a_name_downloads_loads_and_stays(
     model = dataclasses.replace(_small("moco-v3-vit-b16"), url=f"{server}/vit-b-300ep.pth.tar")
     file, state = _file(model, tmp_path)
     monkeypatch.setattr(Server, "content", file.read_bytes())
-    monkeypatch.setattr("acclimate.models.load.names.paper_model", lambda name: model)
+    monkeypatch.setattr("acclimate.models.load.open.paper_model", lambda name: model)
     for _ in range(2):
         backbone = load_backbone("paper:moco-v3-vit-b16")
         assert torch.equal(backbone.module.state_dict()["pos_embed"], state["pos_embed"])

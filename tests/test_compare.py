@@ -678,7 +678,7 @@ def test_the_page_runs_and_shows_what_comes_out(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("COLUMNS", "120")
     exec(block("run: table"), {})
     printed = []
-    for line in block("run: commands").splitlines():
+    for line in block("run: commands").replace("\\\n", " ").splitlines():
         code, out, err = call(*shlex.split(line)[1:])
         assert code == 0, err
         printed.append(" ".join(out.split()))

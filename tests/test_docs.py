@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -16,13 +17,19 @@ from acclimate.training.recipe import parse_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COLUMNS = 120
 
 
 def block(name: str) -> str:
     """Return the code block of README.md marked ``<!-- run: NAME -->``."""
-    found = re.search(rf"<!-- run: {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
-    assert found, f"README.md has no block marked 'run: {name}'"
-    return found.group(1)
+    match = re.search(rf"<!-- run: {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert match, f"README.md has no block marked 'run: {name}'"
+    return match.group(1)
+
+
+def commands(text: str) -> list[str]:
+    r"""Return the commands of a block, one a line, or on several lines that end in ``\``."""
+    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def photos(tmp_path: Path, flower_folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_readme_commands(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command exits with 0 and leaves what the README says; the weights load into plain timm."""
-    lines = [line for line in block("commands").splitlines() if line.strip()]
+    lines = commands(block("commands"))
     assert len(lines) == 7
     for line in lines:
         program, *arguments = shlex.split(line)
@@ -55,7 +62,7 @@ def test_readme_looks_closer(
     """Protocols, layers, what a run changed, a study and what its table says, one after the other."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits.toml").write_text(block("study"), encoding="utf-8")
-    for line in block("closer").splitlines():
+    for line in commands(block("closer")):
         assert main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
     printed = capsys.readouterr().out
     for word in ("Sirotkin", "logme", "layer4", "class separation", "Spearman"):
@@ -64,7 +71,7 @@ def test_readme_looks_closer(
 
 def test_readme_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    for line in block("curve").splitlines():
+    for line in commands(block("curve")):
         assert main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
     assert "worth about" in capsys.readouterr().out
     assert "Worth" in (tmp_path / "proof" / "report.html").read_text("utf-8")
@@ -78,7 +85,7 @@ def test_the_page_of_studies(
     page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
     blocks = dict(re.findall(r"<!-- run: (\S+) -->\n```\w*\n(.*?)```", page, re.DOTALL))
     (tmp_path / "study.toml").write_text(blocks["study.toml"], encoding="utf-8")
-    for line in blocks["commands"].splitlines():
+    for line in commands(blocks["commands"]):
         assert main(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
     said = capsys.readouterr().out
     assert "12 cells of 2 models on 1 data sets: 12 open" in said
@@ -96,6 +103,25 @@ def test_readme_python(capsys: pytest.CaptureFixture[str]) -> None:
 def test_readme_recipe() -> None:
     recipe = parse_recipe(tomllib.loads(block("recipe")), where="of the README")
     assert [stage.scope for stage in recipe.stages] == ["head+norm", "head+last:1"]
+
+
+def long_lines(text: str) -> list[str]:
+    """Return the lines of Markdown that are too long; a row of a table cannot break."""
+    return [line for line in text.splitlines() if len(line) > COLUMNS and not line.startswith("|")]
+
+
+def test_no_line_of_markdown_is_longer_than_120_columns() -> None:
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    pages = {name: (ROOT / name).read_text(encoding="utf-8") for name in listing.stdout.split("\0") if name}
+    assert {"README.md", "CHANGELOG.md", "docs/protocols.md", "benchmarks/README.md"} <= set(pages)
+    assert {name: lines for name, text in pages.items() if (lines := long_lines(text))} == {}
+
+
+def test_a_long_line_of_markdown_is_seen() -> None:
+    word = "x" * COLUMNS
+    assert long_lines(f"{word}\n| {word} |\n{word}y\n") == [f"{word}y"]
 
 
 def test_links_lead_somewhere() -> None:

@@ -20,8 +20,7 @@ import torch
 
 from acclimate.experiments.adaptation import agreement
 from acclimate.images import Images, Split, load_images, make_split
-from acclimate.models import Backbone, digest, load_backbone
-from acclimate.models.backbone import create
+from acclimate.models import Backbone, create, digest, load_backbone
 from acclimate.objectives import OBJECTIVES
 from acclimate.protocols import Task
 from acclimate.storage.runtime import Runtime

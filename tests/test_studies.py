@@ -235,7 +235,7 @@ def test_features_are_extracted_once(home: Path, monkeypatch: pytest.MonkeyPatch
         asked.append(1)
         return feature_width(*args)
 
-    monkeypatch.setattr("acclimate.models.taps.feature_width", width)
+    monkeypatch.setattr("acclimate.models.layers.feature_width", width)
     monkeypatch.setattr(torch.nn.Module, "__call__", counted)
     run_study(plan, home / "out")
     assert sum(n for n in seen if n > 1) == 108, "once each"

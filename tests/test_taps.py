@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from acclimate.errors import ModelError
 from acclimate.images import Images, load_images
 from acclimate.models import Backbone, Preprocess, Tap, extract, extract_taps, from_module, layer_names, load_backbone
-from acclimate.models import taps as module_under_test
+from acclimate.models import layers as module_under_test
 from acclimate.storage.runtime import Runtime
 
 SIZES = {"test_resnet": 64, "test_convnext": 64, "test_vit": 64, "test_vit2": 64, "test_efficientnet": 64}
@@ -125,7 +125,7 @@ def test_each_tap_has_its_own_place(images: Images, monkeypatch: pytest.MonkeyPa
     assert not np.allclose(own, mean)
     assert not np.allclose(own, first)
     np.testing.assert_array_equal(extract(backbone, images, runtime=RUNTIME).x, own)
-    monkeypatch.setattr(importlib.import_module("acclimate.models.features.extract"), "_forward", None)
+    monkeypatch.setattr(importlib.import_module("acclimate.models.features.forward"), "_forward", None)
     again = extract(backbone, images, tap=Tap("blocks.0", "cls"), runtime=RUNTIME).x  # the same by its name
     np.testing.assert_array_equal(again, first)
 

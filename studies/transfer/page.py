@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "study.md"
 OUTSIDE: Final = "out of domain"
 GROUPS: Final = ("norm", "backbone")
 MARKS: Final = ("<!-- results: begin -->", "<!-- results: end -->")
+WIDTH: Final = 120  # columns of a line; a row of a table cannot break
 
 
 def fill(page: Path, table: Path) -> None:
@@ -62,7 +64,13 @@ def results(table: Path, resamples: int = RESAMPLES) -> str:
         _groups(asked),
         _cannot(frame),
     )
-    return "\n".join([stamp(table), *(line for section in sections for line in section)])
+    return "\n".join([stamp(table), *(part for section in sections for line in section for part in _wrapped(line))])
+
+
+def _wrapped(line: str) -> list[str]:
+    if line.startswith("|") or len(line) <= WIDTH:
+        return [line]
+    return textwrap.wrap(line, WIDTH, subsequent_indent="  " * line.startswith("- "), break_on_hyphens=False)
 
 
 def _extent(everything: pd.DataFrame, frame: pd.DataFrame) -> list[str]:

@@ -39,7 +39,7 @@ def require_model(model: str) -> None:
     elif kind == "paper":
         paper_model(rest.partition("@")[0])
     elif kind in ("timm", "random"):
-        _require_architecture(rest)
+        require_architecture(rest)
     elif not model.strip():
         raise ModelError(
             "got an empty model name; expected zoo:NAME, paper:NAME, a timm name, a run's folder or a weights file"
@@ -49,11 +49,14 @@ def require_model(model: str) -> None:
     elif at or model.endswith(SUFFIXES):
         if not Path(file or name).is_file():
             raise ModelError(f"weights file '{file or name}' does not exist")
+        if at:
+            require_architecture(name)
     else:
-        _require_architecture(model)
+        require_architecture(model)
 
 
-def _require_architecture(name: str) -> None:
+def require_architecture(name: str) -> None:
+    """Refuse what timm has no architecture for; the message names the nearest ones."""
     if not is_architecture(name):
         raise ModelError(unknown_architecture(name))
 

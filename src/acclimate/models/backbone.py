@@ -1,25 +1,23 @@
-"""The Backbone: a timm network without classifier, what its images must look like, where its weights came from."""
+"""The Backbone: a timm network without classifier, what its images must look like, where its weights came from.
+
+Nothing here imports torch before a network is needed: what a command asks of a backbone is often known without it.
+"""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import timm
-import torch
-from torch import Tensor, nn
-
-from acclimate.catalogue.model_names import unknown_architecture
 from acclimate.errors import ModelError
 from acclimate.images import Geometry
-from acclimate.models.network import reset_classifier
-from acclimate.models.taps import DEFAULT, LAST, Tap, tapped
+from acclimate.models.outline import Outline
+from acclimate.models.taps import DEFAULT, LAST, Tap
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -64,17 +62,17 @@ class Preprocess:
         the resized image are not kept.
         """
         frame = tuple(math.floor(side / self.crop_pct) for side in self.size)
-        kept = tuple(side + (whole - side) // 4 * 4 for side, whole in zip(self.size, frame, strict=True))
+        central = tuple(side + (whole - side) // 4 * 4 for side, whole in zip(self.size, frame, strict=True))
         if self.crop_mode == "border":
             fill = tuple(round(255 * value) for value in self.mean)
             return Geometry(frame[0], frame[1], "border", self.interpolation, fill=(fill[0], fill[1], fill[2]))
-        if self.crop_mode == "squash" or kept == frame:
+        if self.crop_mode == "squash" or central == frame:
             mode = "squash" if self.crop_mode == "squash" else "crop"
             return Geometry(frame[0], frame[1], mode, self.interpolation)
-        share = kept[0] / (frame[0] + 0.5)  # dividing by it gives the frame back, whichever way floats round
-        if tuple(math.floor(side / share) for side in kept) != frame:
+        share = central[0] / (frame[0] + 0.5)  # dividing by it gives the frame back, whichever way floats round
+        if tuple(math.floor(side / share) for side in central) != frame:
             return Geometry(frame[0], frame[1], "crop", self.interpolation)
-        return Geometry(kept[0], kept[1], "crop", self.interpolation, crop_pct=share)
+        return Geometry(central[0], central[1], "crop", self.interpolation, crop_pct=share)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], size: tuple[int, int] | None) -> Preprocess:
@@ -88,6 +86,14 @@ class Preprocess:
             crop_pct=float(config.get("crop_pct") or 1.0) if size is None else 1.0,
             crop_mode=config.get("crop_mode") or "center",
         )
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A network that is loaded when it is needed, and what is known of it until then."""
+
+    load: Callable[[], nn.Module]
+    outline: Outline
 
 
 @dataclass(frozen=True)
@@ -118,12 +124,41 @@ class Backbone:
     random_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields for pickling and copying, the network loaded."""
+        return {**self.__dict__, "module": self.module}
+
+    @property
+    def outline(self) -> Outline:
+        """What can be said of the network without running it."""
+        network = self.__dict__["module"]
+        if isinstance(network, Opening):
+            return network.outline
+        from acclimate.models.network import outline_of
+
+        return outline_of(network)
+
     @property
     def parameters(self) -> int:
         """Number of parameters, without a classifier."""
-        return sum(p.numel() for p in self.module.parameters())
+        return self.outline.parameters
 
-    @torch.inference_mode()
+    def tap(self, tap: Tap) -> Tap:
+        """Return a tap as it is on this network, see ``Tap.on``."""
+        return tap if tap == Tap() else tap.on(self.outline)
+
+    def named(self, name: str) -> Backbone:
+        """Return the same backbone under another name; unlike ``dataclasses.replace`` it loads no network."""
+        return Backbone(
+            name,
+            self.architecture,
+            self.__dict__["module"],
+            self.preprocess,
+            self.digest,
+            self.random_start,
+            self.arguments,
+        )
+
     def embed(self, x: Tensor, *, layer: str = LAST, pooling: str = DEFAULT) -> Tensor:
         """Return features ``(n, d)`` float32 of a normalised batch ``(n, 3, h, w)``.
 
@@ -139,8 +174,13 @@ class Backbone:
         >>> load_backbone("random:test_resnet").embed(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 96])
         """
-        (features,) = tapped(self.module, x, [Tap(layer, pooling).of(self.module)])
-        return features.float()
+        import torch
+
+        from acclimate.models.layers import tapped
+
+        with torch.inference_mode():
+            (features,) = tapped(self.module, x, [self.tap(Tap(layer, pooling))])
+            return features.float()
 
     def network(self, n_classes: int) -> nn.Module:
         """Return a copy with a new classifier for ``n_classes`` classes, all zeros; 0 classes: without one.
@@ -148,6 +188,8 @@ class Backbone:
         A zero classifier starts every class at the same probability and needs no random number; the backbone has no
         gradient at the very first step, as in BiT (Kolesnikov et al. 2020, section 3.3).
         """
+        from acclimate.models.network import reset_classifier
+
         network = copy.deepcopy(self.module)
         reset_classifier(network, n_classes)
         return network
@@ -162,62 +204,19 @@ class Backbone:
         }
 
 
-class Headed(nn.Module):
-    """A user's own module in the dress of a timm network: pooled features below, a linear classifier on top."""
+class _Network:
+    """The field of a network, which is given as it is or as an `Opening`. It has no state of its own."""
 
-    def __init__(self, body: nn.Module, features: int) -> None:
-        super().__init__()
-        self.body = body
-        self.num_features = features
-        self.fc: nn.Module = nn.Identity()
+    def __get__(self, backbone: Backbone, owner: type) -> nn.Module:
+        """Return the network, loaded at the first use."""
+        if isinstance(backbone.__dict__["module"], Opening):
+            backbone.__dict__["module"] = backbone.__dict__["module"].load()
+        network: nn.Module = backbone.__dict__["module"]
+        return network
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Return ``(n, d)`` features; maps ``(n, d, h, w)`` are averaged over their positions."""
-        y: Tensor = self.body(x)
-        return y.mean((-2, -1)) if y.ndim == 4 else y
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits, or the features as they are with ``pre_logits``."""
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits ``(n, C)``, or the features ``(n, d)`` without a classifier."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """Return the classifier; an identity when there is none."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Put a new linear classifier on top; 0 takes it away."""
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+    def __set__(self, backbone: Backbone, network: nn.Module | Opening) -> None:
+        """Take the network of a new backbone."""
+        backbone.__dict__["module"] = network
 
 
-def digest(architecture: str, arguments: Mapping[str, Any], module: nn.Module) -> str:
-    """Return the sha256 of an architecture and of all its tensors, names, shapes and types included."""
-    sha = hashlib.sha256(json.dumps([architecture, dict(arguments)], sort_keys=True).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        sha.update(f"{name}{tuple(array.shape)}{array.dtype}".encode())
-        sha.update(np.ascontiguousarray(array.flatten().view(torch.uint8).numpy()).data)
-    return sha.hexdigest()
-
-
-def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build a timm architecture without classifier and with random weights that depend on nothing but its name.
-
-    Raises
-    ------
-    ModelError
-        For a name timm does not know (the nearest ones are named), or arguments the architecture does not take.
-    """
-    name = architecture.partition(".")[0]
-    if not timm.is_model(name):
-        raise ModelError(unknown_architecture(architecture))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        try:
-            module: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, **arguments)
-        except TypeError as error:
-            raise ModelError(f"timm's '{architecture}' cannot be built with {dict(arguments)}: {error}") from None
-    return module.eval()
+Backbone.module = _Network()  # type: ignore[assignment]  # reads as a network; dataclasses take no such default

@@ -5,12 +5,13 @@ timm gives these methods to all its models, but ``nn.Module``'s type does not kn
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-Family = Literal["batch-norm", "transformer", "other"]
+from acclimate.models.outline import Family as Family
+from acclimate.models.outline import Outline, require_layers
 
 
 def pooled(network: nn.Module, x: Tensor) -> Tensor:
@@ -36,8 +37,8 @@ def classifier_names(network: nn.Module) -> set[str]:
 def classifier_keys(network: nn.Module) -> list[str]:
     """Return the names in ``state_dict`` of the classifier on top, those of its running statistics included."""
     ids = {id(head) for head in classifiers(network)}
-    found = [(prefix, module) for prefix, module in network.named_modules() if id(module) in ids]
-    return sorted(f"{prefix}.{name}" for prefix, module in found for name in module.state_dict())
+    heads = [(prefix, module) for prefix, module in network.named_modules() if id(module) in ids]
+    return sorted(f"{prefix}.{name}" for prefix, module in heads for name in module.state_dict())
 
 
 def place_classifier(network: nn.Module, head: nn.Module) -> None:
@@ -102,3 +103,39 @@ def family_of(module: nn.Module) -> Family:
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules):
         return "batch-norm"
     return "other"
+
+
+def outline_of(network: nn.Module) -> Outline:
+    """Return what can be said of a backbone without running it."""
+    takes_token = has_class_token(network) and getattr(network, "global_pool", None) == "token"
+    return Outline(
+        kind=type(network).__name__,
+        parameters=sum(p.numel() for p in network.parameters()),
+        family=family_of(network),
+        layers=_named_layers(network),
+        class_token=has_class_token(network),
+        pooling="cls" if takes_token else "mean",
+    )
+
+
+def layer_names(network: nn.Module) -> tuple[str, ...]:
+    """Return the names of the layers that features can be taken from, the first first.
+
+    Raises
+    ------
+    ModelError
+        For a network that does not say where they are.
+    """
+    return require_layers(_named_layers(network), type(network).__name__)
+
+
+def _named_layers(network: nn.Module) -> tuple[str, ...]:
+    entries = getattr(network, "feature_info", None)
+    if not isinstance(entries, list) or not all("module" in entry for entry in entries):
+        return ()
+    return tuple(str(entry["module"]) for entry in entries)
+
+
+def has_class_token(network: nn.Module) -> bool:
+    """Whether a network has a class token among its tokens."""
+    return getattr(network, "cls_token", None) is not None

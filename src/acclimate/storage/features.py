@@ -128,3 +128,9 @@ def open_feature_store(key: str, n: int, d: int, *, cache: Path | None = None, m
     """Open or make the ``(n, d)`` float32 store of `key` in ``CACHE/features``; None means `cache_root()`."""
     root = cache_root() if cache is None else cache
     return ArrayStore.open(root / "features" / key, (n, d), np.float32, meta)
+
+
+def find_feature_store(key: str, n: int, *, cache: Path | None = None, meta: dict[str, Any]) -> ArrayStore | None:
+    """Return the store of `key` with its n rows, whatever their width; None where it is not there, or damaged."""
+    root = cache_root() if cache is None else cache
+    return ArrayStore.find(root / "features" / key, n, np.float32, meta)

@@ -196,6 +196,21 @@ class ArrayStore:
             raise InputError(f"the array store in {folder} was changed while it was opened; try again")
         return found
 
+    @classmethod
+    def find(cls, folder: Path, rows: int, dtype: npt.DTypeLike, meta: dict[str, Any]) -> ArrayStore | None:
+        """Return the store in `folder` if it has so many rows of one axis, of any width; None where it has not.
+
+        Raises
+        ------
+        InputError
+            No permission to read and write there.
+        """
+        with _readable_errors(folder):
+            store = _intact(folder, meta)
+        if store is None or store.array.ndim != 2 or store.array.dtype != np.dtype(dtype):
+            return None
+        return store if len(store.array) == rows else None
+
     @property
     def complete(self) -> bool:
         """Whether every row is there."""
@@ -221,13 +236,19 @@ class ArrayStore:
 
 
 def _existing(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], meta: dict[str, Any]) -> ArrayStore | None:
+    store = _intact(folder, meta)
+    return store if store is not None and (store.array.shape, store.array.dtype) == (shape, dtype) else None
+
+
+def _intact(folder: Path, meta: dict[str, Any]) -> ArrayStore | None:
+    """Return the store of a folder, whatever the shape of its rows, if it is whole and its meta is this one."""
     try:
         if json.loads((folder / "meta.json").read_text("utf-8")) != json.loads(_canonical(meta)):
             return None
         array, done = (_mapped(folder / name) for name in ("array.npy", "done.npy"))
     except (FileNotFoundError, NotADirectoryError, ValueError, EOFError):
         return None  # missing, cut short or not ours: made again
-    if (array.shape, array.dtype, done.shape, done.dtype) != (shape, dtype, shape[:1], np.dtype(bool)):
+    if (done.shape, done.dtype) != (array.shape[:1], np.dtype(bool)):
         return None
     return ArrayStore(folder, array, done) if (done.view(np.uint8) <= 1).all() else None
 

@@ -13,7 +13,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from acclimate.catalogue import paper_model, zoo_weights
 from acclimate.catalogue.data_names import BUILTIN, SOURCES
-from acclimate.catalogue.model_names import SUFFIXES, is_architecture, unknown_architecture
+from acclimate.catalogue.model_names import SUFFIXES, require_architecture
 from acclimate.errors import DataError, ModelError, StudyError, unknown
 from acclimate.images.layouts.datasets import dataset_entries, dataset_entry
 from acclimate.storage.store import cache_root
@@ -72,7 +72,7 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
     if colon and kind == "paper":
         return _paper(name, rest, roots)
     if colon and kind == "random":
-        _require_architecture(rest)
+        require_architecture(rest)
         return Input(name, name)
     if colon and kind == "timm":
         return _hub(name, rest)
@@ -80,7 +80,7 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
         return Input(name, str(path))
     architecture, at, file = name.partition("@")
     if at:
-        _require_architecture(architecture)
+        require_architecture(architecture)
         return _file(name, f"{architecture}@", file, roots)
     if "/" in name or name.endswith(SUFFIXES):
         return Input(name, str(path), MISSING, f"there is no file or folder {path}")
@@ -89,13 +89,8 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
     return _hub(name, name)
 
 
-def _require_architecture(architecture: str) -> None:
-    if not is_architecture(architecture):
-        raise ModelError(unknown_architecture(architecture))
-
-
 def _hub(name: str, architecture: str) -> Input:
-    _require_architecture(architecture)
+    require_architecture(architecture)
     try:
         config = timm.get_pretrained_cfg(architecture)
     except RuntimeError:

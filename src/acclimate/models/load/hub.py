@@ -8,10 +8,14 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
-from huggingface_hub import constants
+from huggingface_hub import constants, try_to_load_from_cache
+
+from acclimate.models.load.lean import import_timm
 
 PATIENCE = 5.0  # seconds for one answer
+HUB_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def hub_answers() -> bool:
@@ -53,3 +57,15 @@ def network_errors() -> tuple[type[Exception], ...]:
     """Return what a failed download may raise; the newer hub's client lets errors of httpx through as they are."""
     plain = (OSError, RuntimeError, ValueError)
     return (*plain, sys.modules["httpx"].HTTPError) if "httpx" in sys.modules else plain
+
+
+def hub_files(architecture: str) -> list[Path]:
+    """Return the files of the local cache that decide what timm loads for a name; none where it loads from elsewhere.
+
+    Beside the weights that is the reference to their newest version: a download of another one changes it.
+    """
+    config = import_timm().get_pretrained_cfg(architecture)
+    names = dict.fromkeys((config.hf_hub_filename, *HUB_FILES)) if config is not None and config.hf_hub_id else ()
+    located = [try_to_load_from_cache(config.hf_hub_id, name) for name in names if name]
+    weights = [Path(path) for path in located if isinstance(path, str)]
+    return [*weights, *{path.parents[2] / "refs" / "main" for path in weights}]

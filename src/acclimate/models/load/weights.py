@@ -17,13 +17,12 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from timm.layers.pos_embed import resample_abs_pos_embed
-from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
 from torch import Tensor, nn
 
 from acclimate.catalogue import Layout
 from acclimate.catalogue.model_names import SUFFIXES
 from acclimate.errors import ModelError
+from acclimate.models.load.lean import import_timm
 from acclimate.models.network import classifier_keys
 from acclimate.storage.store import write_atomic
 
@@ -179,7 +178,7 @@ def fit_positions(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str,
     These are absolute embeddings ``(1, tokens, d)`` and tables of relative positions ``(distances, heads)``; both go
     through timm's own resampling. Anything else of another shape is left for `load_strictly` to refuse.
     """
-    wanted = module.state_dict()
+    layers, wanted = import_timm().layers, module.state_dict()
     grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
     fitted = dict(tensors)
     for name, tensor in tensors.items():
@@ -188,10 +187,10 @@ def fit_positions(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str,
         shape = wanted[name].shape
         if name.endswith("relative_position_bias_table"):
             window: Any = module.get_submodule(name.rpartition(".")[0]).window_size
-            fitted[name] = resize_rel_pos_bias_table(tensor.float(), window, shape)
+            fitted[name] = layers.resize_rel_pos_bias_table(tensor.float(), window, shape)
         elif name == "pos_embed" and grid is not None and tensor.ndim == 3 and tensor.shape[-1] == shape[-1]:
             classes = shape[1] - grid[0] * grid[1]
-            fitted[name] = resample_abs_pos_embed(tensor.float(), list(grid), num_prefix_tokens=classes)
+            fitted[name] = layers.resample_abs_pos_embed(tensor.float(), list(grid), num_prefix_tokens=classes)
     return fitted
 
 
