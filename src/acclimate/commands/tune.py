@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acclimate.catalogue import plain_names
 from acclimate.commands.checks import check_data, check_model, check_training
 from acclimate.commands.data import counts, open_data, task_for
 from acclimate.commands.places import fresh_folder
@@ -41,7 +42,7 @@ def tune(
     recipe: Annotated[
         str,
         typer.Option(
-            help="linear, bn, finetune, staged, any other protocol that trains (see: acclimate protocols), or a TOML "
+            help=f"{', '.join(plain_names())}, any other protocol that trains (see: acclimate protocols), or a TOML "
             "file."
         ),
     ] = "finetune",
