@@ -28,7 +28,6 @@ HEAVY = (
     "torchvision",
     "timm",
     "lightly",
-    "lightning_fabric",
     "sklearn",
     "scipy",
     "pandas",
