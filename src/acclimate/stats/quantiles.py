@@ -26,7 +26,7 @@ def normal(level: float = LEVEL) -> float:
     """
     from scipy.special import ndtri  # type: ignore[import-untyped]  # scipy has no types
 
-    return float(ndtri((1 + level) / 2))
+    return -float(ndtri((1 - level) / 2))
 
 
 def student(freedom: npt.ArrayLike, level: float = LEVEL) -> Float64:
@@ -40,7 +40,7 @@ def student(freedom: npt.ArrayLike, level: float = LEVEL) -> Float64:
     from scipy.special import stdtrit
 
     n = np.asarray(freedom, dtype=np.float64)
-    return np.where(n > 0, stdtrit(np.where(n > 0, n, 1.0), (1 + level) / 2), np.nan)
+    return np.where(n > 0, -stdtrit(np.where(n > 0, n, 1.0), (1 - level) / 2), np.nan)
 
 
 def widened_tail(n: int, level: float = LEVEL) -> float:
