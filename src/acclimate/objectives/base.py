@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
 
 from acclimate.views import Augment
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class ObjectiveSettings(BaseModel):

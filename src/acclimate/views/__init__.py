@@ -2,12 +2,19 @@
 
 `augment` says what a view may look like (data), `domains` what images of one kind allow, `draw` takes the random
 numbers, `linear` turns them into small matrices, and `make` multiplies. No image is touched one by one, and
-torchvision is not imported.
+torchvision is not imported. What needs torch is imported when it is first used.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from acclimate.views.augment import AUGMENTS, Augment, Normalize, scaled, view_size
 from acclimate.views.domains import DOMAINS, Domain, for_domain
-from acclimate.views.make import center, make_view, make_views
+
+if TYPE_CHECKING:
+    from acclimate.views.make import center, make_view, make_views
 
 __all__ = [
     "AUGMENTS",
@@ -22,3 +29,10 @@ __all__ = [
     "scaled",
     "view_size",
 ]
+_WITH_TORCH = ("center", "make_view", "make_views")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module 'acclimate.views' has no attribute '{name}'")
+    return getattr(importlib.import_module("acclimate.views.make"), name)
