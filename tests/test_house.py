@@ -30,6 +30,7 @@ HEAVY = (
     "torchvision",
     "timm",
     "lightly",
+    "lightning_fabric",
     "sklearn",
     "scipy",
     "pandas",

@@ -17,7 +17,7 @@ from torch import Tensor
 from acclimate.errors import InputError
 from acclimate.storage.store import write_atomic
 
-CHECKPOINT = "checkpoint.pt"
+FILE = "checkpoint.pt"
 
 
 @dataclass
@@ -54,8 +54,8 @@ class Position:
         Spent and seen in this stage before the checkpoint.
     finished
         Reports of the stages that are done.
-    network, extra, optimizer, scaler
-        State dicts; empty before the first step of a run, the last one without float16.
+    network, extra, optimizer
+        State dicts; empty before the first step of a run.
     last
         The network at the end of a stage that was watched, before its best step came back; that one where the end is
         not finite.
@@ -71,7 +71,6 @@ class Position:
     network: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
-    scaler: dict[str, Any] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
     last: dict[str, Tensor] = field(default_factory=dict)
 
@@ -81,7 +80,7 @@ def save_position(folder: Path, position: Position) -> None:
     buffer = io.BytesIO()
     values = {name: getattr(position, name) for name in position.__dataclass_fields__}
     torch.save({**values, "best": vars(position.best)}, buffer)
-    write_atomic(folder / CHECKPOINT, buffer.getvalue())
+    write_atomic(folder / FILE, buffer.getvalue())
 
 
 def load_position(folder: Path, identity: str) -> Position:
@@ -92,7 +91,7 @@ def load_position(folder: Path, identity: str) -> Position:
     InputError
         When the folder holds the checkpoint of another run.
     """
-    path = folder / CHECKPOINT
+    path = folder / FILE
     if not path.is_file():
         return Position(identity)
     try:

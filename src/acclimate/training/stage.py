@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -20,7 +21,6 @@ from acclimate.models.scope import parse_scope, set_mode
 from acclimate.objectives import Objective
 from acclimate.storage.store import step_seed
 from acclimate.training.anchor import Anchor
-from acclimate.training.arithmetic import Arithmetic
 from acclimate.training.batches import Batches, Indices, embed, every_logits
 from acclimate.training.checkpoint import Best, Position, save_position
 from acclimate.training.interrupt import stop_on_interrupt
@@ -73,7 +73,8 @@ class StageRun:
     images: Indices
     labels: Tensor
     val: Indices
-    arithmetic: Arithmetic
+    fabric: Fabric
+    precision: Precision
     seed: int
     folder: Path
     checkpoint_seconds: float
@@ -140,7 +141,6 @@ class StageRun:
         position.network = self.network.state_dict()
         position.extra = self.extra.state_dict()
         position.optimizer = self.optimizer.state_dict() if self.optimizer else {}
-        position.scaler = self.arithmetic.state_dict()
         position.journal = journal.position
         save_position(self.folder, position)
 
@@ -150,7 +150,6 @@ class StageRun:
         self.extra.load_state_dict(position.extra)
         if self.optimizer:
             self.optimizer.load_state_dict(position.optimizer)
-        self.arithmetic.load_state_dict(position.scaler)
 
     def do_step(self, step: int) -> Done:
         """Do optimizer step number ``step`` (0-based) and say what it took."""
@@ -192,26 +191,29 @@ class StageRun:
         self._warming = warming
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        self.arithmetic.step(optimizer, clip=self.stage.clip)
+        if self.stage.clip:
+            trained = nn.ModuleList([self.network, self.extra])
+            self.fabric.clip_gradients(trained, optimizer, max_norm=self.stage.clip, error_if_nonfinite=False)
+        optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     def _backward(self, views: list[Tensor], chosen: Indices, seed: int) -> Tensor:
         """Add one batch's gradients. Dropout draws from torch's global generator: it is lent a seed, then restored."""
-        device = self.arithmetic.device
+        device = self.fabric.device
         labels = self.labels[torch.from_numpy(chosen)].to(device) if self.stage.needs_labels else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            with self.arithmetic.autocast():
+            with self.fabric.autocast():
                 loss = self.objective.loss(views, labels)
                 if self.anchor is not None and not self._warming:
                     loss = loss + self.anchor.penalty(views[0])
                 loss = loss / self.stage.accumulate
         if not self.objective.gradient_free:
-            self.arithmetic.backward(loss)
+            self.fabric.backward(loss)
         return loss.detach()
 
     def _checked(self, loss: Tensor, step: int) -> float | None:
-        if self.arithmetic.device.type != "cpu" and step % CHECK_EVERY:
+        if self.fabric.device.type != "cpu" and step % CHECK_EVERY:
             return None
         value = float(loss)
         if not math.isfinite(value):
@@ -266,8 +268,7 @@ class StageRun:
     def _look(self, step: int) -> tuple[dict[str, float | int | str | None], float]:
         assert self.watch is not None
         look = self.watch.look(
-            lambda images: embed(self.network, self.batches, images, precision=self.precision, device=self.device),
-            step,
+            lambda images: embed(self.network, self.batches, images, precision=self.precision, device=self.device), step
         )
         self.stopped = look.stop
         return {**look.values}, look.value
@@ -275,12 +276,7 @@ class StageRun:
     @property
     def device(self) -> str:
         """Where the network is."""
-        return self.arithmetic.device.type
-
-    @property
-    def precision(self) -> Precision:
-        """Of forward passes."""
-        return self.arithmetic.precision
+        return self.fabric.device.type
 
     def _validate(self) -> tuple[dict[str, float | int | str | None], float]:
         scores = every_logits(
