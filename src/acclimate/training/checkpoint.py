@@ -17,7 +17,7 @@ from torch import Tensor
 from acclimate.errors import InputError
 from acclimate.storage.store import write_atomic
 
-FILE = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass
@@ -80,7 +80,7 @@ def save_position(folder: Path, position: Position) -> None:
     buffer = io.BytesIO()
     values = {name: getattr(position, name) for name in position.__dataclass_fields__}
     torch.save({**values, "best": vars(position.best)}, buffer)
-    write_atomic(folder / FILE, buffer.getvalue())
+    write_atomic(folder / CHECKPOINT, buffer.getvalue())
 
 
 def load_position(folder: Path, identity: str) -> Position:
@@ -91,7 +91,7 @@ def load_position(folder: Path, identity: str) -> Position:
     InputError
         When the folder holds the checkpoint of another run.
     """
-    path = folder / FILE
+    path = folder / CHECKPOINT
     if not path.is_file():
         return Position(identity)
     try:
