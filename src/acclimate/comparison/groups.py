@@ -93,10 +93,7 @@ def by_group(
     large = [group for group, n in sizes.items() if n >= LEAST_MODELS]
     lines = [line for group in large for line in _lines(compared, draws, member == group, group, question)]
     same = member[:, None] == member[None]
-    pairs = {
-        "within": _pairs(compared, draws, same, question),
-        "across": _pairs(compared, draws, ~same, question),
-    }
+    pairs = {"within": _pairs(compared, draws, same, question), "across": _pairs(compared, draws, ~same, question)}
     return {"by": question.by, "sizes": sizes, "groups": lines, "pairs": pairs}
 
 

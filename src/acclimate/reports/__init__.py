@@ -1,7 +1,6 @@
 """Result rows and run documents -> one self-contained interactive page, and the same in Markdown.
 
-No torch is needed, no network, and no server: the page carries Plotly inside and forbids itself to fetch
-anything.
+No torch is needed, no network, and no server: the page carries Plotly inside and forbids itself to fetch anything.
 """
 
 from __future__ import annotations

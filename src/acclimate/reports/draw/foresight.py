@@ -149,12 +149,7 @@ def groups(foresight: Foresight) -> list[DataTable]:
         low, high = number(ends.get("low")), number(ends.get("high"))
         group, proxy = visible(words(line, "group")), visible(words(line, "proxy"))
         rho, n = number(line.get("spearman")), number(line.get("n_models"))
-        cells = [
-            text_cell(group),
-            text_cell(proxy),
-            figure_cell(rho, 2),
-            TableCell(span(low, high, 2) or "–", low),
-        ]
+        cells = [text_cell(group), text_cell(proxy), figure_cell(rho, 2), TableCell(span(low, high, 2) or "–", low)]
         rows.append([*cells, TableCell(words(line, "n_models"), n)])
         records.append({"group": group, "proxy": proxy, "spearman": rho, "low": low, "high": high, "models": n})
     caption = f"Within groups by {words(grouped, 'by')}"

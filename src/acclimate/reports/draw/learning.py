@@ -9,10 +9,7 @@ from acclimate.reports.read.collect import Run, parts
 from acclimate.reports.read.material import Material
 
 BEST = "A run keeps its step with the lowest log loss."
-VALIDATION = (
-    ("val_accuracy", "Validation accuracy", "Higher"),
-    ("val_log_loss", "Validation log loss", "Lower"),
-)
+VALIDATION = (("val_accuracy", "Validation accuracy", "Higher"), ("val_log_loss", "Validation log loss", "Lower"))
 
 
 def sections(material: Material) -> list[Section]:

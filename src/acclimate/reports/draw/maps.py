@@ -76,13 +76,7 @@ def feature_map(document: Doc, classes: list[str], key: str) -> Chart:
     points = _points(document, classes)
     total, stride = len(points), -(-len(points) // MAP_POINTS) or 1
     shape = layout("", "")
-    bare = {
-        "showgrid": False,
-        "showticklabels": False,
-        "zeroline": False,
-        "showline": True,
-        "linecolor": "@line",
-    }
+    bare = {"showgrid": False, "showticklabels": False, "zeroline": False, "showline": True, "linecolor": "@line"}
     shape["xaxis"] |= bare | {"mirror": True, "title": {"text": ""}}
     shape["yaxis"] |= bare | {"mirror": True, "title": {"text": ""}, "scaleanchor": "x"}
     traces = [_cloud(points[::stride], i, classes) for i in range(-1, len(classes))]

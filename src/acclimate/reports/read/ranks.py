@@ -95,11 +95,7 @@ def board(grid: Grid, column: RankColumn) -> Board:
     order = sorted(np.flatnonzero(ranks.rank), key=lambda i: (ranks.rank[i], grid.models[i]))
     entries = [_entry(grid, column, ranks, int(i)) for i in order]
     return Board(
-        metric=_named(grid, column),
-        higher=measure.higher,
-        entries=entries,
-        dataset=_where(grid, column),
-        basis="grid",
+        metric=_named(grid, column), higher=measure.higher, entries=entries, dataset=_where(grid, column), basis="grid"
     )
 
 
