@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acclimate.comparison.ceiling import ceiling, mean_ceiling
-from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_resampled, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, lead, proxied, summary
 from acclimate.comparison.domains import domains, shifts_of
 from acclimate.comparison.groundwork import Groundwork, make_groundwork
 from acclimate.comparison.groups import by_group
@@ -42,7 +42,7 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
     """
     groundwork = make_groundwork(frame, question, images)
     main = _main(groundwork.cells, question)
-    corrected = _corrected(_proxied(groundwork.cells))
+    corrected = _corrected(proxied(groundwork.cells))
     document = {
         **_asked(question, main, groundwork),
         **_headline(main, groundwork, corrected, question),
@@ -63,7 +63,10 @@ def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> d
         "target_dataset": question.target_dataset,
         "metric": sorted({cell.target.metric for cell in main}),
         "proxy_metric": sorted({c.candidate.column.metric for c in first if c.candidate.column}),
-        "splits": _splits(first),
+        "splits": {
+            "proxy": sorted({c.candidate.column.split for c in first if c.candidate.column}),
+            "target": sorted({c.target.split for c in first}),
+        },
         "top": question.top,
         "level": question.level,
         "resamples": question.resamples,
@@ -76,7 +79,8 @@ def _headline(main: list[Pairing], groundwork: Groundwork, corrected: Corrected,
     first = _cells_of(main, groundwork.proxies[0])
     return {
         **summary(first, question),
-        "p": _lowest(first, corrected),
+        # A mean over several cells has intervals, and p-values for each.
+        "p": corrected[id(first[0])] if len(first) == 1 else None,
         "ceiling": _ceiling(first, question),
         "static_baseline": _list(_cells_of(main, "static"), first, question),
         "size_baseline": _list(_cells_of(main, "size"), first, question),
@@ -106,17 +110,11 @@ def _cells_of(cells: list[Pairing], name: str) -> list[Pairing]:
     return [cell for cell in cells if cell.candidate.name == name]
 
 
-def _proxied(cells: list[Pairing]) -> list[Pairing]:
-    """Return the cells of proxies, without those of fixed lists."""
-    return [cell for cell in cells if cell.candidate.column is not None]
-
-
 def _main(cells: list[Pairing], question: Question) -> list[Pairing]:
     """Return the cells that the headline is about: in domain, unless another target was asked for."""
-    proxies = [cell for cell in cells if cell.candidate.column is not None]
-    if question.target_dataset is not None or not any(cell.in_domain for cell in proxies):
+    datasets = {cell.target.dataset for cell in proxied(cells) if cell.in_domain}
+    if question.target_dataset is not None or not datasets:
         return cells
-    datasets = {cell.target.dataset for cell in proxies if cell.in_domain}
     return [c for c in cells if c.in_domain or (c.candidate.column is None and c.target.dataset in datasets)]
 
 
@@ -130,20 +128,13 @@ def _corrected(cells: list[Pairing]) -> Corrected:
     }
 
 
-def _lowest(cells: list[Pairing], corrected: Corrected) -> dict[str, float | None] | None:
-    """Return the p-values of the only cell; a mean over several has intervals, and p-values for each."""
-    return corrected[id(cells[0])] if len(cells) == 1 else None
-
-
 def _ceiling(cells: list[Pairing], question: Question) -> dict[str, Any]:
     return mean_ceiling([ceiling(c.target, c.models, top=question.top, seed=question.seed) for c in cells])
 
 
 def _list(cells: list[Pairing], first: list[Pairing], question: Question) -> dict[str, Any] | None:
     """Return a fixed list's numbers, and how far the proxy is ahead of it; None where there is no list."""
-    if not cells:
-        return None
-    return {**summary(cells, question), "ahead": _ahead(first, cells, question)}
+    return {**summary(cells, question), "ahead": _ahead(first, cells, question)} if cells else None
 
 
 def _proxy(name: str, cells: list[Pairing], first: list[Pairing], question: Question) -> dict[str, Any]:
@@ -158,17 +149,7 @@ def _ahead(a: list[Pairing], b: list[Pairing], question: Question) -> dict[str, 
     if not pairs:
         return dict.fromkeys(NUMBERS)
     first, second = [p[0] for p in pairs], [p[1] for p in pairs]
-    least = min(cell.n for cell in (*first, *second))
-    x, y = summary(first, question), summary(second, question)
-    return {
-        name: None
-        if x[name] is None or y[name] is None
-        else {
-            "difference": x[name] - y[name],
-            **(bounds(mean_resampled(first, name) - mean_resampled(second, name), least, question.level) or {}),
-        }
-        for name in NUMBERS
-    }
+    return {name: lead(first, second, name, question) for name in NUMBERS}
 
 
 def _unit(cells: list[Pairing], question: Question) -> str:
@@ -178,13 +159,6 @@ def _unit(cells: list[Pairing], question: Question) -> str:
         return ", ".join(metrics)
     percent = {cell.target.percent(question.unit) for cell in cells}
     return ", ".join(metrics) if len(percent) > 1 else "percent" if percent.pop() else "fraction"
-
-
-def _splits(cells: list[Pairing]) -> dict[str, list[str]]:
-    return {
-        "proxy": sorted({c.candidate.column.split for c in cells if c.candidate.column}),
-        "target": sorted({c.target.split for c in cells}),
-    }
 
 
 def _line(cell: Pairing, corrected: Corrected, question: Question) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from acclimate.comparison.means import mean_over
-from acclimate.comparison.sides import ScoreColumn
+from acclimate.comparison.sides import ScoreColumn, mean_over
 from acclimate.stats.correlations import Float64, midranks
 
 if TYPE_CHECKING:

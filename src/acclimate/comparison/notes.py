@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import Pairing
+from acclimate.comparison.cells import Pairing, proxied
 from acclimate.comparison.sides import ScoreColumn
 from acclimate.errors import some
 from acclimate.stats.correlations import LEAST_MODELS
@@ -33,19 +33,16 @@ def missing_cells(cells: Sequence[Pairing], names: Sequence[str]) -> list[dict[s
 
 def notes(document: dict[str, Any], cells: Sequence[Pairing]) -> list[str]:
     """Return sentences for the cells of the headline."""
-    proxied = [cell for cell in cells if cell.candidate.column is not None]
-    columns = [c.candidate.column for c in proxied if c.candidate.column] + [c.target for c in proxied]
+    own = proxied(cells)
+    columns = [c.candidate.column for c in own if c.candidate.column] + [c.target for c in own]
     unique = list({(c.protocol, c.dataset, c.metric): c for c in columns}.values())
     return [
         *_turned(unique),
-        *_constant(proxied),
-        *_tied_first(proxied),
+        *_constant(own),
+        *_tied_first(own),
         *_missing(document["missing"], unique),
-        *_undefined(proxied),
-        *_few(proxied),
-        *_lists(document),
-        *_corrections(document),
-        *_drawn(document),
+        *_undefined(own),
+        *_about(document, min((cell.n for cell in own), default=0)),
     ]
 
 
@@ -116,25 +113,17 @@ def _undefined(cells: Sequence[Pairing]) -> list[str]:
     ]
 
 
-def _few(cells: Sequence[Pairing]) -> list[str]:
-    least = min((cell.n for cell in cells), default=0)
-    return [f"only {least} models: an interval from so few is a rough guide"] if LEAST_MODELS <= least < _FEW else []
-
-
-def _lists(document: dict[str, Any]) -> list[str]:
+def _about(document: dict[str, Any], least: int) -> list[str]:
+    """Say how far the numbers can be trusted: `least` is the smallest number of models in a cell."""
     sentences = []
+    if LEAST_MODELS <= least < _FEW:
+        sentences.append(f"only {least} models: an interval from so few is a rough guide")
     if document["ceiling"]["reason"]:
         sentences.append(f"noise ceiling unknown: {document['ceiling']['reason']}; give rows of several seeds")
     if document["static_baseline"] is None:
         sentences.append("no static list: it needs the target on another data set")
+    if (n := document["comparisons"]) > 1:
+        sentences.append(f"p-values: models permuted, two-sided; Holm and Benjamini-Hochberg over {n} comparisons")
+    if len(resampled := document["drawn"]) > 1:
+        sentences.append(f"intervals draw {', '.join(resampled)}")
     return sentences
-
-
-def _corrections(document: dict[str, Any]) -> list[str]:
-    n = document["comparisons"]
-    return [f"p-values: models permuted, two-sided; Holm and Benjamini-Hochberg over {n} comparisons"] if n > 1 else []
-
-
-def _drawn(document: dict[str, Any]) -> list[str]:
-    resampled = document["drawn"]
-    return [f"intervals draw {', '.join(resampled)}"] if len(resampled) > 1 else []

@@ -15,8 +15,7 @@ from typing import Final
 import numpy as np
 
 from acclimate.comparison.images import ImageDraw
-from acclimate.comparison.means import mean_over
-from acclimate.comparison.sides import ScoreColumn
+from acclimate.comparison.sides import ScoreColumn, mean_over
 from acclimate.stats.quantiles import Float64
 from acclimate.stats.resampling import bootstrap_counts
 

@@ -20,8 +20,17 @@ def words(document: dict[str, Any]) -> dict[str, str]:
     """
     answer = _answer(document)
     opening = _OPENINGS[answer].format(proxy=document["proxy"], target=document["target"], where=_where(document))
-    parts = [_correlation(document), *_pairs(document), *_cost(document), *_beside(document)]
-    parts += [*_ceiling(document), *_outside(document)]
+    parts = [_correlation(document)]
+    if (share := document["agreement"]) is not None:
+        parts.append(f"it orders {share:.0%} of the pairs rightly")
+    if document["regret"] is not None:
+        often = " on average" if document["cells"] > 1 else ""
+        cost = amount(document["regret"], document["regret_unit"])
+        parts.append(f"trusting its first choice costs {cost}{often}")
+    parts += _beside(document)
+    if (top := document["ceiling"]["spearman"]) is not None:
+        parts.append(f"reruns of '{document['target']}' agree with its true order at {top:.2f}")
+    parts += _outside(document)
     return {"trust": answer, "verdict": f"{opening}. {'; '.join(parts)}."}
 
 
@@ -53,18 +62,6 @@ def _correlation(document: dict[str, Any]) -> str:
     return f"Spearman {document['spearman']:.2f}, {span} ({models})"
 
 
-def _pairs(document: dict[str, Any]) -> list[str]:
-    share = document["agreement"]
-    return [] if share is None else [f"it orders {share:.0%} of the pairs rightly"]
-
-
-def _cost(document: dict[str, Any]) -> list[str]:
-    if document["regret"] is None:
-        return []
-    often = " on average" if document["cells"] > 1 else ""
-    return [f"trusting its first choice costs {amount(document['regret'], document['regret_unit'])}{often}"]
-
-
 def amount(regret: float, unit: str) -> str:
     """Return a regret with its unit; fractions are told in points, of which there are 100."""
     if unit == "fraction":
@@ -88,11 +85,6 @@ def _significance(ahead: dict[str, Any] | None) -> str:
     if ahead["low"] > 0:
         return ", clearly less"
     return ", clearly more" if ahead["high"] < 0 else ", which cannot be told apart"
-
-
-def _ceiling(document: dict[str, Any]) -> list[str]:
-    top = document["ceiling"]["spearman"]
-    return [] if top is None else [f"reruns of '{document['target']}' agree with its true order at {top:.2f}"]
 
 
 def _outside(document: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ Vigna (2015), as in scipy; the rest as written in `STATISTICS`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,31 +102,20 @@ def correlate(x: Float64, y: Float64, counts: Float64, *, top: int = 3, pairs: b
     >>> [(name, round(values[name].item(), 3)) for name in ("kendall", "agreement", "top_k_overlap", "regret")]
     [('kendall', 0.667), ('agreement', 0.833), ('top_k_overlap', 1.0), ('regret', 0.0)]
     """
-    shape = len(counts), x.shape[1], y.shape[1]
-    out = {name: np.full(shape, np.nan) for name in STATISTICS}
-    for columns, present in _patterns(x):
-        for targets, there in _patterns(y):
-            both = np.flatnonzero(present & there)
-            if both.size:
-                numbers = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top, pairs)
-                for name, values in numbers.items():
-                    out[name][:, columns[:, None], targets] = values
+    out = {name: np.full((len(counts), x.shape[1], y.shape[1]), np.nan) for name in STATISTICS}
+    for columns, targets, both in _whole(x, y):
+        numbers = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top, pairs)
+        for name, values in numbers.items():
+            out[name][:, columns[:, None], targets] = values
     return out
 
 
 def pearson(x: Float64, y: Float64, counts: Float64) -> Float64:
     """Return only the linear correlations (b, p, t); arguments and missing cells as in `correlate`."""
     out = np.full((len(counts), x.shape[1], y.shape[1]), np.nan)
-    for columns, present in _patterns(x):
-        for targets, there in _patterns(y):
-            both = np.flatnonzero(present & there)
-            if both.size:
-                c = counts[:, both]
-                xs, ys = (
-                    [_column(v) for v in x[np.ix_(both, columns)].T],
-                    [_column(v) for v in y[np.ix_(both, targets)].T],
-                )
-                out[:, columns[:, None], targets] = _linear(xs, ys, c)
+    for columns, targets, both in _whole(x, y):
+        xs, ys = ([_column(v) for v in side[np.ix_(both, at)].T] for side, at in ((x, columns), (y, targets)))
+        out[:, columns[:, None], targets] = _linear(xs, ys, counts[:, both])
     return out
 
 
@@ -169,6 +158,14 @@ def _linear(xs: list[_PreparedColumn], ys: list[_PreparedColumn], c: Float64) ->
     with np.errstate(invalid="ignore", divide="ignore"):
         constant = [np.stack([_ranked(v, c, n, 1).constant for v in columns], 1) for columns in (xs, ys)]
         return _bounded(_pearson(xs, ys, c, n), constant[0][:, :, None] | constant[1][:, None])
+
+
+def _whole(x: Float64, y: Float64) -> Iterator[tuple[Index, Index, Index]]:
+    """Yield groups of columns of `x` and of `y` that have the same cells, and the models that have both, if any."""
+    for columns, present in _patterns(x):
+        for targets, there in _patterns(y):
+            if (both := np.flatnonzero(present & there)).size:
+                yield columns, targets, both
 
 
 def _patterns(values: Float64) -> list[tuple[Index, npt.NDArray[np.bool_]]]:
