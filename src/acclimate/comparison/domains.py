@@ -91,13 +91,9 @@ def domains(
         "averages": [line for own in by_proxy.values() for line in _averages(own, shifts, question)],
         "change": [{"proxy": name, "spearman": _change(own, question)} for name, own in by_proxy.items()],
         "ahead": [
-            {
-                "proxy": own[0].candidate.name,
-                "part": part,
-                "spearman": _ahead(own, first, part == "in domain", question),
-            }
+            {"proxy": own[0].candidate.name, "part": part, "spearman": _ahead(own, first, inside, question)}
             for own in others
-            for part in ("in domain", "out of domain")
+            for part, inside in (("in domain", True), ("out of domain", False))
         ],
     }
 

@@ -43,6 +43,3 @@ def report(folder: Path, target: str | None = None) -> Path:
     write_atomic(where.with_suffix(".md"), markdown(content))
     write_atomic(where, page(content))
     return where
-
-
-__all__ = ["report"]

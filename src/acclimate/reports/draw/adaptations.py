@@ -61,7 +61,7 @@ def _outcome(run: Run) -> list[TableCell]:
         text_cell(run.name),
         text_cell(model, badges=(RANDOM,) if random_start(document) else ()),
         text_cell(method, note=runs.fractions(run)),
-        text_cell(weights, _step(run)),
+        text_cell(weights, f"step {count(step)}" if (step := kept_step(run)) else ""),
         text_cell(reason),
         _pool(document),
         _before_after(document, "feature_std", 3),
@@ -69,11 +69,6 @@ def _outcome(run: Run) -> list[TableCell]:
         figure_cell(part(document, "monitors").get("neighbour_overlap"), 2),
         TableCell(duration(runs.seconds(run)), runs.seconds(run)),
     ]
-
-
-def _step(run: Run) -> str:
-    step = kept_step(run)
-    return f"step {count(step)}" if step else ""
 
 
 def _pool(document: Doc) -> TableCell:
@@ -97,37 +92,21 @@ def _record(run: Run) -> dict[str, Value]:
 
 def settings(adapted: list[Run]) -> list[DataTable]:
     """Return what was chosen for each run and why, folded; no table where no run says."""
-    choices = [(run, name, choice) for run in adapted for name, choice in _choices(run).items()]
-    if not choices:
-        return []
-    several = len({run.name for run, _, _ in choices}) > 1
-    rows = [
-        [
-            *([text_cell(run.name)] if several else []),
-            text_cell(name),
-            text_cell(_shown(choice.get("value"))),
-            text_cell(words(choice, "why")),
-        ]
-        for run, name, choice in choices
-    ]
     records: list[dict[str, Value]] = [
-        {"run": run.name, "setting": name, "value": _shown(choice.get("value")), "why": words(choice, "why")}
-        for run, name, choice in choices
+        {"run": run.name, "setting": name, "value": _text(choice.get("value")), "why": words(choice, "why")}
+        for run in adapted
+        for name, choice in part(run.document, "choices").items()
+        if isinstance(choice, dict)
     ]
-    columns = [
-        *([TableColumn("Run")] if several else []),
-        TableColumn("Setting"),
-        TableColumn("Value"),
-        TableColumn("Why"),
-    ]
+    if not records:
+        return []
+    keys = ("run", "setting", "value", "why")[len({record["run"] for record in records}) == 1 :]
+    rows = [[text_cell(str(record[key])) for key in keys] for record in records]
+    columns = [TableColumn(key.capitalize()) for key in keys]
     return [DataTable("choices-table", "Settings of the adaptation, and why", columns, rows, records, folded=True)]
 
 
-def _choices(run: Run) -> dict[str, Doc]:
-    return {name: one for name, one in part(run.document, "choices").items() if isinstance(one, dict)}
-
-
-def _shown(value: Json) -> str:
+def _text(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if (figure := number(value)) is not None:

@@ -27,13 +27,18 @@ def sections(material: Material) -> list[Section]:
     if len(sets) > 1:
         same = [("", "the same data set"), *sets]
         controls += [Control("at", "Data set", sets), Control("source", "Proxy read on", same)]
+    remark = (
+        f"Intervals ({LEVEL_TEXT}) resample the models {foresight.answer['resamples']:,} times. The filters hide dots; "
+        "every correlation is over all models."
+    )
+    caption = f"Proxies of '{foresight.target}', each on its own data sets"
     return [
         Section(
             "trust",
             "Can the cheap numbers be trusted?",
-            [foresight.answer["verdict"], remark(foresight)],
+            [foresight.answer["verdict"], remark],
             [Chart("trust-chart", "Proxy against target", "", {}, 460, wide=True, view="scatter")],
-            [proxies(foresight), *groups(foresight)],
+            [_proxies(foresight.answer, caption, "trust-table"), *groups(foresight)],
             controls=controls,
             live=True,
             notes=notes(foresight),
@@ -53,7 +58,7 @@ def domains(material: Material) -> list[Section]:
         "framed, is in domain. Each number is Spearman's rank correlation over the models that have both."
     )
     control = Control("heat", "Proxy", proxies)
-    table = averages(foresight)
+    table = _parts(foresight.averages, "Averages in and out of domain", "domains-table")
     return [Section("domains", "In and out of domain", [sentence], [chart], [table], controls=[control], live=True)]
 
 
@@ -63,26 +68,14 @@ def compared_sections(material: Material) -> list[Section]:
     return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
 
 
-def remark(foresight: Foresight) -> str:
-    """Return how the intervals came about."""
-    return (
-        f"Intervals ({LEVEL_TEXT}) resample the models {foresight.answer['resamples']:,} times. The filters hide dots; "
-        "every correlation is over all models."
-    )
-
-
 def notes(foresight: Foresight) -> list[str]:
     """Return what else a reader may want to know beside the numbers."""
     lines = dict.fromkeys([*foresight.notes, *(visible(str(note)) for note in foresight.answer["notes"])])
     return [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in lines]
 
 
-def proxies(foresight: Foresight) -> DataTable:
-    """Return each proxy against the target, averaged over data sets, and what a fixed list would have done."""
-    return _proxies(foresight.answer, f"Proxies of '{foresight.target}', each on its own data sets", "trust-table")
-
-
 def _proxies(answer: Doc | dict[str, Any], caption: str, key: str) -> DataTable:
+    """Return each proxy against the target, averaged over data sets, and what a fixed list would have done."""
     lines = [(words(one, "proxy"), one, False) for one in parts(answer, "proxies")]
     lines += [(title, baseline, True) for name, title in LISTS if (baseline := part(answer, name))]
     unit = words(answer, "regret_unit") or "the metric"
@@ -156,11 +149,6 @@ def groups(foresight: Foresight) -> list[DataTable]:
     return [DataTable("groups-table", caption, columns, rows, records, folded=True)]
 
 
-def averages(foresight: Foresight) -> DataTable:
-    """Return each proxy's mean correlation in domain, out of domain, and by kind of shift."""
-    return _parts(foresight.averages, "Averages in and out of domain", "domains-table")
-
-
 def compared(document: Doc) -> tuple[list[str], list[DataTable]]:
     """Return the words and the tables of a ``compare.json``, which may be of another table than lies here."""
     sentences = [verdict] if (verdict := words(document, "verdict")) else []
@@ -184,6 +172,7 @@ def _flat(line: Doc) -> dict[str, Any]:
 
 
 def _parts(lines: list[dict[str, Any]], caption: str, key: str) -> DataTable:
+    """Return each proxy's mean correlation in domain, out of domain, and by kind of shift."""
     numbers = (TableColumn(title, True) for title in ("Spearman", "Interval", "Cells"))
     rows = [
         [

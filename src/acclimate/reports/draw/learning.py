@@ -17,7 +17,11 @@ def sections(material: Material) -> list[Section]:
     logged = [run for run in material.contents.runs if run.log]
     names = runs.labels_of(logged, with_model=True)
     order = list(names.values())
-    drawings = [chart for i, name in enumerate(runs.objectives(logged)) for chart in _loss(logged, names, name, i)]
+    drawings = []
+    for i, objective in enumerate(runs.objectives(logged)):
+        title = f"Training loss, {objective}" if objective else "Training loss"
+        if curves := runs.curves(logged, names, "loss", objective):
+            drawings.append(charts.learning(curves, order, title, "Lower is better.", f"curve-loss-{i}"))
     for key, title, better in VALIDATION:
         if curves := runs.curves(logged, names, key):
             drawings.append(charts.learning(curves, order, title, f"{better} is better.", f"curve-{key}"))
@@ -31,16 +35,9 @@ def sections(material: Material) -> list[Section]:
     return [Section("learning", "Learning curves", [note], drawings, legend=plot.swatches(order, lines=True))]
 
 
-def _loss(logged: list[Run], names: dict[str, str], objective: str, i: int) -> list[Chart]:
-    curves = runs.curves(logged, names, "loss", objective)
-    title = f"Training loss, {objective}" if objective else "Training loss"
-    order = list(names.values())
-    return [charts.learning(curves, order, title, "Lower is better.", f"curve-loss-{i}")] if curves else []
-
-
 def _final_stage(logged: list[Run], names: dict[str, str]) -> list[Chart]:
     """Return what validation said of the last stages alone; nothing where that would be the same charts again."""
-    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned_of(logged)):
+    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned(logged)):
         return []
     drawings = []
     for key, title, better in VALIDATION:

@@ -48,9 +48,9 @@ def sections(material: Material) -> list[Section]:
         for key, title in FACTS.items():
             for value in _values(document.get(key), key):
                 facts.setdefault(title, {})[value] = None
-    started = dict.fromkeys(words(d, "model") for d in _started(contents) if random_start(d))
-    if started:
-        facts["Randomly initialised"] = started
+    started = (*parts(contents.rank, "models"), *documents(contents))
+    if random := dict.fromkeys(words(document, "model") for document in started if random_start(document)):
+        facts["Randomly initialised"] = random
     if contents.tables and grid:
         facts["Results tables"] = dict.fromkeys(name for name, _ in contents.tables)
         facts["Rows with a number"] = {count(grid.rows): None}
@@ -61,11 +61,6 @@ def sections(material: Material) -> list[Section]:
     columns = [TableColumn("Fact"), TableColumn("Value")]
     table = DataTable("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
     return [Section("provenance", "Provenance", tables=[table])]
-
-
-def _started(contents: Contents) -> Iterator[Doc]:
-    yield from parts(contents.rank, "models")
-    yield from documents(contents)
 
 
 def _values(value: Json, key: str) -> list[str]:

@@ -20,7 +20,7 @@ NOTE = (
 
 def sections(material: Material) -> list[Section]:
     """Return the finetuning runs, those of one setting together, the most accurate first."""
-    finetuned = runs.finetuned(material.contents)
+    finetuned = runs.finetuned(material.contents.runs)
     if not finetuned:
         return []
     heading = "Recipes compared" if len(finetuned) > 1 else "The finetuning run"

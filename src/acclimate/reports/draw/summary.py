@@ -21,7 +21,7 @@ def sentences(contents: Contents, boards: list[Board], answer: Doc) -> list[str]
         lines += [verdict] if (verdict := words(answer or contents.compare, "verdict")) else []
         lines += [verdict] if (verdict := words(contents.curve, "verdict")) else []
         lines += efficiency.verdicts(contents.curve) + [kept(run) for run in runs.adapted(contents)]
-        lines += best_recipe(runs.finetuned(contents))
+        lines += best_recipe(runs.finetuned(contents.runs))
     return list(dict.fromkeys(lines))
 
 
@@ -78,7 +78,11 @@ def best_recipe(finetuned: list[Run]) -> list[str]:
         if accuracy(run) is not None:
             settings.setdefault(runs.setting(run), []).append(run)
     if len(finetuned) == 1:
-        return [_single(run) for group in settings.values() for run in group]
+        return [
+            f"The recipe {runs.recipe(run)} reached a validation accuracy of {_measured(run)}."
+            for group in settings.values()
+            for run in group
+        ]
     return [_first(key[1], group) for key, group in settings.items() if len({runs.recipe(r) for r in group}) > 1]
 
 
@@ -87,26 +91,21 @@ def accuracy(run: Run, split: str = "val") -> float | None:
     return number(part(run.document, split).get("accuracy"))
 
 
-def _tested(run: Run) -> str:
-    test = accuracy(run, "test")
-    return "" if test is None else f", and {fixed(test)} on the test split, which had no part in the choice"
-
-
-def _single(run: Run) -> str:
-    value, ends = fixed(accuracy(run)), runs.interval(run, "val")
+def _measured(run: Run) -> str:
+    """Return a run's validation accuracy with its interval, and its test accuracy where it has one."""
+    ends, test = runs.interval(run, "val"), accuracy(run, "test")
     sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
-    return f"The recipe {runs.recipe(run)} reached a validation accuracy of {value}{sure}{_tested(run)}."
+    tested = "" if test is None else f", and {fixed(test)} on the test split, which had no part in the choice"
+    return f"{fixed(accuracy(run))}{sure}{tested}"
 
 
 def _first(labels: str, group: list[Run]) -> str:
     names = runs.labels_of(group)
     best = max(group, key=lambda run: accuracy(run) or 0.0)
-    ends = runs.interval(best, "val")
-    sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
     budget = f" with {efficiency.amount(labels)}" if labels else ""
     return (
         f"Of {len(group)} finetuning runs{budget}, {names[best.name]} has the highest validation accuracy: "
-        f"{fixed(accuracy(best))}{sure}{_tested(best)}. {_rivals(best, group, names)}"
+        f"{_measured(best)}. {_rivals(best, group, names)}"
     )
 
 

@@ -53,9 +53,14 @@ def random_start(document: Doc, model: str = "") -> bool:
     return document.get("random_start") is True or (model or words(document, "model")).startswith("random:")
 
 
+def competes(row: Doc) -> bool:
+    """Say whether a row may be compared with others; points of a label-efficiency curve have a section of their own."""
+    return "training" not in part(row, "settings")
+
+
 def boards(contents: Contents) -> list[Board]:
     """Return one leaderboard per data set, made from the result rows: where there is one model, of its protocols."""
-    rows = [row for row in contents.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
+    rows = [row for row in contents.rows if competes(row)]
     sets = dict.fromkeys(words(row, "dataset") for row in rows)
     leaderboards = [from_rows([row for row in rows if words(row, "dataset") == name], name) for name in sets]
     return [board for board in leaderboards if len(board.entries) > 1]

@@ -75,10 +75,7 @@ def _grid(contents: Contents) -> tuple[Grid | None, list[str]]:
         return None, []
     frame, problems = frames.table_of(contents)
     grid = None if frame is None else grid_of(frame)
-    nothing_else = not any(
-        (contents.rows, contents.rank, contents.runs, contents.curve, contents.map, contents.findings, contents.compare)
-    )
-    if grid is None and nothing_else:
+    if grid is None and not contents.documented:
         raise DataError(problems[0] if problems else "the table has numbers of one model only; expected two or more")
     return grid, problems
 

@@ -36,7 +36,9 @@ def ranks_of(column: RankColumn, higher: bool) -> Ranks:
         first, last = _paired(sign * column.parts[:, there])
     else:
         first, last = _apart(sign * np.stack([column.low[there], column.high[there]]))
-    return Ranks(*(_spread(values, there) for values in (rank, first, last)))
+    whole = np.zeros((3, len(there)), np.int64)
+    whole[:, there] = rank, first, last
+    return Ranks(*whole)
 
 
 def _apart(ends: Float64) -> tuple[Index, Index]:
@@ -61,12 +63,6 @@ def _paired(values: Float64) -> tuple[Index, Index]:
     sure = np.abs(ahead) > np.maximum(student(d - 1) * np.sqrt(variance / d), 1e-12)
     better = (sure & (ahead > 0)).sum(axis=1)
     return better + 1, n - (sure & (ahead < 0)).sum(axis=1)
-
-
-def _spread(values: Index, there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Index:
-    whole = np.zeros(len(there), np.int64)
-    whole[there] = values
-    return whole
 
 
 def headline(grid: Grid, target: str | None) -> RankColumn:
