@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,16 +13,17 @@ from acclimate.comparison.domains import domains, shifts_of
 from acclimate.comparison.groundwork import Groundwork, make_groundwork
 from acclimate.comparison.groups import by_group
 from acclimate.comparison.images import ImageDraw
-from acclimate.comparison.influence import influence
-from acclimate.comparison.notes import missing_cells, notes
+from acclimate.comparison.notes import missing_cells, notes, words
 from acclimate.comparison.question import Question
-from acclimate.comparison.words import words
+from acclimate.comparison.sides import mean_or_none
 from acclimate.stats.chance import benjamini_hochberg, holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+SHOWN: Final = 10  # models whose influence is told, in these numbers
+MOVED: Final = ("pearson", "spearman", "regret")
 Corrected = dict[int, dict[str, float | None]]  # id of a cell -> its p-values
 
 
@@ -84,7 +86,7 @@ def _headline(main: list[Pairing], groundwork: Groundwork, corrected: Corrected,
         "ceiling": _ceiling(first, question),
         "static_baseline": _list(_cells_of(main, "static"), first, question),
         "size_baseline": _list(_cells_of(main, "size"), first, question),
-        "influence": influence(first, groundwork.names),
+        "influence": _influence(first, groundwork.names),
         "regret_unit": _unit(first, question),
     }
 
@@ -168,4 +170,31 @@ def _line(cell: Pairing, corrected: Corrected, question: Question) -> dict[str, 
         "dataset": cell.target.dataset,
         **summary([cell], question),
         "p": corrected[id(cell)],
+    }
+
+
+def _influence(cells: Sequence[Pairing], names: Sequence[str]) -> dict[str, Any]:
+    """Return the range of Spearman's correlation without one model, and the models that move it most.
+
+    Of several cells the mean is meant. `most` is ordered by the size of `change`: without the model less with it.
+    """
+    empty: dict[str, Any] = {"spearman_low": None, "spearman_high": None, "most": []}
+    defined = [cell for cell in cells if np.isfinite(cell.point["spearman"])]
+    if not defined or min(cell.n for cell in defined) < 4:  # of two models left nothing can be said
+        return empty
+    without = {name: np.mean([cell.alone[name] for cell in defined], axis=0) for name in MOVED}
+    change = without["spearman"] - np.mean([cell.point["spearman"] for cell in defined])
+    moved = np.where(np.isfinite(change), np.abs(change), -1)
+    order = np.argsort(-moved, kind="stable")[:SHOWN]
+    rows = without["spearman"][np.isfinite(without["spearman"])]
+    if rows.size == 0:
+        return empty
+    return {
+        "spearman_low": float(rows.min()),
+        "spearman_high": float(rows.max()),
+        "most": [
+            {"model": names[i], "change": float(change[i]), **{name: mean_or_none(without[name][i]) for name in MOVED}}
+            for i in order
+            if moved[i] >= 0
+        ],
     }

@@ -21,24 +21,12 @@ NUMBERS: Final = ("pearson", "pearson_logit", *(name for name in STATISTICS if n
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What may predict a target: a proxy on a data set, or a list that never looked at one.
+    """What may predict a target: a proxy on a data set, or a list that never looked at one."""
 
-    Attributes
-    ----------
-    name : str
-        Protocol, or ``static`` or ``size``.
-    source : str
-        Data set of a proxy, empty for a list.
-    column : ScoreColumn or None
-        Of a proxy.
-    fixed : (n,) or None
-        Values of a list.
-    """
-
-    name: str
-    source: str
-    column: ScoreColumn | None = None
-    fixed: Float64 | None = None
+    name: str  # protocol, or ``static`` or ``size``
+    source: str  # data set of a proxy, empty for a list
+    column: ScoreColumn | None = None  # of a proxy
+    fixed: Float64 | None = None  # values of a list, (n,)
 
     def values(self, draws: Resamples, k: int) -> Float64:
         """Return (n,) values, larger is better, in outer draw `k`; -1 is as measured."""
@@ -50,27 +38,15 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """A candidate against a target.
-
-    Attributes
-    ----------
-    models : (m,) int
-        Rows of the models that have both.
-    point, resampled : dict
-        Name of `NUMBERS` -> value, and values in each resample (r,).
-    alone : dict
-        Name -> (n,): the value without each model.
-    p : (float, float)
-        Permutation p-values of Pearson and Spearman; NaN for a list.
-    """
+    """A candidate against a target."""
 
     candidate: Candidate
     target: ScoreColumn
-    models: np.ndarray[Any, np.dtype[np.intp]]
-    point: dict[str, float]
-    resampled: dict[str, Float64]
-    alone: dict[str, Float64]
-    p: tuple[float, float]
+    models: np.ndarray[Any, np.dtype[np.intp]]  # (m,): rows of the models that have both
+    point: dict[str, float]  # name of `NUMBERS` -> value
+    resampled: dict[str, Float64]  # the same in each resample, (r,)
+    alone: dict[str, Float64]  # name -> the value without each model, (n,)
+    p: tuple[float, float]  # permutation p-values of Pearson and Spearman; NaN for a list
 
     @property
     def n(self) -> int:

@@ -135,16 +135,13 @@ def _lines(
             resampled = {name: np.concatenate([b[name][:, i] for b in blocks]) for name in NUMBERS}
             by_proxy.setdefault(candidate.name, []).append(({n: point[n][0, i] for n in NUMBERS}, resampled))
     n = int(inside.sum())
-    return [
-        {"group": group, "proxy": proxy, "n_models": n, **_averaged(cells, n, question)}
-        for proxy, cells in by_proxy.items()
-    ]
-
-
-def _averaged(cells: list[tuple[dict[str, Float64], dict[str, Float64]]], n: int, question: Question) -> dict[str, Any]:
-    points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
-    resampled = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
-    return {**points, "intervals": {name: bounds(resampled[name], n, question.level) for name in NUMBERS}}
+    lines = []
+    for proxy, cells in by_proxy.items():
+        points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
+        means = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
+        intervals = {name: bounds(means[name], n, question.level) for name in NUMBERS}
+        lines.append({"group": group, "proxy": proxy, "n_models": n, **points, "intervals": intervals})
+    return lines
 
 
 def _pairs(

@@ -24,29 +24,17 @@ _GAP: Final = 3  # between the largest fraction and the smallest percentage, bef
 
 @dataclass(frozen=True, eq=False)
 class ScoreColumn:
-    """One protocol on one data set.
-
-    Attributes
-    ----------
-    runs : (n, s)
-        Value of each model and seed as the table has it; NaN for a missing cell.
-    sign : float
-        -1 where smaller is better.
-    keys : (n, s)
-        Keys of our own rows, empty for other tables.
-    empty : int
-        Rows without a value, which count as missing.
-    """
+    """One protocol on one data set."""
 
     protocol: str
     dataset: str
     metric: str
     split: str
-    runs: Float64
+    runs: Float64  # (n, s): value of each model and seed as the table has it; NaN for a missing cell
     seeds: tuple[str, ...]
-    sign: float
-    keys: npt.NDArray[np.str_]
-    empty: int = 0
+    sign: float  # -1 where smaller is better
+    keys: npt.NDArray[np.str_]  # (n, s): keys of our own rows, empty for other tables
+    empty: int = 0  # rows without a value, which count as missing
 
     @property
     def means(self) -> Float64:

@@ -37,7 +37,7 @@ SECTIONS: Final[tuple[Callable[[Material], list[Section]], ...]] = (
     live.changes,
     live.cost,
     live.numbers,
-    foresight.compared_sections,
+    foresight.compared,
     recipes.sections,
     adaptations.sections,
     learning.sections,

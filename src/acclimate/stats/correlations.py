@@ -39,26 +39,15 @@ _BLOCK: Final = 2**14  # numbers in one (resamples, models) array: what a core's
 
 @dataclass(frozen=True, eq=False)
 class _PreparedColumn:
-    """One column of n values with what is done to it once.
-
-    Attributes
-    ----------
-    values : (n,)
-    scaled : (n,)
-        Centred and of unit variance, for the moments.
-    order, place, first, last : (n,)
-        Indices by decreasing value; each model's place among them; where its ties begin and end.
-    tied : bool
-        Whether any two models tie.
-    """
+    """One column of n values with what is done to it once; arrays (n,)."""
 
     values: Float64
-    scaled: Float64
-    order: Index
-    place: Index
-    first: Index
-    last: Index
-    tied: bool
+    scaled: Float64  # centred and of unit variance, for the moments
+    order: Index  # indices by decreasing value
+    place: Index  # each model's place among them
+    first: Index  # where its ties begin
+    last: Index  # where they end
+    tied: bool  # whether any two models tie
 
 
 @dataclass(frozen=True, eq=False)

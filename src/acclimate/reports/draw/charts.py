@@ -41,13 +41,13 @@ def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
 
 
 def _dots(entries: list[BoardEntry], tied: bool) -> Figure:
-    picked = [(i, e, e.final) for i, e in enumerate(entries) if e.tied is tied and e.final is not None]
-    mids = [final for _, _, final in picked]
+    dots = [(i, e, e.final) for i, e in enumerate(entries) if e.tied is tied and e.final is not None]
+    mids = [final for _, _, final in dots]
     tint = "@c1" if tied else "@muted"
-    symbols = ["circle-open" if e.random else "circle" for _, e, _ in picked]
+    symbols = ["circle-open" if e.random else "circle" for _, e, _ in dots]
     marker = {"size": 10, "color": tint, "symbol": symbols, "line": {"width": 2, "color": tint}}
-    bars = whiskers([e.low for _, e, _ in picked], mids, [e.high for _, e, _ in picked]) | {"color": tint}
-    trace = scatter("markers", mids, [i for i, _, _ in picked], marker, [_tell(e) for _, e, _ in picked])
+    bars = whiskers([e.low for _, e, _ in dots], mids, [e.high for _, e, _ in dots]) | {"color": tint}
+    trace = scatter("markers", mids, [i for i, _, _ in dots], marker, [_tell(e) for _, e, _ in dots])
     return trace | {"error_x": bars}
 
 
@@ -59,19 +59,17 @@ def _tell(entry: BoardEntry) -> str:
 
 def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
     """Draw one cheap proxy against the final number; the dots carry ranks."""
-    measured = [
-        (e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None
-    ]
-    finals = [y for _, _, y in measured]
-    marker = {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in measured], "opacity": 1}
-    texts = [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in measured]
-    trace = scatter("markers+text", [x for _, x, _ in measured], finals, marker, texts) | {
-        "error_y": whiskers([e.low for e, _, _ in measured], finals, [e.high for e, _, _ in measured])
+    models = [(e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None]
+    finals = [y for _, _, y in models]
+    marker = {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in models], "opacity": 1}
+    texts = [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in models]
+    trace = scatter("markers+text", [x for _, x, _ in models], finals, marker, texts) | {
+        "error_y": whiskers([e.low for e, _, _ in models], finals, [e.high for e, _, _ in models])
         | {"color": "@rule", "thickness": 1.5},
-        "text": [str(e.rank or "") for e, _, _ in measured],
+        "text": [str(e.rank or "") for e, _, _ in models],
         "textfont": {"size": 11, "color": "@onaccent"},
     }
-    correlation = "" if rho is None else f" Spearman's rank correlation over {len(measured)} models: {signed(rho, 2)}."
+    correlation = "" if rho is None else f" Spearman's rank correlation over {len(models)} models: {signed(rho, 2)}."
     return Chart(
         key=key,
         title=f"{short(name, 40)} against {board.metric}",

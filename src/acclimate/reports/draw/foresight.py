@@ -62,12 +62,6 @@ def domains(material: Material) -> list[Section]:
     return [Section("domains", "In and out of domain", [sentence], [chart], [table], controls=[control], live=True)]
 
 
-def compared_sections(material: Material) -> list[Section]:
-    """Return what `compare` left."""
-    sentences, tables = compared(material.contents.compare)
-    return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
-
-
 def notes(foresight: Foresight) -> list[str]:
     """Return what else a reader may want to know beside the numbers."""
     lines = dict.fromkeys([*foresight.notes, *(visible(str(note)) for note in foresight.answer["notes"])])
@@ -149,18 +143,17 @@ def groups(foresight: Foresight) -> list[DataTable]:
     return [DataTable("groups-table", caption, columns, rows, records, folded=True)]
 
 
-def compared(document: Doc) -> tuple[list[str], list[DataTable]]:
-    """Return the words and the tables of a ``compare.json``, which may be of another table than lies here."""
+def compared(material: Material) -> list[Section]:
+    """Return words and tables of a ``compare.json``, which may be of another table than lies here."""
+    document, tables = material.contents.compare, []
     sentences = [verdict] if (verdict := words(document, "verdict")) else []
-    if not parts(document, "proxies"):
-        return sentences, []
-    caption = (
-        f"Proxies of '{words(document, 'target')}', as asked of {PurePath(words(document, 'results', 'a table')).name}"
-    )
-    tables = [_proxies(document, caption, "compare-table")]
-    if lines := [_flat(line) for line in parts(part(document, "ood"), "averages")]:
-        tables.append(_parts(lines, "In and out of domain, as asked", "compare-ood-table"))
-    return sentences, tables
+    if parts(document, "proxies"):
+        source = PurePath(words(document, "results", "a table")).name
+        caption = f"Proxies of '{words(document, 'target')}', as asked of {source}"
+        tables = [_proxies(document, caption, "compare-table")]
+        if lines := [_flat(line) for line in parts(part(document, "ood"), "averages")]:
+            tables.append(_parts(lines, "In and out of domain, as asked", "compare-ood-table"))
+    return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
 
 
 def _flat(line: Doc) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from acclimate.reports.draw.blocks import Chart, DataTable, Figure, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.plot import colour, figure, layout, scatter, swatches, symbol, whiskers
-from acclimate.reports.draw.tables import figure_cell, flat, text_cell
+from acclimate.reports.draw.tables import change_cell, figure_cell, flat, text_cell
 from acclimate.reports.read.collect import Doc, Run, names, part, parts, words
 from acclimate.reports.read.material import Material
 from acclimate.reports.text import count, fixed, number, percent, plotly, short, span
@@ -112,10 +112,10 @@ def _one(
     """Return the blocks as a line and the norms as dots."""
     traces = []
     for name in ("norm", "block"):
-        picked = [(x, row) for x, row in enumerate(rows) if (words(row, "kind") == "norm") is (name == "norm")]
+        layers = [(x, row) for x, row in enumerate(rows) if (words(row, "kind") == "norm") is (name == "norm")]
         points = [
             (x, words(row, "layer"), y, text(row) if text else fixed(y))
-            for x, row in picked
+            for x, row in layers
             if (y := value(row)) is not None
         ]
         traces.append(_points(name, points, line=name == "block"))
@@ -212,7 +212,7 @@ def _layer(row: Doc) -> list[TableCell]:
         figure_cell(alike.get("value"), note=ends),
         figure_cell(row.get("shift")),
         figure_cell(ratio.get("median"), 2, note=quartiles),
-        _sides(row, "zeros", 2, note=f"Hoyer {_change(row, 'hoyer', 2)}"),
+        _sides(row, "zeros", 2, note=f"Hoyer {_sides(row, 'hoyer', 2).text}"),
         _sides(row, "rank", 1),
         _sides(row, "separation", 3),
         _sides(row, "class_mean", 3),
@@ -220,12 +220,7 @@ def _layer(row: Doc) -> list[TableCell]:
 
 
 def _sides(row: Doc, key: str, digits: int, note: str = "") -> TableCell:
-    return TableCell(_change(row, key, digits), number(part(row, key).get("after")), note)
-
-
-def _change(row: Doc, key: str, digits: int) -> str:
-    before, after = (number(part(row, key).get(side)) for side in ("before", "after"))
-    return "–" if before is None and after is None else f"{fixed(before, digits)} → {fixed(after, digits)}"
+    return change_cell(part(row, key).get("before"), part(row, key).get("after"), digits, note)
 
 
 def _affine(rows: list[Doc], i: int, more: str) -> DataTable:

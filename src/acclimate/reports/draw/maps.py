@@ -37,17 +37,17 @@ def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> C
 def _efficiency_line(curve: Doc, model: str, i: int, n: int, metric: str) -> Figure:
     steps = efficiency.label_steps(curve)
     estimates = [(x, step, efficiency.estimate(curve, model, step, metric)) for x, step in enumerate(steps)]
-    measured = [(x, step, e) for x, step, e in estimates if e is not None]
-    mids = [e.mean for _, _, e in measured]
+    means = [(x, step, e) for x, step, e in estimates if e is not None]
+    mids = [e.mean for _, _, e in means]
     tint = colour(i)
     texts = [
         f"{plotly(model)}<br>{plotly(efficiency.amount(step))}<br>{fixed(e.mean)}"
         + (f" ({span(e.low, e.high)}, {e.n} seeds)" if e.low is not None else " (one seed)")
-        for _, step, e in measured
+        for _, step, e in means
     ]
-    xs = [round(x + 0.08 * (i - (n - 1) / 2), 3) for x, _, _ in measured]
+    xs = [round(x + 0.08 * (i - (n - 1) / 2), 3) for x, _, _ in means]
     marker = {"size": 9, "color": tint, "symbol": symbol(i)}
-    bars = whiskers([e.low for _, _, e in measured], mids, [e.high for _, _, e in measured]) | {"color": tint}
+    bars = whiskers([e.low for _, _, e in means], mids, [e.high for _, _, e in means]) | {"color": tint}
     trace = scatter("lines+markers", xs, [round(mid, 6) for mid in mids], marker, texts)
     return trace | {"legendgroup": f"g{i}", "error_y": bars, "line": {"color": tint, "width": 2}}
 

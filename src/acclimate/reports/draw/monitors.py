@@ -16,23 +16,13 @@ HEADING = 0.3  # share of a panel that its heading takes
 
 @dataclass(frozen=True)
 class Monitor:
-    """How one monitor is drawn.
+    """How one monitor is drawn."""
 
-    Attributes
-    ----------
-    title, word
-        Its name as a heading, and within a sentence.
-    least
-        The narrowest range of its axis: a change below a fifth of it is too small to matter and must not look large.
-    relative
-        Drawn as a multiple of the start's value.
-    """
-
-    title: str
-    word: str
+    title: str  # its name as a heading
+    word: str  # its name within a sentence
     digits: int
-    least: float
-    relative: bool = False
+    least: float  # the narrowest range of its axis; a change below a fifth of it must not look large
+    relative: bool = False  # drawn as a multiple of the start's value
 
 
 MONITORS = {

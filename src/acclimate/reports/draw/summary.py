@@ -38,12 +38,9 @@ def leader(board: Board) -> list[str]:
     # Over all data sets the interval is that of the difference to the best, which this one is itself.
     if top.low is not None and top.low == top.high and top.reach:
         sure = ""
-    first = f"{top.name} ranks first{of}{where}, with {_article(board.metric)} of {figure(top.final)}{sure}."
+    article = "an" if board.metric[:1] in "aeiouAEIOU" else "a"
+    first = f"{top.name} ranks first{of}{where}, with {article} {board.metric} of {figure(top.final)}{sure}."
     return [first, *_peers(board, top.name, bool(interval))]
-
-
-def _article(metric: str) -> str:
-    return f"{'an' if metric[:1] in 'aeiouAEIOU' else 'a'} {metric}"
 
 
 def _peers(board: Board, top: str, with_intervals: bool) -> list[str]:
@@ -148,20 +145,16 @@ def tiles(contents: Contents, boards: list[Board]) -> list[Tile]:
         top, tied = entries[0], len(boards[0].tied)
         note = f"{boards[0].metric} {figure(top.final)}"
         figures.append(Tile("Best model" if tied == 1 else "Highest", top.name, note))
-        figures.append(
-            Tile("Cannot be told apart", f"{tied} of {len(boards[0].entries)}", "models, the best one included")
-        )
+        share = f"{tied} of {len(boards[0].entries)}"
+        figures.append(Tile("Cannot be told apart", share, "models, the best one included"))
     figures += _gain_tile(contents)
-    spent = number(contents.rank.get("seconds_spent")) or number(contents.rank.get("seconds"))
-    total = (spent or 0.0) + sum(runs.seconds(run) or 0.0 for run in contents.runs)
+    seconds = number(contents.rank.get("seconds_spent")) or number(contents.rank.get("seconds"))
+    total = (seconds or 0.0) + sum(runs.seconds(run) or 0.0 for run in contents.runs)
     if total > 0:
-        figures.append(Tile("Time measured", duration(total), _work(contents)))
+        amounts = ((len(contents.runs), "run"), (len(contents.rows), "result row"))
+        work = ", ".join(f"{count(n)} {name}{'s' if n > 1 else ''}" for n, name in amounts if n)
+        figures.append(Tile("Time measured", duration(total), work))
     return figures
-
-
-def _work(contents: Contents) -> str:
-    amounts = ((len(contents.runs), "run"), (len(contents.rows), "result row"))
-    return ", ".join(f"{count(n)} {name}{'s' if n > 1 else ''}" for n, name in amounts if n)
 
 
 def _gain_tile(contents: Contents) -> list[Tile]:

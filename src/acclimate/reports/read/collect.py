@@ -35,34 +35,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything a folder holds that a report can show. Empty parts are empty, never made up.
-
-    Attributes
-    ----------
-    curve
-        The folder's own, else the only one below it.
-    tuned
-        The finetuning runs behind that curve. They are not in ``runs``: each is already a point of the curve.
-    elsewhere
-        Folders below with a curve that is not shown, since there are several.
-    compare
-        What `compare` answered.
-    tables
-        (name, path) of files with the columns of a results table, from anywhere.
-    """
+    """Everything a folder holds that a report can show. Empty parts are empty, never made up."""
 
     title: str
     rows: list[Doc] = field(default_factory=list)
     rank: Doc = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
-    curve: Doc = field(default_factory=dict)
-    tuned: list[Run] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
+    curve: Doc = field(default_factory=dict)  # the folder's own, else the only one below it
+    tuned: list[Run] = field(default_factory=list)  # finetuning runs behind that curve, so not in `runs`
+    elsewhere: list[str] = field(default_factory=list)  # folders with a curve that is not shown: one of several
     map: Doc = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    compare: Doc = field(default_factory=dict)
-    tables: list[tuple[str, Path]] = field(default_factory=list)
+    compare: Doc = field(default_factory=dict)  # what `compare` answered
+    tables: list[tuple[str, Path]] = field(default_factory=list)  # (name, path) of results tables
 
     @property
     def documented(self) -> bool:

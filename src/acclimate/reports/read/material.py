@@ -17,30 +17,16 @@ LISTED = 2000  # rows with a table of their own
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What sections are drawn from.
-
-    Attributes
-    ----------
-    grid
-        All numbers, where two models or more have some.
-    target
-        The protocol that the cheap ones should foresee.
-    foresight, unforeseen
-        Whether they do; or None, and why nobody can say.
-    boards
-        Leaderboards; with `live` the only one is a column of the grid.
-    problems
-        A sentence for each table that was left out.
-    """
+    """What sections are drawn from."""
 
     contents: Contents
-    grid: Grid | None = None
-    target: str | None = None
-    foresight: Foresight | None = None
-    unforeseen: str = ""
-    boards: list[Board] = field(default_factory=list)
-    live: bool = False
-    problems: list[str] = field(default_factory=list)
+    grid: Grid | None = None  # all numbers, where two models or more have some
+    target: str | None = None  # the protocol that the cheap ones should foresee
+    foresight: Foresight | None = None  # whether they do
+    unforeseen: str = ""  # or why nobody can say
+    boards: list[Board] = field(default_factory=list)  # leaderboards
+    live: bool = False  # the only one is a column of the grid
+    problems: list[str] = field(default_factory=list)  # a sentence for each table that was left out
 
     @property
     def summarised(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from acclimate.reports.read.grid import ALL, Float64, Grid, Index, RankColumn
 from acclimate.reports.read.leaderboard import Board, BoardEntry
+from acclimate.reports.text import number
 from acclimate.stats import student
 from acclimate.stats.metrics import title
 
@@ -118,15 +119,11 @@ def _entry(grid: Grid, column: RankColumn, ranks: Ranks, i: int) -> BoardEntry:
         name=grid.models[i],
         rank=1 if tied else int(ranks.rank[i]),
         final=float(column.mean[i]),
-        low=_finite(column.low, i),
-        high=_finite(column.high, i),
+        low=number(column.low[i]),
+        high=number(column.high[i]),
         tied=tied,
         random=bool(grid.random[i]),
-        seconds=None if costs is None or grid.cost != "seconds" else _finite(costs, i),
+        seconds=None if costs is None or grid.cost != "seconds" else number(costs[i]),
         seeds=int(column.runs[i]) if column.dataset != ALL else 1,
         reach=(int(ranks.first[i]), int(ranks.last[i])) if bounded else None,
     )
-
-
-def _finite(values: Float64, i: int) -> float | None:
-    return float(values[i]) if np.isfinite(values[i]) else None
