@@ -104,7 +104,11 @@ def pearson(x: Float64, y: Float64, counts: Float64) -> Float64:
     out = np.full((len(counts), x.shape[1], y.shape[1]), np.nan)
     for columns, targets, both in _whole(x, y):
         xs, ys = ([_column(v) for v in side[np.ix_(both, at)].T] for side, at in ((x, columns), (y, targets)))
-        out[:, columns[:, None], targets] = _linear(xs, ys, counts[:, both])
+        n = (c := counts[:, both]).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            constant = [np.stack([_ranked(v, c, n, 1).constant for v in side], 1) for side in (xs, ys)]
+            values = _bounded(_pearson(xs, ys, c, n), constant[0][:, :, None] | constant[1][:, None])
+        out[:, columns[:, None], targets] = values
     return out
 
 
@@ -140,13 +144,6 @@ def logit(values: Float64, *, percent: bool) -> Float64 | None:
         return None
     result: Float64 = np.log(share) - np.log1p(-share)
     return result
-
-
-def _linear(xs: list[_PreparedColumn], ys: list[_PreparedColumn], c: Float64) -> Float64:
-    n = c.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        constant = [np.stack([_ranked(v, c, n, 1).constant for v in columns], 1) for columns in (xs, ys)]
-        return _bounded(_pearson(xs, ys, c, n), constant[0][:, :, None] | constant[1][:, None])
 
 
 def _whole(x: Float64, y: Float64) -> Iterator[tuple[Index, Index, Index]]:

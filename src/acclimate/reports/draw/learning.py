@@ -43,13 +43,13 @@ def _final_stage(logged: list[Run], names: dict[str, str]) -> list[Chart]:
     for key, title, better in VALIDATION:
         curves = [curve for run in logged if (curve := runs.final_curve(run, names[run.name], key)).steps]
         if len(curves) > 1:
-            caption = (
-                f"The last stage of each run, its steps counted from that stage's start. {better} is better. {BEST}"
+            what = "The last stage of each run, its steps counted from that stage's start."
+            heading, caption, order = (
+                f"{title}, final stage",
+                f"{what} {better} is better. {BEST}",
+                list(names.values()),
             )
-            heading, tag = f"{title}, final stage", f"final-{key}"
-            drawings.append(
-                charts.learning(curves, list(names.values()), heading, caption, tag, "step of the final stage")
-            )
+            drawings.append(charts.learning(curves, order, heading, caption, f"final-{key}", "step of the final stage"))
     return drawings
 
 

@@ -112,9 +112,8 @@ def _trace(line: Line, i: int, final_step: float | None) -> Figure:
 
 def _tell(line: Line, at: int, final: bool) -> str:
     monitor, value, start = line.monitor, line.values[at], line.values[0]
-    change = (
-        f"{fixed(value / start, 2)} of the start's" if monitor.relative else f"{signed(value - start)} to the start"
-    )
+    ratio = f"{fixed(value / start, 2)} of the start's" if monitor.relative else ""
+    change = ratio or f"{signed(value - start)} to the start"
     where = f"step {count(line.steps[at])}{', kept' if final else ''}"
     return f"{plotly(monitor.title)}<br>{where}: {fixed(value, monitor.digits)}<br>{change}"
 

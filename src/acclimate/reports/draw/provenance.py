@@ -12,6 +12,7 @@ from acclimate.reports.read.leaderboard import random_start
 from acclimate.reports.read.material import Material
 from acclimate.reports.text import Json, count, duration, joined, number
 
+LISTED = 24  # values of one fact
 # What a document may say about its origin, and how a reader calls it.
 FACTS = {
     "command": "Command",
@@ -56,7 +57,10 @@ def sections(material: Material) -> list[Section]:
         facts["Rows with a number"] = {count(grid.rows): None}
     if not facts:
         return []
-    rows = [[text_cell(title), TableCell(_several(list(values)), "")] for title, values in facts.items()]
+    rows = []
+    for title, values in facts.items():
+        more = f" … and {len(values) - LISTED} more" if len(values) > LISTED else ""
+        rows.append([text_cell(title), TableCell("; ".join(list(values)[:LISTED]) + more, "")])
     records = [{"fact": title, "value": value} for title, values in facts.items() for value in values]
     columns = [TableColumn("Fact"), TableColumn("Value")]
     table = DataTable("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
@@ -69,11 +73,6 @@ def _values(value: Json, key: str) -> list[str]:
     if isinstance(value, dict):
         return [f"{name}: {text}" for name, inner in value.items() for text in _values(inner, name)]
     return [] if value is None or value == "" else [str(value)]
-
-
-def _several(values: list[str], limit: int = 24) -> str:
-    more = f" … and {len(values) - limit} more" if len(values) > limit else ""
-    return "; ".join(values[:limit]) + more
 
 
 def subtitle(contents: Contents, grid: Grid | None = None) -> str:

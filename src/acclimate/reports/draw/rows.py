@@ -33,9 +33,8 @@ def table(rows: list[Doc]) -> DataTable:
         TableColumn("Time", True),
     ]
     body = [_group_row(key, members, numbers) for key, members in groups.items()]
-    return DataTable(
-        "rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True
-    )
+    caption = "Every measurement, averaged over seeds"
+    return DataTable("rows-table", caption, columns, body, [flat(row) for row in rows], folded=True)
 
 
 def _group_row(key: tuple[str, ...], members: list[Doc], numbers: list[tuple[str, str]]) -> list[TableCell]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, words
 from acclimate.reports.read.leaderboard import images_interval
@@ -164,9 +164,7 @@ def _thin(curve: LearningCurve, limit: int = 600) -> LearningCurve:
         return curve
     last = len(curve.steps) - 1
     keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
-    return LearningCurve(
-        curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note
-    )
+    return replace(curve, steps=[curve.steps[i] for i in keep], values=[curve.values[i] for i in keep])
 
 
 def objectives(runs: list[Run]) -> list[str]:
