@@ -44,11 +44,8 @@ def _final_stage(logged: list[Run], names: dict[str, str]) -> list[Chart]:
         curves = [curve for run in logged if (curve := runs.final_curve(run, names[run.name], key)).steps]
         if len(curves) > 1:
             what = "The last stage of each run, its steps counted from that stage's start."
-            heading, caption, order = (
-                f"{title}, final stage",
-                f"{what} {better} is better. {BEST}",
-                list(names.values()),
-            )
+            heading, caption = f"{title}, final stage", f"{what} {better} is better. {BEST}"
+            order = list(names.values())
             drawings.append(charts.learning(curves, order, heading, caption, f"final-{key}", "step of the final stage"))
     return drawings
 
