@@ -71,10 +71,7 @@ class Geometry:
 def resized(geometry: Geometry, full: Size) -> Size:
     """Return the size that an image of size `full` is resized to before its centre is cut out."""
     height, width = full
-    frame = (
-        math.floor(geometry.height / geometry.crop_pct),
-        math.floor(geometry.width / geometry.crop_pct),
-    )
+    frame = (math.floor(geometry.height / geometry.crop_pct), math.floor(geometry.width / geometry.crop_pct))
     if geometry.mode == "squash":
         return frame
     if geometry.mode == "crop" and frame[0] == frame[1]:

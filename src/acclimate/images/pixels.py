@@ -36,11 +36,7 @@ def open_pixels(images: Images, geometry: Geometry, *, cache: Path | None = None
     It lies in ``CACHE/pixels``; its key covers the images' fingerprint, the geometry and the decoder's
     version.
     """
-    meta = {
-        "fingerprint": images.fingerprint,
-        "geometry": asdict(geometry),
-        "decoder": [_VERSION, PIL.__version__],
-    }
+    meta = {"fingerprint": images.fingerprint, "geometry": asdict(geometry), "decoder": [_VERSION, PIL.__version__]}
     folder = (cache_root() if cache is None else cache) / "pixels" / digest(meta)
     return ArrayStore.open(folder, (len(images), geometry.height, geometry.width, 3), np.uint8, meta)
 
@@ -75,13 +71,7 @@ def decoded(
 
 
 def decode_ahead(
-    images: Images,
-    geometry: Geometry,
-    store: ArrayStore,
-    chunk: int,
-    workers: int,
-    *,
-    indices: Indices | None = None,
+    images: Images, geometry: Geometry, store: ArrayStore, chunk: int, workers: int, *, indices: Indices | None = None
 ) -> Iterator[Indices]:
     """Yield `indices` (or all) in order, `chunk` at a time, each as soon as its rows can be read.
 

@@ -60,9 +60,7 @@ def scan(
     blocks = [todo[k : k + _BLOCK] for k in range(0, len(todo), _BLOCK)]
     with ThreadPoolExecutor(workers) as pool:
         for block, results in zip(
-            blocks,
-            pool.map(lambda b: [_look(root / paths[k], stats[k], full) for k in b], blocks),
-            strict=True,
+            blocks, pool.map(lambda b: [_look(root / paths[k], stats[k], full) for k in b], blocks), strict=True
         ):
             for k, entry in zip(block, results, strict=True):
                 entries[k] = entry

@@ -100,12 +100,7 @@ def _carve_groups(labels: Indices, groups: Indices, targets: Indices, seed: int)
 
 
 def label_subset(
-    labels: Indices,
-    indices: Indices,
-    *,
-    count: int | None = None,
-    fraction: float | None = None,
-    seed: int = 0,
+    labels: Indices, indices: Indices, *, count: int | None = None, fraction: float | None = None, seed: int = 0
 ) -> Indices:
     """Return the images of `indices` that keep their label: `count` a class, or a `fraction` of each class.
 

@@ -75,11 +75,7 @@ class _Head(nn.Module):
         super().__init__()
         hidden, bottleneck = settings.hidden, settings.bottleneck
         self.mlp = ProjectionHead(
-            [
-                (width, hidden, None, nn.GELU()),
-                (hidden, hidden, None, nn.GELU()),
-                (hidden, bottleneck, None, None),
-            ]
+            [(width, hidden, None, nn.GELU()), (hidden, hidden, None, nn.GELU()), (hidden, bottleneck, None, None)]
         )
         for module in self.mlp.modules():
             if isinstance(module, nn.Linear):
@@ -135,12 +131,7 @@ class DINO:
         self.progress = Number()
         self._means: list[Tensor] = []  # of the teacher's outputs in this step
         return nn.ModuleDict(
-            {
-                "head": self.head,
-                "targets": self.momentum.copies,
-                "criterion": self.criterion,
-                "progress": self.progress,
-            }
+            {"head": self.head, "targets": self.momentum.copies, "criterion": self.criterion, "progress": self.progress}
         )
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:

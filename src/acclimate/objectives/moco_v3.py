@@ -113,9 +113,6 @@ class MoCoV3:
 
 def _predictor(hidden: int, out: int) -> nn.Module:
     """Return the two-layer predictor, batch norm after each, the last one without scale and shift."""
-    blocks = [
-        (out, hidden, nn.BatchNorm1d(hidden), nn.ReLU()),
-        (hidden, out, nn.BatchNorm1d(out, affine=False), None),
-    ]
+    blocks = [(out, hidden, nn.BatchNorm1d(hidden), nn.ReLU()), (hidden, out, nn.BatchNorm1d(out, affine=False), None)]
     predictor: nn.Module = ProjectionHead(blocks)
     return predictor

@@ -98,14 +98,7 @@ class SwAV:
         lr=4.8,
         batch=4096,
         weight_decay=1e-6,
-        options={
-            "hidden": 2048,
-            "out": 128,
-            "prototypes": 3000,
-            "small_crops": 6,
-            "epsilon": 0.05,
-            "freeze": 1 / 800,
-        },
+        options={"hidden": 2048, "out": 128, "prototypes": 3000, "small_crops": 6, "epsilon": 0.05, "freeze": 1 / 800},
     )
 
     def __init__(self, settings: SwAVSettings) -> None:
@@ -125,12 +118,7 @@ class SwAV:
         self.queue, self.progress = _Queue(s.queue, s.out), Number()
         self._seen: list[Tensor] = []  # full views of this step, for the queue
         return nn.ModuleDict(
-            {
-                "projector": self.projector,
-                "prototypes": self.prototypes,
-                "queue": self.queue,
-                "progress": self.progress,
-            }
+            {"projector": self.projector, "prototypes": self.prototypes, "queue": self.queue, "progress": self.progress}
         )
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:

@@ -110,21 +110,13 @@ _SCALARS: tuple[_Rule, ...] = (
         "a probability from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),
-    (
-        ("brightness", "contrast", "saturation"),
-        "a strength of 0 or more",
-        lambda value: 0 <= value < float("inf"),
-    ),
+    (("brightness", "contrast", "saturation"), "a strength of 0 or more", lambda value: 0 <= value < float("inf")),
     (("hue",), "a share of the colour circle from 0 to 0.5", lambda value: 0 <= value <= 0.5),
     (("scale",), "a share of the network's input side, above 0 and up to 1", lambda value: 0 < value <= 1),
 )
 _RANGES: tuple[_Rule, ...] = (
     (("crop",), "None or (low, high) with 0 < low <= high <= 1", lambda v: v is None or _ordered(v, 0, 1)),
-    (
-        ("ratio", "blur_sigma"),
-        "(low, high) with 0 < low <= high",
-        lambda value: _ordered(value, 0, 1e6),
-    ),
+    (("ratio", "blur_sigma"), "(low, high) with 0 < low <= high", lambda value: _ordered(value, 0, 1e6)),
 )
 
 _BYOL = Augment(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, jitter=0.8, gray=0.2)

@@ -29,12 +29,7 @@ from acclimate.scores.estimates import (
     sfda,
     transrate,
 )
-from acclimate.scores.estimates.member import (
-    Estimate,
-    EstimateRow,
-    Value,
-    missing,
-)
+from acclimate.scores.estimates.member import Estimate, EstimateRow, Value, missing
 from acclimate.scores.estimates.prepared import Prepared, prepare
 
 __all__ = ["ESTIMATES", "Estimate", "EstimateRow", "Prepared", "Value", "estimate", "prepare", "table"]

@@ -117,12 +117,7 @@ class Tridiagonal:
     """
 
     def __init__(
-        self,
-        rows: Features,
-        mean: Float64 | None,
-        indicators: Float64,
-        labels: Codes,
-        scale: Float64 | None = None,
+        self, rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes, scale: Float64 | None = None
     ) -> None:
         self._dual = rows.shape[0] <= rows.shape[1]
         self._squares, targets = _squares(labels, mean is not None), indicators

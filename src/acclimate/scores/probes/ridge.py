@@ -252,11 +252,7 @@ class RidgeTwin:
     """Parameters and fit of `estimators.RidgeProbe`: lambda is chosen by exact leave-one-out."""
 
     def __init__(
-        self,
-        *,
-        lambdas: tuple[float, ...] = GRID,
-        bias: float | None = None,
-        normalise: Normalise = "zscore",
+        self, *, lambdas: tuple[float, ...] = GRID, bias: float | None = None, normalise: Normalise = "zscore"
     ) -> None:
         self.lambdas = lambdas
         self.bias = bias

@@ -5,13 +5,4 @@ from acclimate.scores.probes.logistic.probe import LOGISTIC, Logistic, fit
 from acclimate.scores.probes.logistic.subsets import fit_draws, fit_many
 from acclimate.scores.probes.logistic.twin import LogisticTwin
 
-__all__ = [
-    "GRID",
-    "LOGISTIC",
-    "Logistic",
-    "LogisticSettings",
-    "LogisticTwin",
-    "fit",
-    "fit_draws",
-    "fit_many",
-]
+__all__ = ["GRID", "LOGISTIC", "Logistic", "LogisticSettings", "LogisticTwin", "fit", "fit_draws", "fit_many"]
