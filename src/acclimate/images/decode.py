@@ -7,9 +7,8 @@ one grey level on average (44 dB and better, bicubic, at every size tried from 2
 px takes 1.1 ms instead of 2.5 ms. A factor of 1.5 falls to 39 dB, a factor of 1 to 34 dB. A JPEG that is
 less than four times the wanted size is never reduced, and its pixels are torchvision's to the bit.
 
-A format is recognised by its first bytes, never by the name of the file. Pillow's own guard against huge
-images is a global setting of the process; it stays as it is, and a limit of our own applies before a pixel
-is decoded.
+A format is recognised by its first bytes, never by the name of the file. Pillow's own guard against huge images is a
+global setting of the process; it stays as it is, and a limit of our own applies before a pixel is decoded.
 """
 
 from __future__ import annotations
@@ -176,8 +175,7 @@ def _require_end(content: bytes) -> None:
 def _reduce(opened: ImageFile.ImageFile, least: Size) -> tuple[float, float]:
     """Choose the scale that a JPEG is decoded at, with no side below `least`; refuse what is too large.
 
-    Returns the width and the height in pixels of the picture: 101 columns at 1/2 make 51, of which 50.5
-    count.
+    Returns the width and the height in pixels of the picture: 101 columns at 1/2 make 51, of which 50.5 count.
     """
     full, extent = opened.size, (float(opened.width), float(opened.height))
     if isinstance(opened, JpegImagePlugin.JpegImageFile):

@@ -44,9 +44,8 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
         ``builtin:digits``; ``torchvision:NAME``; ``hf:NAME``; ``data:NAME@FOLDER``, a data set of the papers
         (`acclimate.images.layouts.datasets`).
     skip_bad
-        Decode every file once and leave out what cannot be read (`Images.skipped` names it). Without it
-        only the headers are read here, a bad one is an error, and damage further inside shows when the
-        pixels are decoded.
+        Decode every file once and leave out what cannot be read (`Images.skipped` names it). Without it only the
+        headers are read here, a bad one is an error, and damage further inside shows when the pixels are decoded.
     cache
         Where hashes and checks are remembered; None means `acclimate.storage.store.cache_root`.
 

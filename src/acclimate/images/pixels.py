@@ -33,8 +33,7 @@ _CHUNK = 128
 def open_pixels(images: Images, geometry: Geometry, *, cache: Path | None = None) -> ArrayStore:
     """Open or make the ``(n, height, width, 3)`` uint8 store of `images` in `geometry`, maybe still empty.
 
-    It lies in ``CACHE/pixels``; its key covers the images' fingerprint, the geometry and the decoder's
-    version.
+    It lies in ``CACHE/pixels``; its key covers the images' fingerprint, the geometry and the decoder's version.
     """
     meta = {"fingerprint": images.fingerprint, "geometry": asdict(geometry), "decoder": [_VERSION, PIL.__version__]}
     folder = (cache_root() if cache is None else cache) / "pixels" / digest(meta)
@@ -57,8 +56,7 @@ def decoded(
     Raises
     ------
     DataError
-        Damaged images: how many, and the first ten. All others are then in the store, the damaged ones are
-        not.
+        Damaged images: how many, and the first ten. All others are then in the store, the damaged ones are not.
     """
     store = open_pixels(images, geometry, cache=cache)
     rows = np.arange(len(images), dtype=np.int64) if indices is None else indices
@@ -101,8 +99,7 @@ def decode_ahead(
                 bad |= failed
                 new = work.new[~np.isin(work.new, list(failed))]
                 if len(new):
-                    # The rows can be read now; that they are synced before they are marked is for the next
-                    # run.
+                    # The rows can be read now; that they are synced before they are marked is for the next run.
                     commits.append(pool.submit(store.commit, new))
                 if not bad:
                     yield work.rows

@@ -38,10 +38,9 @@ class Split:
 def make_split(images: Images, *, seed: int = 0, val_fraction: float = 0.2) -> Split:
     """Take the splits that the data set has; if it has no val, set a part of train aside for it.
 
-    Labelled images that are not assigned count as train. The new val part is stratified, at least one
-    image of a class that has two, and keeps groups whole; every class keeps an image in train, and a class
-    that is a single group stays there. Test images are never touched; without a test part `Split.test` is
-    empty.
+    Labelled images that are not assigned count as train. The new val part is stratified, at least one image of a class
+    that has two, and keeps groups whole; every class keeps an image in train, and a class that is a single group stays
+    there. Test images are never touched; without a test part `Split.test` is empty.
 
     Parameters
     ----------

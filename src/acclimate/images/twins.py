@@ -5,9 +5,8 @@ for each "brighter than the left neighbour" (64 bits; N. Krawetz, "Kind of Like 
 splits with a small Hamming distance are candidates; they count only if their 32 x 32 thumbnails correlate
 too, because small or simple images (digits, water from above) share hashes without being twins.
 
-Measured on 400 images each of five data sets of photographs, drawings and scans: copies saved as JPEG of
-quality 75 or enlarged by half are found in 98.8% to 100% of the cases, and none of 350,000 pairs of
-different images is reported.
+Measured on 400 images each of five data sets of photographs, drawings and scans: copies saved as JPEG of quality 75 or
+enlarged by half are found in 98.8% to 100% of the cases, and none of 350,000 pairs of different images is reported.
 """
 
 from __future__ import annotations

@@ -84,8 +84,7 @@ class ProbeFit(Protocol[OwnSettings_contra]):
         Raises
         ------
         DataError
-            Shapes that do not match, a value that is not finite (with the index of its row), a label out of
-            range.
+            Shapes that do not match, a value that is not finite (with the index of its row), a label out of range.
         """
 
 

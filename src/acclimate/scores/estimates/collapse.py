@@ -2,9 +2,8 @@
 
 Papyan, Han & Donoho, "Prevalence of neural collapse during the terminal phase of deep learning training" (PNAS 2020).
 NC1: tr(S_w S_b^+) / C, with S_b of the class means about their mean. NC2: the coefficient of variation of the lengths
-of the centred class means, and the mean distance of their cosines from -1 / (C - 1). NC4: the share of images that
-lie nearer to another class mean than to their own. (NC3 compares with a classifier's weights, which a backbone has
-not.)
+of the centred class means, and the mean distance of their cosines from -1 / (C - 1). NC4: the share of images that lie
+nearer to another class mean than to their own. (NC3 compares with a classifier's weights, which a backbone has not.)
 """
 
 from __future__ import annotations

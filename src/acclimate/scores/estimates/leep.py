@@ -1,9 +1,8 @@
 """LEEP and NCE: how well the source model's own predictions tell the target classes apart.
 
-`leep`: Nguyen et al., "LEEP: A New Measure to Evaluate Transferability" (ICML 2020): the mean of ln sum_z
-P(y_i | z) p(z | x_i), P(y | z) from the joint sums of y and p. `nce`: Tran, Nguyen & Hassner, "Transferability and
-Hardness of Supervised Classification Tasks" (ICCV 2019): -H(Y | Z) with z_i the most probable source
-class of image i.
+`leep`: Nguyen et al., "LEEP: A New Measure to Evaluate Transferability" (ICML 2020): the mean of ln sum_z P(y_i | z)
+p(z | x_i), P(y | z) from the joint sums of y and p. `nce`: Tran, Nguyen & Hassner, "Transferability and Hardness of
+Supervised Classification Tasks" (ICCV 2019): -H(Y | Z) with z_i the most probable source class of image i.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """PACTran: a bound on the loss of a finetuned classifier, as an optimum plus the price of its flatness.
 
 Ding et al., "PACTran: PAC-Bayesian Metrics for Estimating the Transferability of Pretrained Models to Classification
-Tasks" (ECCV 2022). Gaussian: as in the authors' code (google-research/pactran_metrics): on
-centred features,
+Tasks" (ECCV 2022). Gaussian: as in the authors' code (google-research/pactran_metrics): on centred features,
     min_W [mean cross-entropy + |W|^2 / (2 l n)] + C d s^2 / (2 l n) ln(l n tr(H) / (C d)),
 l = 1, s^2 = 100 / d, and tr(H) the trace of the second derivative of the summed cross-entropy and the penalty, offset
 included. Dirichlet and Gamma, which need source predictions: see `pactran_source`.

@@ -6,9 +6,8 @@ episodes, with the interval 1.96 * standard deviation (over E) / sqrt(E) (Ericss
 queries, 600 episodes). It says how sure the mean over episodes of *these* images is, not how another sample of images
 would do.
 
-The result is no classifier, so this function is no member of `PROBES`. Classes with fewer than
-`shots + queries` images are never drawn. A normaliser is fitted on all features given, which know no label; `none` is
-the published protocol.
+The result is no classifier, so this function is no member of `PROBES`. Classes with fewer than `shots + queries` images
+are never drawn. A normaliser is fitted on all features given, which know no label; `none` is the published protocol.
 
 Cost: each episode gathers its (ways * (shots + queries), d) features and multiplies them by `ways` prototypes.
 """

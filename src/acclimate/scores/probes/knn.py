@@ -167,8 +167,7 @@ def shares(
 ) -> Iterator[tuple[int, Float64, Float64]]:
     """Yield (k, share of the vote (b, C), effective number of votes (b, 1)) for each k, smallest first.
 
-    `labels` and `weights` are (b, max k), nearest first. Votes of a larger k are those of the smaller one and
-    more.
+    `labels` and `weights` are (b, max k), nearest first. Votes of a larger k are those of the smaller one and more.
     """
     b = len(labels)
     slot = labels + n_classes * np.arange(b)[:, None]

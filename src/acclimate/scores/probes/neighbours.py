@@ -22,9 +22,8 @@ from acclimate.stats.metrics import Labels
 Metric = Literal["cosine", "euclidean"]
 METRICS: Final[tuple[Metric, ...]] = ("cosine", "euclidean")
 
-# |a - b|^2 = |a|^2 + |b|^2 - 2ab loses digits in float32 when it is small beside |a|^2 + |b|^2. Below this
-# share (a relative error of about 1e-4) it is computed again from the difference in float64, so equal rows
-# are at exactly zero.
+# |a - b|^2 = |a|^2 + |b|^2 - 2ab loses digits in float32 when it is small beside |a|^2 + |b|^2. Below this share (a
+# relative error of about 1e-4) it is computed again from the difference in float64, so equal rows are at exactly zero.
 CLOSE: Final = 1e-2
 # The same for 1 - cosine, whose rounding error is about 1e-7.
 NEAR: Final = 1e-3
