@@ -56,16 +56,14 @@ class Objective(Protocol):
         Whether ``loss`` has no gradient, and the forward pass itself is the work (batch-norm statistics).
     paper
         Where it comes from; None for plain supervision.
+    views
+        The distribution of each view that ``loss`` expects, known after ``setup``; empty: the stage's own.
     """
 
-    needs_labels: ClassVar[bool]
-    gradient_free: ClassVar[bool]
-    paper: ClassVar[Paper | None]
-
-    @property
-    def views(self) -> Sequence[Augment]:
-        """The distribution of each view that ``loss`` expects, known after ``setup``; empty: the stage's own."""
-        ...
+    needs_labels: ClassVar[bool] = False
+    gradient_free: ClassVar[bool] = False
+    paper: ClassVar[Paper | None] = None
+    views: Sequence[Augment]
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build what trains, or is kept, beside the network: heads, targets, queues. Every checkpoint holds it whole.
@@ -92,4 +90,3 @@ class Objective(Protocol):
 
     def after_step(self, progress: float) -> None:
         """Update what no gradient updates; ``progress`` in (0, 1] is the share of the stage's steps done."""
-        ...

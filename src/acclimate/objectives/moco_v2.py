@@ -14,7 +14,6 @@ norm or layer norm cannot. The head has no norm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import in_float32
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
@@ -86,12 +85,10 @@ class Queue(nn.Module):
         self.pointer.add_(len(keys)).remainder_(length)
 
 
-class MoCoV2:
+class MoCoV2(Objective):
     """The network with a projector, the key encoder that follows both, and the queue."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Chen et al. 2020, arXiv 2003.04297, and He et al. 2019, 1911.05722 (ResNet-50, ImageNet, 200 epochs)",
         optimizer="sgd",
         lr=0.03,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from pydantic import Field
@@ -27,8 +27,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.errors import RecipeError
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
-from acclimate.objectives.number import Number
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
+from acclimate.objectives.heads import Number
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -74,12 +74,11 @@ class _Statistics(nn.Module):
         return torch.lerp(self.source_mean, self.mean, share), torch.lerp(self.source_var, self.var, share)
 
 
-class NormStats:
+class NormStats(Objective):
     """The network's batch norms and the statistics of the images seen."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = True
-    paper: ClassVar[Paper | None] = Paper(
+    gradient_free = True
+    paper = Paper(
         source="Li et al. 2016, arXiv 1603.04779, section 3 (no training: one pass over the target's images)",
         optimizer="",
         lr=0.0,
@@ -131,9 +130,6 @@ class NormStats:
             self.statistics.merge(mean, var * (1 - 1 / n), len(views[0]))  # torch keeps the variance over n - 1
             self._write(*self.statistics.mixed(self.settings.prior))
         return torch.zeros((), device=views[0].device)
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: the statistics are in place after every batch."""
 
     @contextmanager
     def _recording(self) -> Iterator[list[float]]:

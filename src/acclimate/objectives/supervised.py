@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings
 from acclimate.views import Augment
 
 
@@ -29,12 +28,11 @@ class SupervisedSettings(ObjectiveSettings):
     class_weights: str = Field(default="none", pattern="^(none|balanced)$")
 
 
-class Supervised:
+class Supervised(Objective):
     """Mean cross-entropy of the network's logits against the labels."""
 
-    needs_labels: ClassVar[bool] = True
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = None
+    needs_labels = True
+    paper = None
     views: Sequence[Augment] = ()
 
     def __init__(self, settings: SupervisedSettings) -> None:
@@ -78,6 +76,3 @@ class Supervised:
         losses = image_losses.sum(0) / (len(labels) if self.weight is None else self.weight[labels].sum())
         finite = losses.isfinite()
         return torch.where(finite | ~finite.any(), losses, 0.0).sum()
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

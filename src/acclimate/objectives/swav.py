@@ -8,7 +8,6 @@ L = -sum_k q_k log p_k with p = softmax(z c / T), where the codes q share the pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,9 @@ from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.crops import FULL, crop_features, crop_views
-from acclimate.objectives.heads import HeadNorm, in_float32, normed
-from acclimate.objectives.number import Number
+from acclimate.objectives.heads import HeadNorm, Number, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -87,12 +85,10 @@ class _Queue(nn.Module):
         self.filled.value = min(length, self.filled.value + new.shape[1])
 
 
-class SwAV:
+class SwAV(Objective):
     """The network with projector and prototypes, and a queue of features."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Caron et al. 2020, arXiv 2006.09882, appendix A (ResNet-50, ImageNet, 800 epochs)",
         optimizer="lars",
         lr=4.8,

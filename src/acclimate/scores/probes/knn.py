@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -182,33 +182,20 @@ def shares(
         start = k
 
 
+@dataclass(eq=False, repr=False)
 class KnnTwin:
     """Parameters and fit of `estimators.KNNProbe`: fixed settings, so no validation images are needed."""
 
-    def __init__(
-        self,
-        k: int = 20,
-        *,
-        metric: Metric = "cosine",
-        weights: Weights = "auto",
-        temperature: float = 0.07,
-        normalise: Normalise = "none",
-    ) -> None:
-        self.k = k
-        self.metric = metric
-        self.weights = weights
-        self.temperature = temperature
-        self.normalise = normalise
+    k: int = 20
+    _: KW_ONLY
+    metric: Metric = "cosine"
+    weights: Weights = "auto"
+    temperature: float = 0.07
+    normalise: Normalise = "none"
 
     def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Knn:
         """Keep the training features."""
-        settings = KnnSettings(
-            metric=(self.metric,),
-            k=(self.k,),
-            weights=self.weights,
-            temperature=self.temperature,
-            normalise=self.normalise,
-        )
+        settings = KnnSettings(**asdict(self) | {"metric": (self.metric,), "k": (self.k,)})
         return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.scores.base import Features, Float32, Float64, Index, blocks
-from acclimate.scores.probes.normalise import Normaliser, Plain, inverse_lengths, mean_of
+from acclimate.scores.probes.normalise import Normaliser, inverse_lengths, mean_of
 from acclimate.scores.probes.products import alone, pays, product, threads
 from acclimate.stats.metrics import Labels
 
@@ -60,7 +60,7 @@ class Query:
 
 def refer(x: Features, y: Labels, n_classes: int, normaliser: Normaliser | None = None) -> Reference:
     """Return the centred float32 copy of a training set, and what both metrics need of it."""
-    normaliser = normaliser or Plain()
+    normaliser = normaliser or Normaliser()
     scaler = normaliser.of(x)
     mean = mean_of(x, scaler)
     centred = np.empty(x.shape, np.float32)

@@ -15,7 +15,8 @@ import numpy as np
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Index, check_features, check_fit, check_labels
-from acclimate.scores.probes.logistic.probe import Logistic, LogisticSettings, TrainingSet, fit_stack, validation_set
+from acclimate.scores.probes.logistic.paths import LogisticSettings
+from acclimate.scores.probes.logistic.probe import Logistic, TrainingSet, fit_stack, validation_set
 from acclimate.stats.metrics import Labels
 
 STACK_BYTES: Final = 64 * 2**20  # of the features of one stack, in float64
