@@ -49,19 +49,6 @@ class _Scale:
     high: Tensor  # (3 w,): what 255 becomes
 
 
-def make_view(
-    images: Tensor,
-    size: Size,
-    augment: Augment,
-    normalize: Normalize,
-    generator: torch.Generator,
-    *,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """Return one random view of a batch: `make_views` with one entry."""
-    return make_views(images, size, [augment], normalize, generator, dtype=dtype)[0]
-
-
 @torch.no_grad()
 def make_views(
     images: Tensor,

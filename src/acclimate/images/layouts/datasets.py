@@ -14,12 +14,10 @@ from acclimate.errors import DataError, unknown
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import from_array
-from acclimate.images.layouts.chestx import ChestX
 from acclimate.images.layouts.cifar import Arrays, Cifar
-from acclimate.images.layouts.cub import Cub
 from acclimate.images.layouts.generic import ClassFolders, SplitLists, SplitTable
 from acclimate.images.layouts.hubs import download_torchvision, load_torchvision
-from acclimate.images.layouts.isic import Isic
+from acclimate.images.layouts.joined import ChestX, Cub, Isic
 from acclimate.images.layouts.lists import LayoutReader, MissingFile
 from acclimate.images.layouts.matlab import Cars, Flowers
 from acclimate.images.layouts.voc import VocClasses, VocMasks

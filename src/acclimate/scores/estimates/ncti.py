@@ -18,7 +18,7 @@ from acclimate.errors import DataError
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.etran import to_unit
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared
 
 DIMENSIONS: Final = 64
@@ -102,10 +102,8 @@ def _nuclear(matrix: Float64) -> float:
 
 NCTI: Final = Estimate(
     ncti,
-    LABELS,
     "three parts: directions the classes take up, posterior of the true class (both larger), spread (smaller)",
-    "three numbers",
-    unbounded,
+    Extent("three numbers"),
     ANY - {"scale"},
     better="neither",
     pool_relative=True,

@@ -19,7 +19,7 @@ import numpy as np
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.leep import expected_prediction
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
+from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.ncti import principal
 from acclimate.scores.estimates.prepared import Prepared
 
@@ -173,9 +173,7 @@ def _squared_distances(x: Features, squares: Float64, rows: Any) -> Float64:
 
 NLEEP: Final = Estimate(
     nleep,
-    LABELS,
     "LEEP of the clusters of a Gaussian mixture, in nats; seeds differ by a few per cent",
-    "at most 0",
     between(-np.inf, 0),
     ANY - {"order", "scale"},
     caution=cautions.few_a_class,

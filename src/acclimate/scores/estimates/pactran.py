@@ -23,7 +23,7 @@ import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Codes, Prepared
 from acclimate.scores.estimates.spectrum import gram_of
 
@@ -182,10 +182,8 @@ class _Fit:
 
 PACTRAN: Final = Estimate(
     pactran,
-    LABELS,
     "bound on the loss of a finetuned classifier, Gaussian prior, in nats",
-    "any number, mostly above 0",
-    unbounded,
+    Extent("any number, mostly above 0"),
     ANY - {"scale"},
     better="smaller",
     caution=cautions.wide_noise,

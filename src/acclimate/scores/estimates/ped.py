@@ -21,7 +21,7 @@ from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.gbc import with_columns
 from acclimate.scores.estimates.logme import logme
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
+from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 from acclimate.scores.estimates.sfda import sfda
 
@@ -114,9 +114,7 @@ def _radii(prepared: Prepared, deviation: Float64) -> Float64:
 
 PED: Final = Estimate(
     ped,
-    LABELS,
     "SFDA after overlapping classes pushed one another apart",
-    "0 to 1",
     between(0, 1),
     ANY - {"rotation", "scale"},
     caution=cautions.own_units,

@@ -201,6 +201,15 @@ def float_blocks(x: Features) -> Iterator[tuple[slice, Float64]]:
         yield part, x[part].astype(np.float64)
 
 
+def columns_of(x: Features) -> tuple[Float64, Float64]:
+    """Return mean and standard deviation of each column (d,); infinity for a constant one, which says nothing."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    squares = sum((((block - mean) ** 2).sum(axis=0) for _, block in float_blocks(x)), np.zeros(len(mean)))
+    deviation = np.sqrt(squares / len(x))
+    deviation[deviation <= 10 * np.finfo(x.dtype).eps * np.abs(mean)] = np.inf
+    return mean, deviation
+
+
 def _rows_a_pass(x: Features) -> int:
     return max(1, PASS_BYTES // (8 * int(x.shape[1])))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from acclimate.errors import DataError
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, NOTHING, Estimate, between, dimensions
+from acclimate.scores.estimates.member import ANY, NOTHING, Estimate, Extent, between, dimensions
 from acclimate.scores.estimates.prepared import Prepared
 
 EPSILON: Final = 1e-7
@@ -91,21 +91,19 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
 
 RANKME: Final = Estimate(
     rankme,
-    NOTHING,
     "effective number of directions that the features use",
-    "1 to min(n, d)",
-    dimensions,
+    Extent("1 to min(n, d)", dimensions),
     ANY - {"shift"},
+    needs=NOTHING,
     caution=cautions.few_for_rank,
     spectrum="uncentred",
 )
 ALPHA_REQ: Final = Estimate(
     alpha_req,
-    NOTHING,
     "how fast the variance of principal components falls, as rank^-a; near 1 is said to be best",
-    "at least 0",
     between(0, np.inf),
     ANY,
+    needs=NOTHING,
     better="neither",
     caution=cautions.few_for_rank,
     spectrum="centred",
