@@ -33,10 +33,7 @@ class Listing:
 def from_files(listing: Listing, name: str, *, skip_bad: bool, cache: Path | None) -> Images:
     """Check and hash the listed files.
 
-    Raises
-    ------
-    DataError
-        Unreadable files, unless `skip_bad`; or nothing is left.
+    Raises `DataError`: unreadable files, unless `skip_bad`; or nothing is left.
     """
     entries = scan(listing.root, listing.paths, full=skip_bad, cache=cache)
     bad = [(path, entry.reason) for path, entry in zip(listing.paths, entries, strict=True) if entry.reason]

@@ -72,13 +72,9 @@ _ORIENTATION = 0x0112
 def decode(image: Path | bytes, geometry: Geometry) -> Pixels:
     """Decode one image to ``(geometry.height, geometry.width, 3)`` uint8 RGB.
 
-    The EXIF rotation is applied; transparent parts are composed on white; 16-bit grey becomes 8-bit by v /
-    257. Of an animation or a multi-page TIFF the first picture is taken.
-
-    Raises
-    ------
-    DataError
-        Not an image, damaged, cut short or too large. The text is a short reason without the file's name.
+    The EXIF rotation is applied; transparent parts are composed on white; 16-bit grey becomes 8-bit by v / 257. Of an
+    animation or a multi-page TIFF the first picture is taken. Raises `DataError`: not an image, damaged, cut short or
+    too large. The text is a short reason without the file's name.
     """
 
     def least(full: Size) -> Size:

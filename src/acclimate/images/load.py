@@ -36,6 +36,8 @@ _ACCEPTED = (
 def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None = None) -> Images:
     """Read a data set: list its images, check them, and hash them. Pixels are decoded later.
 
+    Raises `DataError`: not one of these, no images, or unreadable images (the first ten are named).
+
     Parameters
     ----------
     data
@@ -48,11 +50,6 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
         headers are read here, a bad one is an error, and damage further inside shows when the pixels are decoded.
     cache
         Where hashes and checks are remembered; None means `acclimate.storage.store.cache_root`.
-
-    Raises
-    ------
-    DataError
-        Not one of these, no images, or unreadable images (the first ten are named).
     """
     prefix, colon, name = str(data).partition(":")
     if colon and prefix in NAMED:

@@ -51,12 +51,8 @@ def decoded(
 ) -> ArrayStore:
     """Return the store with `indices` (or all images) decoded; what an earlier run decoded is not done again.
 
-    `progress` is called with (done, of how many).
-
-    Raises
-    ------
-    DataError
-        Damaged images: how many, and the first ten. All others are then in the store, the damaged ones are not.
+    `progress` is called with (done, of how many). Raises `DataError`: damaged images: how many, and the first ten. All
+    others are then in the store, the damaged ones are not.
     """
     store = open_pixels(images, geometry, cache=cache)
     rows = np.arange(len(images), dtype=np.int64) if indices is None else indices
@@ -73,14 +69,9 @@ def decode_ahead(
 ) -> Iterator[Indices]:
     """Yield `indices` (or all) in order, `chunk` at a time, each as soon as its rows can be read.
 
-    A few chunks are decoded ahead in the background while the caller works on the last one. When the
-    caller stops early the threads end with the images in hand.
-
-    Raises
-    ------
-    DataError
-        Damaged images. From the first one on nothing more is yielded, but the rest is decoded, so that the
-        error names all of them and the work is not lost.
+    A few chunks are decoded ahead in the background while the caller works on the last one. When the caller stops early
+    the threads end with the images in hand. Raises `DataError`: damaged images. From the first one on nothing more is
+    yielded, but the rest is decoded, so that the error names all of them and the work is not lost.
     """
     rows = np.arange(len(images), dtype=np.int64) if indices is None else indices
     chunks = iter([rows[k : k + chunk] for k in range(0, len(rows), chunk)])

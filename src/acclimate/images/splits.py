@@ -163,10 +163,7 @@ def parse_labels(text: str) -> tuple[int | None, float | None]:
 def require_classes(images: Images, split: Split) -> None:
     """Check that a classifier can be trained: two classes, and none in val or test that train never saw.
 
-    Raises
-    ------
-    DataError
-        Otherwise; the text names the labels.
+    Raises `DataError` otherwise; the text names the labels.
     """
     learned = np.unique(images.labels[split.train])
     if not len(learned):

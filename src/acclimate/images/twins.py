@@ -46,24 +46,13 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """Hashes and thumbnails of all images.
+    """Hashes and thumbnails of all images."""
 
-    Attributes
-    ----------
-    contents
-        ``(n,)`` hashes of the pixels; "" for an image that cannot be read.
-    hashes
-        ``(n,)`` uint64 difference hashes.
-    thumbnails
-        ``(n, 32 * 32)`` uint8 grey; zeros for an image below 16 pixels, which can only have exact twins.
-    bad
-        Index -> why the image cannot be read.
-    """
-
-    contents: npt.NDArray[np.str_]
-    hashes: Hashes
+    contents: npt.NDArray[np.str_]  # ``(n,)`` hashes of the pixels; "" for an image that cannot be read
+    hashes: Hashes  # ``(n,)`` uint64 difference hashes
+    # ``(n, 32 * 32)`` uint8 grey; zeros for an image below 16 pixels, which can only have exact twins
     thumbnails: Thumbnails
-    bad: dict[int, str]
+    bad: dict[int, str]  # index -> why the image cannot be read
 
 
 def look(images: Images, *, workers: int = 2) -> Looks:

@@ -101,10 +101,7 @@ class MAE(Objective):
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build the decoder.
 
-        Raises
-        ------
-        RecipeError
-            For anything but a plain vision transformer.
+        Raises `RecipeError` for anything but a plain vision transformer.
         """
         if not _is_plain(network):
             raise RecipeError(
@@ -119,10 +116,7 @@ class MAE(Objective):
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Return the mean squared error, >= 0, of masked patches; 1 is what predicting each patch's mean gives.
 
-        Raises
-        ------
-        RecipeError
-            For views of a single patch, which leave nothing to predict from.
+        Raises `RecipeError` for views of a single patch, which leave nothing to predict from.
         """
         images = views[0]
         grid = images.shape[2] // self.patch[0], images.shape[3] // self.patch[1]

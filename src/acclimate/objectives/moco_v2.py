@@ -57,18 +57,10 @@ class MoCoV2Settings(ObjectiveSettings):
 
 
 class Queue(nn.Module):
-    """The last ``length`` keys, first in first out; it starts with random unit vectors.
+    """The last ``length`` keys, first in first out; it starts with random unit vectors."""
 
-    Attributes
-    ----------
-    keys
-        Buffer ``(length, width)`` of unit vectors.
-    pointer
-        Buffer, a whole number: the row of the oldest key, which the next one replaces.
-    """
-
-    keys: Tensor
-    pointer: Tensor
+    keys: Tensor  # buffer ``(length, width)`` of unit vectors
+    pointer: Tensor  # Buffer, a whole number: the row of the oldest key, which the next one replaces
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()

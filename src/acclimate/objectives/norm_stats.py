@@ -94,10 +94,7 @@ class NormStats(Objective):
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Keep the source's statistics.
 
-        Raises
-        ------
-        RecipeError
-            For a network without batch norms that keep running statistics.
+        Raises `RecipeError` for a network without batch norms that keep running statistics.
         """
         self.network = network
         self.norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
@@ -112,10 +109,7 @@ class NormStats(Objective):
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Add a batch to the statistics and put them into the network; return 0, without a gradient.
 
-        Raises
-        ------
-        RecipeError
-            When every batch norm is in eval mode, where it does not look at its batch.
+        Raises `RecipeError` when every batch norm is in eval mode, where it does not look at its batch.
         """
         if not any(norm.training for norm in self.norms):
             raise RecipeError(

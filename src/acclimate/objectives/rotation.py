@@ -50,10 +50,7 @@ class Rotation(Objective):
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Return the mean cross-entropy in nats, >= 0, over four turns of one view; log 4 is a guess.
 
-        Raises
-        ------
-        RecipeError
-            For views that are not square.
+        Raises `RecipeError` for views that are not square.
         """
         view = views[0]
         height, width = view.shape[2:]

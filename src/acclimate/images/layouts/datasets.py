@@ -111,10 +111,7 @@ def dataset_entries() -> Mapping[str, Dataset]:
 def dataset_entry(name: str) -> Dataset:
     """Return the entry of a named data set: the metric of the papers, the licence, where to get it.
 
-    Raises
-    ------
-    DataError
-        No such name; the nearest one is named.
+    Raises `DataError`: no such name; the nearest one is named.
 
     Examples
     --------
@@ -138,11 +135,8 @@ def _entry(name: str, table: dict[str, Any]) -> Dataset:
 def load_dataset(text: str, *, skip_bad: bool = False, cache: Path | None = None) -> Images:
     """Read ``NAME@FOLDER``, or ``NAME`` alone, which torchvision downloads into the cache if it can.
 
-    Raises
-    ------
-    DataError
-        An unknown name, a folder without the expected files (with the tree and where to get it), or a layout that
-        cannot be read.
+    Raises `DataError`: an unknown name, a folder without the expected files (with the tree and where to get it), or a
+    layout that cannot be read.
     """
     name, at, folder = text.partition("@")
     entry = dataset_entry(name)

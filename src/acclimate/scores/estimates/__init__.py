@@ -71,10 +71,7 @@ ESTIMATES: Final[dict[str, Estimate]] = {
 def estimate(name: str, prepared: Prepared) -> Value:
     """Return one estimate.
 
-    Raises
-    ------
-    DataError
-        For an unknown name (the nearest is named), or when something that it needs is missing.
+    Raises `DataError` for an unknown name (the nearest is named), or when something that it needs is missing.
 
     Examples
     --------

@@ -28,12 +28,7 @@ def lidar(prepared: Prepared, *, delta: float = DELTA) -> float:
     Needs `views` (m, q, d): features of q augmented views of each of m images; the paper takes 1,000 images and 50
     views.
 
-    Cost: two Gram matrices and the values of a pencil, m q d^2 + O(d^3).
-
-    Raises
-    ------
-    DataError
-        Without views.
+    Cost: two Gram matrices and the values of a pencil, m q d^2 + O(d^3). Raises `DataError` without views.
 
     Examples
     --------

@@ -42,40 +42,22 @@ class Extent:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One estimate.
+    """One estimate."""
 
-    Attributes
-    ----------
-    function
-        Of checked features; a number, or several where the published score is made of a pool of models' parts.
-    meaning
-        One line for a user.
-    extent
-        The values it can have.
-    promises
-        What does not change the number: the order of the images, the names of the classes, the order of the columns (of
-        source classes where it looks at p), a rotation of the features, a vector added to all, a factor on all.
-    needs
-        What it needs beside the features x.
-    better
-        Which values speak for a model.
-    pool_relative
-        Whether the published score exists only over a pool of models, and changes when a model is added.
-    caution
-        Why the number is worth little on these images, if it is.
-    spectrum
-        The shared decomposition that it uses, if any.
-    """
-
+    # Of checked features; a number, or several where the published score is made of a pool of models' parts
     function: Callable[[Prepared], Value]
-    meaning: str
-    extent: Extent
+    meaning: str  # one line for a user
+    extent: Extent  # the values it can have
+    # What does not change the number: the order of the images, the names of the classes, the order of the columns (of
+    # source classes where it looks at p), a rotation of the features, a vector added to all, a factor on all
     promises: frozenset[Promise]
-    needs: frozenset[Need] = LABELS
-    better: Better = "larger"
+    needs: frozenset[Need] = LABELS  # what it needs beside the features x
+    better: Better = "larger"  # which values speak for a model
+    # Whether the published score exists only over a pool of models, and changes when a model is added
     pool_relative: bool = False
+    # Why the number is worth little on these images, if it is
     caution: Callable[[Prepared], str | None] = cautions.none
-    spectrum: Literal["", "uncentred", "centred"] = ""
+    spectrum: Literal["", "uncentred", "centred"] = ""  # the shared decomposition that it uses, if any
 
 
 @dataclass(frozen=True)

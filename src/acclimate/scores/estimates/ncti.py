@@ -32,12 +32,8 @@ def ncti(prepared: Prepared) -> tuple[float, float, float]:
     The first two are better when larger, the third when smaller. Relative to the pool: `ncti_pool` makes scores of
     them, and adding a model may change the order of the others.
 
-    Cost: a Gram matrix and 64 of its vectors, n d^2 + 4/3 d^3; n C^2 for the nuclear norms.
-
-    Raises
-    ------
-    DataError
-        When there are no more images than classes: a discriminant needs some spread within a class.
+    Cost: a Gram matrix and 64 of its vectors, n d^2 + 4/3 d^3; n C^2 for the nuclear norms. Raises `DataError` when
+    there are no more images than classes: a discriminant needs some spread within a class.
 
     Examples
     --------

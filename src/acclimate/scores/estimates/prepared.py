@@ -159,6 +159,8 @@ def prepare(
 ) -> Prepared:
     """Check features and labels for `ESTIMATES`.
 
+    Raises `DataError`: shapes that do not match, or a value that is not finite (with the index of its row).
+
     Parameters
     ----------
     x : (n, d) floats
@@ -171,11 +173,6 @@ def prepare(
         Features of q >= 2 augmented views of each of m images, for `lidar`.
     seed : int
         For members that draw random numbers.
-
-    Raises
-    ------
-    DataError
-        Shapes that do not match, or a value that is not finite (with the index of its row).
 
     Examples
     --------

@@ -54,7 +54,8 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
     """Return the exponent a of a spectrum that falls as rank^-a, at least 0; near 1 is said to be best.
 
     Neither larger nor smaller is better: below 1 the spectrum is flat (noise), well above 1 few directions are used.
-    The exponent depends on the window, so compare numbers of one window only.
+    The exponent depends on the window, so compare numbers of one window only. Raises `DataError` when fewer than ten
+    components of the window have any variance.
 
     Parameters
     ----------
@@ -62,11 +63,6 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
         First and last principal component of the fit, counted from 1; the window ends where the variance does.
 
     Cost: as `rankme`.
-
-    Raises
-    ------
-    DataError
-        When fewer than ten components of the window have any variance.
 
     Examples
     --------

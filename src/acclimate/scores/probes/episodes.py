@@ -56,6 +56,8 @@ class Episodes:
 def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | None = None) -> Episodes:
     """Run few-shot episodes on features.
 
+    Raises `DataError`: features or labels that cannot be used, or fewer than `ways` classes with enough images.
+
     Parameters
     ----------
     x : (n, d) floats
@@ -64,11 +66,6 @@ def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | N
         Labels.
     seed : int
         Decides which classes and images are drawn.
-
-    Raises
-    ------
-    DataError
-        Features or labels that cannot be used, or fewer than `ways` classes with enough images.
 
     Examples
     --------

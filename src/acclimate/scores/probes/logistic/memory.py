@@ -42,26 +42,16 @@ class Preconditioner:
 
 @dataclass(eq=False)
 class Memory:
-    """The last pairs of b problems with K (r + 1) weights each, D in all; old ones are written over.
+    """The last pairs of b problems with K (r + 1) weights each, D in all; old ones are written over."""
 
-    Attributes
-    ----------
-    shape
-        (K, r + 1).
-    steps, changes : (b, PAIRS, D)
-        s_i and y_i.
-    cross, squares : (b, PAIRS, PAIRS)
-        s_i' y_j, and s_i' s_j without the intercepts.
-    count : (b,)
-        How many pairs there were; the newest lies at (count - 1) % PAIRS.
-    """
-
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # (K, r + 1)
+    # (b, PAIRS, D): s_i and y_i
     steps: Float64
     changes: Float64
+    # (b, PAIRS, PAIRS): s_i' y_j, and s_i' s_j without the intercepts
     cross: Float64
     squares: Float64
-    count: Index
+    count: Index  # (b,): how many pairs there were; the newest lies at (count - 1) % PAIRS
 
     @classmethod
     def of(cls, weights: Float64) -> Memory:

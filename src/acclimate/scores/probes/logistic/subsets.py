@@ -34,6 +34,8 @@ def fit_many(
 ) -> list[Logistic]:
     """Fit logistic regression on each subset of the training images; all choose C on the same validation images.
 
+    Raises `DataError`: as `logistic.fit`; the message says which subset. An index that is out of range.
+
     Parameters
     ----------
     x : (n, d) floats
@@ -53,11 +55,6 @@ def fit_many(
     -------
     list of Logistic
         One for each subset, in their order: what `logistic.fit(x[subset], y[subset], x_val, y_val, ...)` returns.
-
-    Raises
-    ------
-    DataError
-        As `logistic.fit`; the message says which subset. An index that is out of range.
 
     Examples
     --------
