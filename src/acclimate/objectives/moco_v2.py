@@ -126,9 +126,8 @@ class MoCoV2(Objective):
         """Return the cross-entropy of each query's own key, column 0, against the queue."""
         query = F.normalize(query, dim=1)
         positive = (query * key).sum(1, keepdim=True)  # (b, 1)
-        earlier = (
-            query @ self.queue.keys.clone().T
-        )  # (b, queue); the gradient needs these keys, the push writes over them
+        # the gradient needs these keys, and the push writes over them
+        earlier = query @ self.queue.keys.clone().T  # (b, queue)
         logits = torch.cat([positive, earlier], dim=1) / self.settings.temperature
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 

@@ -80,7 +80,7 @@ class ProbeFit(Protocol[OwnSettings_contra]):
         n_classes : int
             C, the number of columns of the probabilities.
         seed : int
-            For probes that draw random numbers.
+            For probes that draw random numbers; none of `PROBES` does.
         settings : ProbeSettings, optional
             Of the probe's own class; None for its defaults.
         """

@@ -1,11 +1,10 @@
 """RankMe and alpha-ReQ: how many directions the features use, without a label.
 
-`rankme`: Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised Representations
-by Their Rank" (ICML 2023, arXiv 2210.02885): exp of the entropy of
-p_k = s_k / sum(s) + 1e-7, s the singular values of the features as they are.
-`alpha_req`: Agrawal et al., "alpha-ReQ: Assessing Representation Quality in
-Self-Supervised Learning by Measuring Eigenspectrum Decay" (NeurIPS 2022): minus the slope of ln variance against ln
-rank of the principal components, fitted with weights 1 / rank after Stringer et al. (Nature 2019).
+`rankme`: Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised Representations by
+Their Rank" (ICML 2023, arXiv 2210.02885): exp of the entropy of p_k = s_k / sum(s) + 1e-7, s the singular values of the
+features as they are. `alpha_req`: Agrawal et al., "alpha-ReQ: Assessing Representation Quality in Self-Supervised
+Learning by Measuring Eigenspectrum Decay" (NeurIPS 2022): minus the slope of ln variance against ln rank of the
+principal components, fitted with weights 1 / rank after Stringer et al. (Nature 2019).
 """
 
 from __future__ import annotations

@@ -143,13 +143,9 @@ def discriminant(moved: Moved, *, exact: bool = False, shrinkage: float | None =
         shrinkage = max(float(np.exp(-SHARPNESS * s)), LEAST)
     priors = moved.prepared.counts / n
     variance = float(np.trace(scatter)) / moved.prepared.d
-    if variance <= 1e-14 * float(((means - priors @ means) ** 2).sum()):
-        variance = max(
-            float(((means - priors @ means) ** 2).sum()), 1.0
-        )  # no spread within classes: the limit of little
-        scatter, shrinkage_now = np.zeros_like(scatter), 1e-12
-    else:
-        shrinkage_now = shrinkage
+    apart, shrinkage_now = float(((means - priors @ means) ** 2).sum()), shrinkage
+    if variance <= 1e-14 * apart:  # no spread within classes: the limit of little
+        variance, scatter, shrinkage_now = max(apart, 1.0), np.zeros_like(scatter), 1e-12
     scatter *= 1 - shrinkage_now
     scatter.flat[:: len(scatter) + 1] += shrinkage_now * variance
     factor = sl.cho_factor(scatter, lower=True, overwrite_a=True, check_finite=False)

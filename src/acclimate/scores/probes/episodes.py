@@ -121,9 +121,8 @@ def _accuracy(z: Float64, settings: EpisodeSettings) -> Float64:
         z = (z.reshape(-1, d) * inverse_lengths(z.reshape(-1, d))[:, None]).reshape(z.shape)
     prototypes = z[:, :, : settings.shots].mean(axis=2)  # (e, ways, d)
     product = z.reshape(e, -1, d) @ prototypes.transpose(0, 2, 1)  # of the known images too: cheaper than a copy
-    product = product.reshape(e, ways, -1, ways)[:, :, settings.shots :].reshape(
-        e, -1, ways
-    )  # (e, ways * queries, ways)
+    product = product.reshape(e, ways, -1, ways)[:, :, settings.shots :]
+    product = product.reshape(e, -1, ways)  # (e, ways * queries, ways)
     square = (prototypes**2).sum(axis=2)[:, None]
     if settings.metric == "euclidean":
         value = 2 * product - square

@@ -94,8 +94,6 @@ def fit(
 ) -> Knn:
     """Keep the training features and choose metric and k on validation; arguments as in `base.ProbeFit`.
 
-    `seed` is unused: nothing here is random.
-
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])

@@ -113,8 +113,6 @@ def fit(
 ) -> Ncm:
     """Take the class means and choose the metric on validation; arguments as in `base.ProbeFit`.
 
-    `seed` is unused: nothing here is random.
-
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])

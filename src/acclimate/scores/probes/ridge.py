@@ -128,8 +128,6 @@ def fit(
 ) -> Ridge:
     """Solve for every lambda and keep the best; arguments as in `base.ProbeFit`.
 
-    `seed` is unused: nothing here is random.
-
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])

@@ -77,8 +77,6 @@ def fit(
 ) -> Logistic:
     """Fit the path and keep the C that does best on validation; arguments as in `base.ProbeFit`.
 
-    `seed` is unused: nothing here is random.
-
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
