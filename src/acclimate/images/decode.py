@@ -169,10 +169,8 @@ def _require_end(content: bytes) -> None:
 
 
 def _reduce(opened: ImageFile.ImageFile, least: Size) -> tuple[float, float]:
-    """Choose the scale that a JPEG is decoded at, with no side below `least`; refuse what is too large.
-
-    Returns the width and the height in pixels of the picture: 101 columns at 1/2 make 51, of which 50.5 count.
-    """
+    """Choose the scale that a JPEG is decoded at, with no side below `least`; refuse what is too large."""
+    # Returns the width and the height in pixels of the picture: 101 columns at 1/2 make 51, of which 50.5 count
     full, extent = opened.size, (float(opened.width), float(opened.height))
     if isinstance(opened, JpegImagePlugin.JpegImageFile):
         drafted = opened.draft(None, (least[1], least[0]))

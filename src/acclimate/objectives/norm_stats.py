@@ -127,11 +127,9 @@ class NormStats(Objective):
 
     @contextmanager
     def _recording(self) -> Iterator[list[float]]:
-        """Let running statistics be those of the next batch alone; yield how many pixels each batch norm saw.
-
-        That is infinite for one that sees none: its statistics need no correction, since they are the source's. Dropout
-        and the like are off meanwhile, as in evaluation.
-        """
+        """Let running statistics be those of the next batch alone; yield how many pixels each batch norm saw."""
+        # That is infinite for one that sees none: its statistics need no correction, since they are the source's.
+        # Dropout and the like are off meanwhile, as in evaluation.
         sizes = [math.inf] * len(self.norms)
         modes = {module: module.training for module in self.network.modules()}
         watched = [(i, norm, norm.momentum) for i, norm in enumerate(self.norms) if norm.training]

@@ -61,10 +61,9 @@ class Supervised(Objective):
         return F.cross_entropy(logits, labels, weight=self.weight, label_smoothing=self.settings.label_smoothing)
 
     def _of_several(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the sum over classifiers, ``(b, H, C)``, of what each would have alone.
-
-        A classifier whose loss is not finite is left out while another's is finite: the sum would not be finite either.
-        """
+        """Return the sum over classifiers, ``(b, H, C)``, of what each would have alone."""
+        # A classifier whose loss is not finite is left out while another's is finite: the sum would not be finite
+        # either
         count, smoothing = logits.shape[1], self.settings.label_smoothing
         image_losses = F.cross_entropy(
             logits.flatten(0, 1),

@@ -86,10 +86,8 @@ def _orientations(augment: Augment, allowed: Domain) -> tuple[float, float, floa
 
 
 def _at_least(crop: Pair, smallest: float) -> Pair:
-    """Return the range of areas squeezed in its logarithm, so that it begins at `smallest` and 1 stays 1.
-
-    Cutting the low end off instead would leave the small crops of SwAV and DINO, 0.05 to 0.14, no range at all.
-    """
+    """Return the range of areas squeezed in its logarithm, so that it begins at `smallest` and 1 stays 1."""
+    # Cutting the low end off instead would leave the small crops of SwAV and DINO, 0.05 to 0.14, no range at all
     if crop[0] >= smallest:
         return crop
     return smallest, max(smallest, crop[1] ** (math.log(smallest) / math.log(crop[0])))

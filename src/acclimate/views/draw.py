@@ -108,11 +108,9 @@ def _fallback(image: Size, ratio: Pair) -> Box:
 
 
 def _orientation(mirror_y: Tensor, mirror_x: Tensor, turn: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
-    """Return flips (n, 2) and exchanges of rows and columns (n,).
-
-    A rotation by 90 degrees is a left-right flip and an exchange, by 180 both flips, by 270 an upside-down
-    flip and an exchange.
-    """
+    """Return flips (n, 2) and exchanges of rows and columns (n,)."""
+    # A rotation by 90 degrees is a left-right flip and an exchange, by 180 both flips, by 270 an upside-down flip and
+    # an exchange
     quarters = (1 + (turn[:, 1] * 3).floor().clamp_(max=2)) * (turn[:, 0] < augment.rot90)
     flip_y = (mirror_y[:, 0] < augment.vflip) ^ (quarters >= 2)
     flip_x = (mirror_x[:, 0] < augment.hflip) ^ ((quarters == 1) | (quarters == 2))

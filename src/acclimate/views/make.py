@@ -177,10 +177,8 @@ def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scales: dict[int, _S
 
 
 def _planes(group: int, view: Tensor) -> Tensor:
-    """Return room for the planes of a group, (4, group, h, w): red, green, blue, and ones to carry a bias.
-
-    Every group uses it again: the first write to fresh memory costs more than the writing itself.
-    """
+    """Return room for the planes of a group, (4, group, h, w): red, green, blue, and ones to carry a bias."""
+    # Every group uses it again: the first write to fresh memory costs more than the writing itself
     return torch.ones(4, group, *view.shape[2:], device=view.device)
 
 

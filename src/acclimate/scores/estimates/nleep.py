@@ -141,11 +141,9 @@ def _clusters(x: Features, m: int, seed: int) -> Any:
 
 
 def _seeds(x: Features, m: int, random: np.random.RandomState) -> Features:
-    """Return m rows of x (m, k), far apart: the greedy k-means++ of Arthur & Vassilvitskii (2007).
-
-    It draws what scikit-learn draws, in its order, so that one seed gives the same clusters; the products are of the
-    type of x, where scikit-learn goes through float64.
-    """
+    """Return m rows of x (m, k), far apart: the greedy k-means++ of Arthur & Vassilvitskii (2007)."""
+    # It draws what scikit-learn draws, in its order, so that one seed gives the same clusters; the products are of the
+    # type of x, where scikit-learn goes through float64
     n, trials = len(x), 2 + int(np.log(m))
     squares = np.einsum("ik,ik->i", x, x, dtype=np.float64)
     seeds = [int(random.choice(n, p=np.full(n, 1 / n)))]

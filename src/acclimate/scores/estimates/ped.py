@@ -99,8 +99,7 @@ def _deviation(reference: Features) -> Float64:
     squares = np.zeros(len(mean))
     for _, block in float_blocks(reference):
         squares += ((block - mean) ** 2).sum(axis=0)
-    deviation: Float64 = np.maximum(np.sqrt(squares / len(reference)), LEAST_DEVIATION)
-    return deviation
+    return np.maximum(np.sqrt(squares / len(reference)), LEAST_DEVIATION)
 
 
 def _radii(prepared: Prepared, deviation: Float64) -> Float64:

@@ -91,8 +91,7 @@ class Prepared:
     @cached_property
     def means(self) -> Float64:
         """Means of the rows of each class (C, r)."""
-        means: Float64 = self.sums / self.counts[:, None]
-        return means
+        return self.sums / self.counts[:, None]
 
     @cached_property
     def mean(self) -> Float64:

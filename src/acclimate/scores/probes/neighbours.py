@@ -101,10 +101,8 @@ def neighbours(
 def _nearest_first(
     reference: Reference, query: Query, products: Float32, metric: Metric, k: int, workers: int
 ) -> tuple[Index, Float64]:
-    """Return indices and distances (b, k) of a block, nearest first, sorted by so many threads.
-
-    A few rows at a time, so that what is done to the products finds them in the cache of a core.
-    """
+    """Return indices and distances (b, k) of a block, nearest first, sorted by so many threads."""
+    # A few rows at a time, so that what is done to the products finds them in the cache of a core
     few = max(1, CACHE_BYTES // products[0].nbytes)
 
     def sorted_part(start: int) -> tuple[Index, Float64]:

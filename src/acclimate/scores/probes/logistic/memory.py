@@ -32,8 +32,7 @@ class Preconditioner:
 
     def apply(self, gradient: Float64) -> Float64:
         """Return the inverse Hessians times gradients (a, K, r + 1)."""
-        result: Float64 = self.classes @ (self.inverse * (self.classes.transpose(0, 2, 1) @ gradient))
-        return result
+        return self.classes @ (self.inverse * (self.classes.transpose(0, 2, 1) @ gradient))
 
     def of(self, mask: npt.NDArray[np.bool_]) -> Preconditioner:
         """Return those of a mask (a,)."""
@@ -113,10 +112,8 @@ class Memory:
         return usable, triangle
 
     def _scale(self, members: Index, usable: npt.NDArray[np.bool_], inverse: Preconditioner, c: Float64) -> Float64:
-        """Return the scale (a,) of the start: as usual the newest pair sets it.
-
-        It matters where certain images have little curvature.
-        """
+        """Return the scale (a,) of the start: as usual the newest pair sets it."""
+        # It matters where certain images have little curvature
         age = (self.count[members, None] - 1 - np.arange(PAIRS)) % PAIRS
         newest = np.where(usable, age, PAIRS).argmin(axis=1)
         step = self.steps[members, newest].reshape(-1, *self.shape)
