@@ -6,11 +6,11 @@ Torch is imported by the functions that compute: most recipes have this objectiv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings
 from acclimate.views import Augment
 
 if TYPE_CHECKING:
@@ -32,12 +32,11 @@ class SupervisedSettings(ObjectiveSettings):
     class_weights: str = Field(default="none", pattern="^(none|balanced)$")
 
 
-class Supervised:
+class Supervised(Objective):
     """Mean cross-entropy of the network's logits against the labels."""
 
-    needs_labels: ClassVar[bool] = True
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = None
+    needs_labels = True
+    paper = None
     views: Sequence[Augment] = ()
 
     def __init__(self, settings: SupervisedSettings) -> None:
@@ -89,6 +88,3 @@ class Supervised:
         losses = image_losses.sum(0) / (len(labels) if self.weight is None else self.weight[labels].sum())
         finite = losses.isfinite()
         return torch.where(finite | ~finite.any(), losses, 0.0).sum()
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

@@ -10,26 +10,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from acclimate.views.augment import AUGMENTS, Augment, Normalize, scaled, view_size
-from acclimate.views.domains import DOMAINS, Domain, for_domain
+from acclimate.views.augment import AUGMENTS as AUGMENTS
+from acclimate.views.augment import Augment as Augment
+from acclimate.views.augment import Normalize as Normalize
+from acclimate.views.augment import scaled as scaled
+from acclimate.views.augment import view_size as view_size
+from acclimate.views.domains import DOMAINS as DOMAINS
+from acclimate.views.domains import Domain as Domain
+from acclimate.views.domains import for_domain as for_domain
 
 if TYPE_CHECKING:
-    from acclimate.views.make import center, make_view, make_views
+    from acclimate.views.make import center as center
+    from acclimate.views.make import make_views as make_views
 
-__all__ = [
-    "AUGMENTS",
-    "DOMAINS",
-    "Augment",
-    "Domain",
-    "Normalize",
-    "center",
-    "for_domain",
-    "make_view",
-    "make_views",
-    "scaled",
-    "view_size",
-]
-_WITH_TORCH = ("center", "make_view", "make_views")
+_WITH_TORCH = ("center", "make_views")
 
 
 def __getattr__(name: str) -> Any:
