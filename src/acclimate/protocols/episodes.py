@@ -61,13 +61,7 @@ class EpisodesProtocol(Protocol):
             for part, own in images.items()
         }
         row = result_row(
-            task,
-            backbone,
-            runtime,
-            stated,
-            metrics,
-            total=backbone.parameters,
-            seconds=time.perf_counter() - started,
+            task, backbone, runtime, stated, metrics, total=backbone.parameters, seconds=time.perf_counter() - started
         )
         if results is not None:
             results.append(row)

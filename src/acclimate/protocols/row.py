@@ -57,12 +57,7 @@ def run_document(
         "data": task.images.name,
         "origin": task.origin,
         "fingerprint": task.images.fingerprint,
-        "images": {
-            "train": len(split.train),
-            "val": len(split.val),
-            "test": len(split.test),
-            "pool": len(split.pool),
-        },
+        "images": {"train": len(split.train), "val": len(split.val), "test": len(split.test), "pool": len(split.pool)},
         "labels": task.labels,
         "classes": list(task.images.classes),
         "recipe": recipe.name,

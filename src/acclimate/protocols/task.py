@@ -54,12 +54,7 @@ class Task:
         return {name: indices for name, indices in parts.items() if len(indices)}
 
     def features(
-        self,
-        backbone: Backbone,
-        runtime: Runtime,
-        indices: npt.NDArray[np.int64] | None = None,
-        *,
-        hflip: bool = False,
+        self, backbone: Backbone, runtime: Runtime, indices: npt.NDArray[np.int64] | None = None, *, hflip: bool = False
     ) -> Features:
         """Return features of some images or their mirror images, or of all, from the cache where they are there."""
         return extract(backbone, self.images, runtime, tap=self.tap, indices=indices, hflip=hflip)

@@ -214,12 +214,7 @@ def full(plan: Plan, backbone: Backbone, folder: Path) -> Fit:
         place = folder / "runs" / run_name(backbone, draw)
         own = replace(plan.task_of(draw), use_test=False)
         row = run_recipe(own, backbone, replace(runtime, quiet=True), plan.recipe, place).row
-        p = Classifier.load(place).predict_views(
-            task.images,
-            runtime,
-            indices=task.split.test,
-            tta="hflip",
-        )
+        p = Classifier.load(place).predict_views(task.images, runtime, indices=task.split.test, tta="hflip")
         return Fitted(_by_view(p), row.seconds, row.trainable, row.total, leftover=place / WEIGHTS)
 
     return fit

@@ -187,10 +187,7 @@ def _ends(sampled: Float64, point: float, least: float, most: float) -> tuple[fl
     low, high = outer_percentiles(sampled)
     # The quoted value lies in its interval, also where the monotone curves of the resamples lean to one side.
     low, high = min(low, point, most), max(high, point, least)
-    return (
-        float(np.exp(low)) if low > -np.inf else None,
-        float(np.exp(high)) if high < np.inf else None,
-    )
+    return (float(np.exp(low)) if low > -np.inf else None, float(np.exp(high)) if high < np.inf else None)
 
 
 def _distance(base: Float64, other: Float64, logs: Float64, at: int) -> Float64:

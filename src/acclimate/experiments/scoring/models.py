@@ -80,11 +80,7 @@ def score_layers(task: Task, backbone: Backbone, runtime: Runtime, named: Named,
     if len(named.protocols) != 1 or named.estimates:
         raise InputError("got several layers for more than one classifier; expected one, such as --score logistic")
     extract_taps(
-        backbone,
-        task.images,
-        taps,
-        runtime,
-        indices=np.sort(np.concatenate([task.split.train, task.split.val])),
+        backbone, task.images, taps, runtime, indices=np.sort(np.concatenate([task.split.train, task.split.val]))
     )
     widths = tapped_widths(backbone.module, backbone.preprocess.size, taps)
     lines: list[dict[str, Any]] = []

@@ -4,12 +4,4 @@ from acclimate.experiments.study.campaign import dry_run, run_study
 from acclimate.experiments.study.file import Study, load_study, parse_study
 from acclimate.experiments.study.plan import Plan, plan_study
 
-__all__ = [
-    "Plan",
-    "Study",
-    "dry_run",
-    "load_study",
-    "parse_study",
-    "plan_study",
-    "run_study",
-]
+__all__ = ["Plan", "Study", "dry_run", "load_study", "parse_study", "plan_study", "run_study"]
