@@ -16,33 +16,16 @@ ZOO = "zoo:"
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the catalogue.
+    """One model of the catalogue."""
 
-    Attributes
-    ----------
-    name
-        What a command takes: ``zoo:NAME``, ``random:NAME``, ``timm:NAME`` or ``paper:NAME``.
-    family
-        ``zoo`` for the embedded ones, ``random`` for random starts, else how the model was pretrained.
-    source
-        The data and the method behind the weights, in a few words.
-    architecture
-        timm's name of the architecture.
-    parameters
-        Number of parameters of the backbone, without a classifier.
-    licence
-        Licence of the weights, or of the code they come with; ``not stated`` where their source has none.
-    weights
-        Where the weights are: ``embedded``, ``timm`` (its hub), ``download`` (the authors' file), ``by hand``,
-        or ``none`` where they are drawn.
-    """
-
-    name: str
-    family: str
-    source: str
-    architecture: str
-    parameters: int
-    licence: str
+    name: str  # what a command takes: ``zoo:NAME``, ``random:NAME``, ``timm:NAME`` or ``paper:NAME``
+    family: str  # ``zoo`` for the embedded ones, ``random`` for random starts, else how the model was pretrained
+    source: str  # the data and the method behind the weights, in a few words
+    architecture: str  # timm's name of the architecture
+    parameters: int  # number of parameters of the backbone, without a classifier
+    licence: str  # licence of the weights, or of the code they come with; ``not stated`` where their source has none
+    # where the weights are: ``embedded``, ``timm`` (its hub), ``download`` (the authors' file), ``by hand``, or
+    # ``none`` where they are drawn
     weights: str
 
 
@@ -90,10 +73,7 @@ def zoo_names() -> tuple[str, ...]:
 def zoo_weights(name: str) -> Traversable:
     """Return the weights file of an embedded model.
 
-    Raises
-    ------
-    ModelError
-        For a name that is not embedded; the nearest one is named.
+    Raises `ModelError` for a name that is not embedded; the nearest one is named.
     """
     if name not in zoo_names():
         raise ModelError(unknown("embedded model", name, zoo_names()))

@@ -24,6 +24,9 @@ def check_protocol_name(
 ) -> None:
     """Refuse a name that no protocol has, a file that is no TOML, or a protocol that a command cannot use.
 
+    Raises `RecipeError` for an unknown name (the nearest one is named) or a file that is no TOML in UTF-8; `InputError`
+    for a protocol of the other kind.
+
     Parameters
     ----------
     want
@@ -32,13 +35,6 @@ def check_protocol_name(
         Names of the plain probes, which have no file.
     others
         Other names that the command takes.
-
-    Raises
-    ------
-    RecipeError
-        For an unknown name (the nearest one is named) or a file that is no TOML in UTF-8.
-    InputError
-        For a protocol of the other kind.
     """
     plain = (*probes, *others)
     kind = "probe" if name in plain else kind_of(protocol_table(name, want, plain).values)

@@ -26,44 +26,25 @@ PROXIES = ("knn", "logistic")
 
 @dataclass(frozen=True)
 class Ranked:
-    """One model's line of a ranking.
-
-    Attributes
-    ----------
-    rank
-        1 is best; models of the confidence set share rank 1.
-    proxies
-        Validation accuracy of each proxy by name.
-    final
-        Validation accuracy after the final protocol; None for models that the proxies left out.
-    low, high
-        90% interval of ``final``, from a bootstrap over validation images.
-    in_set
-        Whether the model cannot be told apart from the best one.
-    """
+    """One model's line of a ranking."""
 
     model: str
-    rank: int
-    proxies: dict[str, float]
-    final: float | None
+    rank: int  # 1 is best; models of the confidence set share rank 1
+    proxies: dict[str, float]  # validation accuracy of each proxy by name
+    final: float | None  # validation accuracy after the final protocol; None for models that the proxies left out
+    # low, high: 90% interval of ``final``, from a bootstrap over validation images
     low: float | None
     high: float | None
-    in_set: bool
+    in_set: bool  # whether the model cannot be told apart from the best one
     seconds: float
     random_start: bool
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Models of one data set, the best first.
+    """Models of one data set, the best first."""
 
-    Attributes
-    ----------
-    final
-        Name of the final protocol.
-    """
-
-    final: str
+    final: str  # name of the final protocol
     models: tuple[Ranked, ...]
 
     @property
@@ -94,13 +75,9 @@ def rank_models(
     """Rank backbones on one data set; leave rows and runs in ``folder``.
 
     Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties)
-    are finetuned with ``final``, a protocol that trains. The confidence set holds the finetuned models that a
-    max-t test over paired validation images cannot separate from the best.
-
-    Raises
-    ------
-    InputError
-        For fewer than two models, or the same model twice.
+    are finetuned with ``final``, a protocol that trains. The confidence set holds the finetuned models that a max-t
+    test over paired validation images cannot separate from the best. Raises `InputError` for fewer than two models, or
+    the same model twice.
     """
     _check(backbones, top)
     trains = find_training(final)

@@ -32,10 +32,7 @@ Labels = Annotated[str | None, AfterValidator(_readable)]
 def budgeted(task: Task, name: str, labels: str | None, examples: int | None = None) -> Task:
     """Return the task with the label budget of the protocol of that name: `labels` a class, or `examples` in all.
 
-    Raises
-    ------
-    InputError
-        When the task has another budget already.
+    Raises `InputError` when the task has another budget already.
     """
     words = budget_words(labels, examples)
     if words in (None, task.labels):

@@ -162,12 +162,8 @@ def _fit(
 def checked_settings(model: type[ProbeSettings], values: Mapping[str, Any]) -> ProbeSettings:
     """Return settings of a probe or of episodes, in full.
 
-    A single value, or a text of values with commas between them, stands for a list where one is expected.
-
-    Raises
-    ------
-    ValueError
-        With the first thing that is wrong; an unknown setting names the nearest one.
+    A single value, or a text of values with commas between them, stands for a list where one is expected. Raises
+    `ValueError` with the first thing that is wrong; an unknown setting names the nearest one.
     """
     lists = {key for key, field in model.model_fields.items() if get_origin(field.annotation) is tuple}
     values = {key: _as_list(value) if key in lists else value for key, value in values.items()}

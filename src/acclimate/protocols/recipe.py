@@ -123,10 +123,8 @@ class RecipeProtocol(Protocol):
     def fixed_recipe(self) -> Recipe:
         """Return the recipe of a protocol that is the same for every network and any number of labels.
 
-        Raises
-        ------
-        RecipeError
-            For one with a label budget of its own, settings that validation chooses, or values for transformers.
+        Raises `RecipeError` for one with a label budget of its own, settings that validation chooses, or values for
+        transformers.
         """
         more = [key for key in ("labels", "examples", "choose", "transformers") if getattr(self, key)]
         if more:
@@ -150,10 +148,7 @@ class RecipeProtocol(Protocol):
     def budgeted(self, task: Task) -> Task:
         """Return the task with the protocol's own label budget, if it has one.
 
-        Raises
-        ------
-        InputError
-            When the task has another budget already.
+        Raises `InputError` when the task has another budget already.
         """
         return budgeted(task, self.name, self.labels, self.examples)
 

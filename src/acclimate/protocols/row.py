@@ -27,15 +27,10 @@ Probabilities = Mapping[str, npt.NDArray[np.floating[Any]]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a protocol.
-
-    Attributes
-    ----------
-    stages
-        Of a training that was found or left in the run's folder: what each stage did, as ``run.json`` has it.
-    """
+    """What came of a protocol."""
 
     row: Result
+    # of a training that was found or left in the run's folder: what each stage did, as ``run.json`` has it
     stages: tuple[Mapping[str, Any], ...] = ()
 
 

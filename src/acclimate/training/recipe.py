@@ -272,13 +272,7 @@ class Recipe(BaseModel):
 
 
 def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
-    """Check a recipe given as plain values.
-
-    Raises
-    ------
-    RecipeError
-        With the place and the first thing that is wrong.
-    """
+    """Check a recipe given as plain values. Raises `RecipeError` with the place and the first thing that is wrong."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -38,39 +38,23 @@ KEPT = "weights.safetensors"
 
 @dataclass(frozen=True)
 class State:
-    """The features of one model.
+    """The features of one model."""
 
-    Attributes
-    ----------
-    feature_std, rankme
-        Of pool images; see ``adaptation.monitors``.
-    knn_accuracy, knn_log_loss
-        Of a kNN classifier on held-out labelled images; None without labels.
-    """
-
+    # feature_std, rankme: of pool images; see ``adaptation.monitors``
     feature_std: float
     rankme: float
+    # knn_accuracy, knn_log_loss: of a kNN classifier on held-out labelled images; None without labels
     knn_accuracy: float | None
     knn_log_loss: float | None
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """The outcome of an adaptation.
+    """The outcome of an adaptation."""
 
-    Attributes
-    ----------
-    kept
-        What ``weights.safetensors`` holds: the best step, or the start model where no step was better.
-    adapted
-        What ``adapted.safetensors`` holds: the model as it stood at the end, kept or not.
-    document
-        What ``run.json`` holds.
-    """
-
-    kept: Backbone
-    adapted: Backbone
-    document: dict[str, Any]
+    kept: Backbone  # what ``weights.safetensors`` holds: the best step, or the start model where no step was better
+    adapted: Backbone  # what ``adapted.safetensors`` holds: the model as it stood at the end, kept or not
+    document: dict[str, Any]  # what ``run.json`` holds
 
 
 def adapt(
@@ -85,9 +69,9 @@ def adapt(
 ) -> Adapted:
     """Run an unsupervised recipe on the pool under a guard, and keep its best step.
 
-    The pool loses its near-duplicates of validation and test images first. The start model comes back when the
-    features collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's with
-    the linear probe not below it.
+    The pool loses its near-duplicates of validation and test images first. The start model comes back when the features
+    collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's with the
+    linear probe not below it. Raises `DataError` when the pool has fewer than two images, or they are all equal.
 
     Parameters
     ----------
@@ -95,11 +79,6 @@ def adapt(
         Whether labels may be used for that probe.
     choices
         What was chosen automatically and why, for ``run.json``.
-
-    Raises
-    ------
-    DataError
-        When the pool has fewer than two images, or they are all equal.
     """
     if len(task.split.pool) < 2:
         raise DataError(f"got {len(task.split.pool)} images to adapt to; expected at least 2 outside val and test")

@@ -38,50 +38,24 @@ PASSES = 8  # a forward pass costs 1, a backward pass 2: two views through the n
 
 @dataclass(frozen=True)
 class Situation:
-    """What the rules look at.
+    """What the rules look at."""
 
-    Attributes
-    ----------
-    pool
-        Unlabelled images.
-    side
-        Of the network's input, in pixels.
-    family
-        Kind of network.
-    flops
-        Floating-point operations of one forward pass of one image.
-    device
-        ``cpu``, ``cuda`` or ``mps``.
-    parameters
-        Of the backbone.
-    image_bytes
-        Of activations that one image's backward pass needs, in float32.
-    memory
-        Bytes that are free on the device; infinity where nobody knows.
-    """
-
-    pool: int
-    side: int
-    family: Family
-    flops: float
-    device: str
-    parameters: int = 0
-    image_bytes: float = 0.0
-    memory: float = math.inf
+    pool: int  # unlabelled images
+    side: int  # of the network's input, in pixels
+    family: Family  # kind of network
+    flops: float  # floating-point operations of one forward pass of one image
+    device: str  # ``cpu``, ``cuda`` or ``mps``
+    parameters: int = 0  # of the backbone
+    image_bytes: float = 0.0  # of activations that one image's backward pass needs, in float32
+    memory: float = math.inf  # bytes that are free on the device; infinity where nobody knows
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A recipe and why it is so.
-
-    Attributes
-    ----------
-    reasons
-        Task -> why it has its value; ``given`` where the user said so.
-    """
+    """A recipe and why it is so."""
 
     recipe: Recipe
-    reasons: dict[str, str]
+    reasons: dict[str, str]  # setting -> why it has its value; ``given`` where the user said so
 
 
 def situation(module: nn.Module, size: tuple[int, int], *, pool: int, device: str) -> Situation:
@@ -133,6 +107,8 @@ def choose(
 ) -> Choice:
     """Return the recipe of an adaptation.
 
+    Raises `RecipeError` for an unknown method or setting, or a value out of its range.
+
     Parameters
     ----------
     method
@@ -141,11 +117,6 @@ def choose(
         What trains; default everything, or ``stats`` for ``norm-stats``.
     given
         Settings of the stage or of the objective that the user fixed; the others follow the rules.
-
-    Raises
-    ------
-    RecipeError
-        For an unknown method or task, or a value out of its range.
     """
     methods = [name for name, (kind, _) in OBJECTIVES.items() if not kind.needs_labels]
     if method not in methods:

@@ -17,23 +17,13 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Budget:
-    """How many training images keep their labels.
+    """How many training images keep their labels."""
 
-    Attributes
-    ----------
-    labels
-        As text: ``10`` a class, or ``25%`` of each class.
-    images
-        How many that are in this training part.
-    per_class
-        The same as a mean over the classes.
-    """
-
-    labels: str
+    labels: str  # as text: ``10`` a class, or ``25%`` of each class
     count: int | None
     fraction: float | None
-    images: int
-    per_class: float
+    images: int  # how many that are in this training part
+    per_class: float  # the same as a mean over the classes
 
     def draw(self, images: Images, split: Split, seed: int) -> Split:
         """Return the split with the labels of one seed; the test part and the pool stay as they are.
@@ -57,10 +47,7 @@ def _no_more(labels: Indices, val: Indices, train: Indices, seed: int) -> Indice
 def plan_budgets(texts: Sequence[str], images: Images, split: Split) -> tuple[tuple[Budget, ...], list[str]]:
     """Return the budgets from few labels to many, each once, and notes on what the training part cannot give.
 
-    Raises
-    ------
-    DataError
-        For no budget at all, or one that cannot be read.
+    Raises `DataError` for no budget at all, or one that cannot be read.
     """
     if not texts:
         raise DataError("got no number of labels; expected --labels with at least one, such as 1,5,10,25,100%")

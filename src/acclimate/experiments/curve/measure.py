@@ -39,25 +39,18 @@ class CurveModel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against the base at one label budget.
-
-    Attributes
-    ----------
-    log_loss, accuracy
-        The paired change over draws of labels and test images: mean, low and high.
-    said
-        ``better``, ``worse`` or ``same``.
-    worth, worth_low, worth_high, worth_words
-        How many times the labels the better start is worth, and the same in words.
-    """
+    """A model against the base at one label budget."""
 
     model: str
     base: str
     training: str
     labels: str
+    # log_loss, accuracy: the paired change over draws of labels and test images: mean, low and high
     log_loss: dict[str, Any]
     accuracy: dict[str, Any]
-    said: str
+    said: str  # ``better``, ``worse`` or ``same``
+    # worth, worth_low, worth_high, worth_words: how many times the labels the better start is worth, and the same in
+    # words
     worth: float | None
     worth_low: float | None
     worth_high: float | None
@@ -77,21 +70,7 @@ class ModelVerdict:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of every model with growing numbers of labels, and each model compared with the first.
-
-    Attributes
-    ----------
-    recipe
-        Of full finetuning; None where only heads were fitted.
-    negative
-        Classes against which all others are positive.
-    images
-        Size of the parts.
-    points
-        One a model, training, budget and draw: its metrics on the test part.
-    verdict
-        One line about all models; None where there is nothing to compare.
-    """
+    """Points of every model with growing numbers of labels, and each model compared with the first."""
 
     data: str
     base: str
@@ -99,14 +78,14 @@ class Curve:
     labels: list[str]
     seeds: list[int]
     training: list[str]
-    recipe: str | None
+    recipe: str | None  # of full finetuning; None where only heads were fitted
     tta: str
-    negative: list[str]
-    images: dict[str, int]
-    points: list[dict[str, Any]]
+    negative: list[str]  # classes against which all others are positive
+    images: dict[str, int]  # size of the parts
+    points: list[dict[str, Any]]  # one a model, training, budget and draw: its metrics on the test part
     comparisons: list[Comparison]
     verdicts: list[ModelVerdict]
-    verdict: str | None
+    verdict: str | None  # one line about all models; None where there is nothing to compare
     notes: list[str]
 
 
@@ -123,6 +102,8 @@ def plan_curve(
 ) -> Plan:
     """Check what was asked and return it as a plan; nothing is measured.
 
+    Raises `InputError` for an unknown name, no test part, no validation images, or numbers that cannot be.
+
     Parameters
     ----------
     setting
@@ -133,11 +114,6 @@ def plan_curve(
         ``head``: logistic regression on features. ``full``: the recipe.
     negative
         Class names. Without any, two classes have the first as the negative one.
-
-    Raises
-    ------
-    InputError
-        An unknown name, no test part, no validation images, or numbers that cannot be.
     """
     images, split = task.images, task.split
     for name in training:
@@ -195,17 +171,14 @@ def _negative(images: Images, names: Sequence[str]) -> tuple[int, ...]:
 def measure_curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> Curve:
     """Measure every model and compare each with the first; leave rows and runs.
 
+    Raises `InputError` for no model, or the same model twice.
+
     Parameters
     ----------
     backbones
         The first is the base.
     folder
         Where rows and runs go; what is there already is not measured again. None keeps nothing.
-
-    Raises
-    ------
-    InputError
-        For no model, or the same model twice.
     """
     check_models(backbones)
     task = plan.task

@@ -43,25 +43,17 @@ class Change(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """How many times the labels.
+    """How many times the labels."""
 
-    Attributes
-    ----------
-    times
-        The base needs so many times the labels to be as good; None where its curve does not reach that value.
-    low, high
-        Ends of the interval; None where the base's curve ends before it, or where there is one seed.
-    side
-        ``above``: better than the base ever is, worth more than `bound` times; ``below``: worse than the base with
-        the fewest labels, worth less than `bound` times.
-    bound
-        How many times the labels the base's curve goes on to, on that side; for ``inside`` the same as `times`.
-    """
-
+    # the base needs so many times the labels to be as good; None where its curve does not reach that value
     times: float | None
+    # low, high: ends of the interval; None where the base's curve ends before it, or where there is one seed
     low: float | None
     high: float | None
+    # ``above``: better than the base ever is, worth more than `bound` times; ``below``: worse than the base with the
+    # fewest labels, worth less than `bound` times
     side: Literal["inside", "above", "below"]
+    # how many times the labels the base's curve goes on to, on that side; for ``inside`` the same as `times`
     bound: float
 
     @property
@@ -86,17 +78,10 @@ def _times_text(value: float) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """Two models with the same labels: what changes from the base to the other one.
+    """Two models with the same labels: what changes from the base to the other one."""
 
-    Attributes
-    ----------
-    labels
-        The budget as text, such as ``10`` (a class) or ``25%``.
-    log_loss, accuracy
-        Mean over seeds and test images of other minus base.
-    """
-
-    labels: str
+    labels: str  # the budget as text, such as ``10`` (a class) or ``25%``
+    # log_loss, accuracy: mean over seeds and test images of other minus base
     log_loss: Change
     accuracy: Change
     worth: Worth

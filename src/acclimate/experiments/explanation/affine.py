@@ -17,31 +17,19 @@ ROLES = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_va
 
 @dataclass(frozen=True)
 class Change:
-    """How one vector of one norm layer changed.
+    """How one vector of one norm layer changed."""
 
-    Attributes
-    ----------
-    layer, role
-        Name of the layer, and ``scale``, ``shift`` (affine parameters), ``mean`` or ``variance`` (running statistics).
-    n
-        Number of channels.
-    length, start
-        ||a1 - a0|| and ||a0||.
-    sign_changed
-        Share of channels whose sign is the opposite of what it was, in [0, 1].
-    largest
-        max |a1 - a0|.
-    before, after
-        Means over the channels.
-    """
-
+    # layer, role: name of the layer, and ``scale``, ``shift`` (affine parameters), ``mean`` or ``variance`` (running
+    # statistics)
     layer: str
     role: str
-    n: int
+    n: int  # number of channels
+    # length, start: ||a1 - a0|| and ||a0||
     length: float
     start: float
-    sign_changed: float
-    largest: float
+    sign_changed: float  # share of channels whose sign is the opposite of what it was, in [0, 1]
+    largest: float  # max |a1 - a0|
+    # before, after: means over the channels
     before: float
     after: float
 

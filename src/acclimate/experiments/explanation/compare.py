@@ -33,20 +33,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """How often each image counts, in the estimate (once) and in each resample.
+    """How often each image counts, in the estimate (once) and in each resample."""
 
-    Attributes
-    ----------
-    all
-        ``(1 + b, n)`` over all images: the first row is ones.
-    asked
-        ``(n,)`` which images can be asked about classes.
-    of_classes
-        ``(1 + b, m)`` over these m, drawn within their classes, so that class sizes stay what they are.
-    """
-
-    all: Float64
-    asked: npt.NDArray[np.bool_]
+    all: Float64  # ``(1 + b, n)`` over all images: the first row is ones
+    asked: npt.NDArray[np.bool_]  # ``(n,)`` which images can be asked about classes
+    # ``(1 + b, m)`` over these m, drawn within their classes, so that class sizes stay what they are
     of_classes: Float64
     seed: int
 

@@ -13,20 +13,11 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @dataclass(frozen=True)
 class Place:
-    """One layer of a network.
+    """One layer of a network."""
 
-    Attributes
-    ----------
-    name
-        timm's name of the module.
-    kind
-        ``norm`` or ``block``.
-    channels_first
-        Whether channels are axis 1 of its output; else they are the last one, as they always are of tokens.
-    """
-
-    name: str
-    kind: str
+    name: str  # timm's name of the module
+    kind: str  # ``norm`` or ``block``
+    # whether channels are axis 1 of its output; else they are the last one, as they always are of tokens
     channels_first: bool
 
 

@@ -19,22 +19,14 @@ ROUNDING = 1e-12  # variance beside the squared mean: below it is what float32 c
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What one network's layer gave on all images.
+    """What one network's layer gave on all images."""
 
-    Attributes
-    ----------
-    pooled
-        ``(n, C)`` features of each image, averaged over its positions (pixels or tokens, class token included).
-    mean, variance
-        ``(C,)`` of each channel, over images and positions.
-    zeros
-        Share of all values that are exactly zero, in [0, 1].
-    """
-
+    # ``(n, C)`` features of each image, averaged over its positions (pixels or tokens, class token included)
     pooled: Float32
+    # mean, variance: ``(C,)`` of each channel, over images and positions
     mean: Float64
     variance: Float64
-    zeros: float
+    zeros: float  # share of all values that are exactly zero, in [0, 1]
 
 
 def mean_shift(before: Layer, after: Layer) -> float | None:

@@ -33,32 +33,17 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """The images that both networks are asked.
-
-    Attributes
-    ----------
-    indices
-        Ascending.
-    labels
-        ``(n,)`` of these, -1 for none.
-    part
-        ``val``, ``pool`` (an adaptation without labels) or ``all but test`` (other data without a validation part).
-    """
+    """The images that both networks are asked."""
 
     images: Images
-    indices: Indices
-    labels: Indices
+    indices: Indices  # ascending
+    labels: Indices  # ``(n,)`` of these, -1 for none
+    # ``val``, ``pool`` (an adaptation without labels) or ``all but test`` (other data without a validation part)
     part: str
 
 
 def finished_run(folder: Path) -> dict[str, Any]:
-    """Return the run's own document.
-
-    Raises
-    ------
-    InputError
-        When the folder holds no finished run of this kind.
-    """
+    """Return the run's own document. Raises `InputError` when the folder holds no finished run of this kind."""
     path, expected = folder / RUN, "expected the folder of a finished 'acclimate tune' or 'acclimate adapt'"
     if not path.is_file():
         if (folder / "checkpoint.pt").is_file():
@@ -79,15 +64,12 @@ def finished_run(folder: Path) -> dict[str, Any]:
 def start_model(facts: Mapping[str, Any], start: str | None) -> Backbone:
     """Return the model that the run began with; its weights are checked.
 
+    Raises `ModelError` when it cannot be found, or is another one.
+
     Parameters
     ----------
     start
         Where it is now; None: where the run found it.
-
-    Raises
-    ------
-    ModelError
-        When it cannot be found, or is another one.
     """
     name, expected = start or str(facts.get("model")), facts.get("weights")
     try:
@@ -117,13 +99,7 @@ def trained_model(folder: Path, facts: Mapping[str, Any]) -> tuple[Backbone, lis
 
 
 def own_data(facts: Mapping[str, Any]) -> str:
-    """Return where the run found its images.
-
-    Raises
-    ------
-    DataError
-        When it does not say so.
-    """
+    """Return where the run found its images. Raises `DataError` when it does not say so."""
     origin = facts.get("origin")
     if not origin:
         raise DataError(f"the run does not say where its data '{facts.get('data')}' is; pass --data DATA")
@@ -143,10 +119,7 @@ def require_unchanged(images: Images, facts: Mapping[str, Any]) -> None:
 def sample(images: Images, facts: Mapping[str, Any], *, most: int, seed: int) -> Sample:
     """Choose the images: of the run's own data the validation part of the run's own split, never a test image.
 
-    Raises
-    ------
-    DataError
-        When there are too few, or when they do not have the run's classes.
+    Raises `DataError` when there are too few, or when they do not have the run's classes.
     """
     part, indices = _part(images, facts)
     labels = _labels(images, facts)[indices]

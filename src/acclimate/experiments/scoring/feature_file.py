@@ -23,23 +23,16 @@ SPLITS: Final = ("train", "val", "test", "")
 
 @dataclass(frozen=True, eq=False)
 class FeatureFile:
-    """What a features file holds.
+    """What a features file holds."""
 
-    Attributes
-    ----------
-    x, y
-        (n, d) floats and (n,) classes 0..C-1, -1 for "no label".
-    p, views
-        Source predictions (n, z) and views (m, q, d), or None.
-    train, val
-        Labelled rows that may be learnt from, and rows that held-out classifiers are chosen on, taken from `train` when
-        the file names none (`carved`).
-    """
-
+    # x, y: (n, d) floats and (n,) classes 0..C-1, -1 for "no label"
     x: Array
     y: npt.NDArray[np.int64]
+    # p, views: source predictions (n, z) and views (m, q, d), or None
     p: Array | None
     views: Array | None
+    # train, val: labelled rows that may be learnt from, and rows that held-out classifiers are chosen on, taken from
+    # `train` when the file names none (`carved`)
     train: npt.NDArray[np.int64]
     val: npt.NDArray[np.int64]
     carved: bool
@@ -60,15 +53,12 @@ def is_feature_file(data: str | Path) -> bool:
 def read_feature_file(path: Path, seed: int) -> FeatureFile:
     """Read a features file.
 
+    Raises `DataError` for a missing y, Python objects inside, or arrays whose shapes or types do not fit; one line.
+
     Parameters
     ----------
     seed
         Chooses the held-out fifth of every class when the file has no ``val`` rows.
-
-    Raises
-    ------
-    DataError
-        For a missing y, Python objects inside, or arrays whose shapes or types do not fit; one line.
     """
     arrays = _arrays(path)
     x = _floats(arrays["x"], f"{path}: x")

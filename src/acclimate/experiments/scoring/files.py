@@ -21,10 +21,7 @@ Document = dict[str, Any]
 def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the held-out classifiers and the training-free estimates that a name means; ``all`` means all.
 
-    Raises
-    ------
-    RecipeError
-        For an unknown name; the nearest one is named.
+    Raises `RecipeError` for an unknown name; the nearest one is named.
     """
     if score == "all":
         return tuple(PROBES), tuple(ESTIMATES)
@@ -38,12 +35,7 @@ def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def score_file(path: Path, *, score: str, seed: int) -> Document:
     """Measure scores of a features file and return the part of the document that holds the numbers.
 
-    Raises
-    ------
-    DataError
-        When the file cannot be used; see `read_feature_file`.
-    RecipeError
-        For an unknown score.
+    Raises `DataError` when the file cannot be used; see `read_feature_file`; `RecipeError` for an unknown score.
     """
     classifiers, names = names_of(score)
     file = read_feature_file(path, seed)

@@ -83,6 +83,9 @@ def run_study(
 ) -> dict[str, Any]:
     """Measure every cell that has no row yet; leave rows, ``results.csv`` and ``study.json``, and return the document.
 
+    Raises `StudyError` for missing inputs, a folder of another study, data or models that changed, or a study of which
+    nothing worked; `Interrupted` on Ctrl-C; the text says how to go on.
+
     Parameters
     ----------
     folder
@@ -93,13 +96,6 @@ def run_study(
         Try cells again that failed before.
     skip_missing
         Leave out the cells of inputs that are not on this machine, instead of refusing to begin.
-
-    Raises
-    ------
-    StudyError
-        Missing inputs, a folder of another study, data or models that changed, or a study of which nothing worked.
-    Interrupted
-        On Ctrl-C; the text says how to go on.
     """
     started, ledger = time.perf_counter(), Ledger(folder)
     possible = require_inputs(plan, skip_missing=skip_missing)
@@ -139,10 +135,7 @@ def run_study(
 def require_inputs(plan: Plan, *, skip_missing: bool) -> Plan:
     """Return the plan without the cells of missing inputs, if that is asked for.
 
-    Raises
-    ------
-    StudyError
-        When something is missing otherwise, or nothing is left.
+    Raises `StudyError` when something is missing otherwise, or nothing is left.
     """
     possible = plan.possible()
     if not plan.missing or (skip_missing and possible.cells):

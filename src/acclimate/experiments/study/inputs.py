@@ -25,24 +25,12 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetens
 
 @dataclass(frozen=True)
 class Input:
-    """One model or data set of a study.
+    """One model or data set of a study."""
 
-    Attributes
-    ----------
-    name
-        As the study has it.
-    given
-        What the program opens: the same with paths made absolute.
-    state
-        ``here``, ``download`` (fetched when it is needed) or ``missing``.
-    said
-        Where it comes from, or how to get it.
-    """
-
-    name: str
-    given: str
-    state: str = HERE
-    said: str = ""
+    name: str  # as the study has it
+    given: str  # what the program opens: the same with paths made absolute
+    state: str = HERE  # ``here``, ``download`` (fetched when it is needed) or ``missing``
+    said: str = ""  # where it comes from, or how to get it
 
     @property
     def is_path(self) -> bool:
@@ -53,17 +41,13 @@ class Input:
 def find_model(name: str, roots: Sequence[Path]) -> Input:
     """Return what a model's name stands for.
 
+    Raises `ModelError` for a name that nothing has; the nearest one is named; `StudyError` for a path that leads out of
+    the folders.
+
     Parameters
     ----------
     roots
         Folders that a path may lie in; a relative one is looked for in each.
-
-    Raises
-    ------
-    ModelError
-        For a name that nothing has; the nearest one is named.
-    StudyError
-        For a path that leads out of the folders.
     """
     kind, colon, rest = name.partition(":")
     if colon and kind == "zoo":
@@ -125,14 +109,9 @@ def _file(name: str, before: str, file: str, roots: Sequence[Path]) -> Input:
 def find_data(name: str, roots: Sequence[Path]) -> Input:
     """Return what the name of a data set stands for; see `find_model`.
 
-    A ``data:NAME`` without a folder is looked for as a folder NAME in the roots, then downloaded if that can be.
-
-    Raises
-    ------
-    DataError
-        For a name that nothing has; the nearest one is named.
-    StudyError
-        For a path that leads out of the folders.
+    A ``data:NAME`` without a folder is looked for as a folder NAME in the roots, then downloaded if that can be. Raises
+    `DataError` for a name that nothing has; the nearest one is named; `StudyError` for a path that leads out of the
+    folders.
     """
     kind, colon, rest = name.partition(":")
     if colon and kind == "builtin":
@@ -180,10 +159,7 @@ def _named(name: str, rest: str, roots: Sequence[Path]) -> Input:
 def inside(text: str, roots: Sequence[Path]) -> Path:
     """Return the absolute path of a text, below one of the roots when links are followed.
 
-    Raises
-    ------
-    StudyError
-        For one that leads out of them.
+    Raises `StudyError` for one that leads out of them.
     """
     given = Path(text).expanduser()
     places = [root / given for root in roots]

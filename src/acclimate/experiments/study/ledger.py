@@ -80,15 +80,12 @@ class Ledger:
     def require_same(self, cells: Sequence[Cell], *, what: str, digest: str, name: str) -> None:
         """Refuse rows of other images or of another model under the same name.
 
+        Raises `StudyError` when a finished cell was measured on something else.
+
         Parameters
         ----------
         what
             ``fingerprint`` of the data or ``weights`` of the model, as notes have it.
-
-        Raises
-        ------
-        StudyError
-            When a finished cell was measured on something else.
         """
         for cell in cells:
             if self.key(cell) is not None and _read(self._done(cell)).get(what) != digest:
@@ -122,10 +119,8 @@ class Ledger:
     def open(self, plan: Plan) -> None:
         """Take a folder for a study: a new one, or one where a study of this name was begun.
 
-        Raises
-        ------
-        StudyError
-            When another study is there, or this one with inputs of another size: rows do not say their size.
+        Raises `StudyError` when another study is there, or this one with inputs of another size: rows do not say their
+        size.
         """
         found, size = _read(self.folder / DOCUMENT), plan.study.image_size
         there = found.get("study")

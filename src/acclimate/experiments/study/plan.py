@@ -18,15 +18,9 @@ from acclimate.storage.store import digest
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement: it becomes one row, or one reason why not.
+    """One measurement: it becomes one row, or one reason why not."""
 
-    Attributes
-    ----------
-    id
-        Digest of all that the study says of the cell, known before anything is loaded.
-    """
-
-    id: str
+    id: str  # digest of all that the study says of the cell, known before anything is loaded
     model: str
     data: str
     protocol: str
@@ -55,20 +49,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked study on this machine.
-
-    Attributes
-    ----------
-    cells
-        Data sets outermost, then models; within both protocols, labels and seeds.
-    """
+    """A checked study on this machine."""
 
     study: Study
     models: tuple[Input, ...]
     data: tuple[Input, ...]
     protocols: tuple[StudyProtocol, ...]
     seeds: tuple[int, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...]  # data sets outermost, then models; within both protocols, labels and seeds
 
     @property
     def missing(self) -> tuple[Input, ...]:
@@ -110,6 +98,8 @@ class Plan:
 def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, seed: int = 0) -> Plan:
     """Find every input of a study and list its cells; nothing is loaded.
 
+    Raises `InputError` for a name that nothing has, a path that leads out of the folders, or no cell at all.
+
     Parameters
     ----------
     folder
@@ -118,11 +108,6 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
         Another folder for data sets; it is looked at first.
     seed
         The first one.
-
-    Raises
-    ------
-    InputError
-        For a name that nothing has, a path that leads out of the folders, or no cell at all.
     """
     roots = [folder] if data_root is None else [data_root, folder]
     if data_root is not None and not data_root.is_dir():

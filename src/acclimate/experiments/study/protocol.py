@@ -16,22 +16,12 @@ from acclimate.storage.store import digest
 
 @dataclass(frozen=True)
 class StudyProtocol:
-    """One protocol of a study.
+    """One protocol of a study."""
 
-    Attributes
-    ----------
-    name
-        As the study has it.
-    given
-        What the program opens: the same, the name that stands for a deprecated one, or the absolute path of a TOML
-        file.
-    content
-        Digest of a TOML file, so that a changed one makes other cells; else "".
-    """
-
-    name: str
+    name: str  # as the study has it
+    # what the program opens: the same, the name that stands for a deprecated one, or the absolute path of a TOML file
     given: str
-    content: str = ""
+    content: str = ""  # digest of a TOML file, so that a changed one makes other cells; else ""
 
     @functools.cached_property
     def protocol(self) -> Protocol:
@@ -42,12 +32,8 @@ class StudyProtocol:
 def find_study_protocol(name: str, roots: Sequence[Path]) -> StudyProtocol:
     """Return what a name stands for: a protocol of the program, or a TOML file.
 
-    Raises
-    ------
-    RecipeError
-        For a name that nothing has (the nearest one is named), or a recipe that ends without a classifier.
-    StudyError
-        For a file outside of the roots.
+    Raises `RecipeError` for a name that nothing has (the nearest one is named), or a recipe that ends without a
+    classifier; `StudyError` for a file outside of the roots.
     """
     if name in protocol_names():
         find_protocol(name)  # which tells of a deprecated name

@@ -25,15 +25,10 @@ from acclimate.storage.store import digest, safe_name
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a user may want to see.
+    """Something that a user may want to see."""
 
-    Attributes
-    ----------
-    kind
-        ``open`` (a group), ``images`` (``done`` of ``total`` decoded or extracted), ``start``, ``done``, ``failed`` (a
-        cell), ``seen`` (a cell that was settled before, or by another process).
-    """
-
+    # ``open`` (a group), ``images`` (``done`` of ``total`` decoded or extracted), ``start``, ``done``, ``failed`` (a
+    # cell), ``seen`` (a cell that was settled before, or by another process)
     kind: Literal["open", "images", "start", "done", "failed", "seen"]
     group: str
     cell: str = ""
@@ -48,18 +43,13 @@ Opened = TypeVar("Opened")
 
 @dataclass
 class Worker:
-    """One worker of a study. Several may share a folder; each cell is measured by one of them.
-
-    Attributes
-    ----------
-    turn
-        Share of the groups that it leaves for later, in [0, 1), so that workers begin with different data sets.
-    """
+    """One worker of a study. Several may share a folder; each cell is measured by one of them."""
 
     plan: Plan
     ledger: Ledger
     runtime: Runtime
     tell: Tell
+    # share of the groups that it leaves for later, in [0, 1), so that workers begin with different data sets
     turn: float = 0.0
     images: dict[str, Images] = field(default_factory=dict)  # the data set in hand, none or one
     broken: dict[str, Exception] = field(default_factory=dict)  # inputs that could not be opened
@@ -73,12 +63,8 @@ class Worker:
     def run(self) -> None:
         """Work until every cell has its row or a reason why not, whoever does it.
 
-        Raises
-        ------
-        StudyError
-            When a data set or model changed since rows of this folder were made.
-        Interrupted
-            On Ctrl-C.
+        Raises `StudyError` when a data set or model changed since rows of this folder were made; `Interrupted` on
+        Ctrl-C.
         """
         groups = self.plan.groups()
         at = round(self.turn * len(groups))

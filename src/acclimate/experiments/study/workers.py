@@ -47,12 +47,7 @@ class Crew:
     def run(self) -> None:
         """Start the workers and wait until all are done.
 
-        Raises
-        ------
-        StudyError
-            What a worker raised.
-        TrainingError
-            When workers cannot even start.
+        Raises the `StudyError` of a worker; `TrainingError` when workers cannot even start.
         """
         try:
             for number in range(self.size):
