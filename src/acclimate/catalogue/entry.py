@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from acclimate.catalogue.paper import PaperModel, paper_models
+from acclimate.catalogue.paper import PREFIX, paper_models
 from acclimate.catalogue.read import file_of, names, tables
 from acclimate.errors import ModelError, unknown
 
@@ -29,40 +30,25 @@ class Entry:
     weights: str
 
 
-def _entry(name: str, table: dict[str, Any], family: str, weights: str) -> Entry:
-    return Entry(
-        name=name,
-        family=str(table.get("family", family)),
-        source=str(table["source"]),
-        architecture=str(table["architecture"]),
-        parameters=int(table["parameters"]),
-        licence=str(table["licence"]),
-        weights=weights,
-    )
-
-
-def _paper_entry(model: PaperModel) -> Entry:
-    return Entry(
-        name=f"paper:{model.name}",
-        family=model.family,
-        source=model.source,
-        architecture=model.architecture,
-        parameters=model.parameters,
-        licence=model.licence,
-        weights="download" if model.url else "by hand",
-    )
+def _entry(name: str, table: Mapping[str, Any], family: str, weights: str) -> Entry:
+    facts = {key: table[key] for key in ("source", "architecture", "parameters", "licence")}
+    return Entry(name=name, family=table.get("family", family), weights=weights, **facts)
 
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
     """Return every entry: the embedded models first, then random starts, timm's and the papers', each by name."""
     zoo = [_entry(f"{ZOO}{name}", card["model"], "zoo", "embedded") for name, card in tables("zoo").items()]
-    return (*zoo, *_listed("random", "none"), *_listed("timm", "timm"), *map(_paper_entry, paper_models()))
-
-
-def _listed(kind: str, weights: str) -> list[Entry]:
-    """Return the entries of one of the catalogue's own tables."""
-    return [_entry(f"{kind}:{name}", table, kind, weights) for name, table in sorted(tables(kind).items())]
+    own = [
+        _entry(f"{kind}:{name}", table, kind, weights)
+        for kind, weights in (("random", "none"), ("timm", "timm"))
+        for name, table in sorted(tables(kind).items())
+    ]
+    papers = [
+        _entry(f"{PREFIX}{one.name}", vars(one), "paper", "download" if one.url else "by hand")
+        for one in paper_models()
+    ]
+    return (*zoo, *own, *papers)
 
 
 def zoo_names() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError, InputError, unknown
 from acclimate.experiments.curve.budgets import plan_budgets
-from acclimate.experiments.curve.points import TRAININGS, Plan, Point, Training, measure_points
+from acclimate.experiments.curve.points import TRAININGS, CurvePlan, Point, Training, measure_points
 from acclimate.experiments.curve.worth import Compared, Verdict, average_change, change, conclude, labels_worth
 from acclimate.images import Images, Split, require_classes
 from acclimate.models import Backbone
@@ -21,8 +21,7 @@ from acclimate.protocols import Protocol, Task, find_training
 from acclimate.storage.runtime import Runtime
 
 TRAINING_WORDS: Final = {"head": "head only", "full": "full finetuning"}
-# By how much of itself the mean log loss may rise with mirror images before that is said.
-MIRROR_HARM: Final = 0.01
+MIRROR_HARM: Final = 0.01  # share of itself by which mirror images may raise the mean log loss without a note
 
 Measured = dict[tuple[str, Training], list[Point]]
 Float64 = npt.NDArray[np.float64]
@@ -99,14 +98,14 @@ def plan_curve(
     recipe: str | Protocol = "staged",
     negative: Sequence[str] = (),
     tta: str = "hflip",
-) -> Plan:
-    """Check what was asked and return it as a plan; nothing is measured.
+) -> CurvePlan:
+    """Check the questions of a curve and return them as a plan; nothing is measured.
 
     Raises `InputError` for an unknown name, no test part, no validation images, or numbers that cannot be.
 
     Parameters
     ----------
-    setting
+    task
         With the whole split; its seed is the first of the curve's.
     labels
         Budgets: images a class (``10``) or a share of each class (``25%``).
@@ -130,7 +129,7 @@ def plan_curve(
     budgets, notes = plan_budgets(labels, images, split)
     if seeds == 1:
         notes.append("one seed shows no spread: no intervals and no verdict; give --seeds 5")
-    return Plan(
+    return CurvePlan(
         task,
         runtime,
         budgets,
@@ -168,7 +167,7 @@ def _negative(images: Images, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted({images.classes.index(name) for name in names}))
 
 
-def measure_curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> Curve:
+def measure_curve(plan: CurvePlan, backbones: Sequence[Backbone], folder: Path | None) -> Curve:
     """Measure every model and compare each with the first; leave rows and runs.
 
     Raises `InputError` for no model, or the same model twice.
@@ -218,7 +217,7 @@ def check_models(backbones: Sequence[Backbone]) -> None:
 
 
 def _compare(
-    plan: Plan, measured: Measured, base: str, other: str, training: Training
+    plan: CurvePlan, measured: Measured, base: str, other: str, training: Training
 ) -> tuple[list[Compared], Verdict]:
     """Return the paired comparison at every budget, and what they say together."""
     seed = plan.task.seed
@@ -226,19 +225,14 @@ def _compare(
     right, their_right = (_stacked(plan, measured[name, training], "right") for name in (base, other))
     amounts = np.array([budget.per_class for budget in plan.budgets])
     worths = labels_worth(ours, theirs, amounts, seed=seed)
-    found = [
-        Compared(
-            budget.labels,
-            change(theirs[at] - ours[at], seed=seed),
-            change(their_right[at] - right[at], seed=seed),
-            worths[at],
-        )
-        for at, budget in enumerate(plan.budgets)
-    ]
-    return found, conclude(found, average_change(ours, theirs, seed=seed), seeds=len(plan.seeds))
+    losses = [change(difference, seed=seed) for difference in theirs - ours]
+    accuracies = [change(difference, seed=seed) for difference in their_right - right]
+    labels = [budget.labels for budget in plan.budgets]
+    lines = [Compared(*line) for line in zip(labels, losses, accuracies, worths, strict=True)]
+    return lines, conclude(lines, average_change(ours, theirs, seed=seed), seeds=len(plan.seeds))
 
 
-def _stacked(plan: Plan, points: Sequence[Point], what: str) -> Float64:
+def _stacked(plan: CurvePlan, points: Sequence[Point], what: str) -> Float64:
     """Return one number an image of every point, (budgets, seeds, images)."""
     values = np.stack([getattr(point, what) for point in points])
     return values.reshape(len(plan.budgets), len(plan.seeds), -1)
@@ -263,27 +257,23 @@ def _lines(base: Backbone, model: str, training: str, budgets: Sequence[Compared
 
 def _overall(base: str, verdicts: dict[tuple[str, Training], Verdict]) -> str | None:
     """Return one line: what each model is against the base. None where there is nothing to compare."""
-    models = dict.fromkeys(model for model, _ in verdicts)
-    said = []
-    for model in models:
-        parts = [f"{v.short} ({TRAINING_WORDS[t]})" for (name, t), v in verdicts.items() if name == model]
-        said.append(f"{model} against {base}: {', '.join(parts)}.")
-    return " ".join(said) or None
+    parts: dict[str, list[str]] = {}
+    for (model, training), verdict in verdicts.items():
+        parts.setdefault(model, []).append(f"{verdict.short} ({TRAINING_WORDS[training]})")
+    return " ".join(f"{model} against {base}: {', '.join(own)}." for model, own in parts.items()) or None
 
 
 def _same_weights(backbones: Sequence[Backbone]) -> list[str]:
     """Say which models are the base under another name, such as an adaptation that handed back the start model."""
-    base = backbones[0]
-    return [
-        f"{other.name} has the same weights as {base.name}" for other in backbones[1:] if other.digest == base.digest
-    ]
+    base, *others = backbones
+    return [f"{other.name} has the same weights as {base.name}" for other in others if other.digest == base.digest]
 
 
-def _mirror_notes(plan: Plan, measured: Measured) -> list[str]:
+def _mirror_notes(plan: CurvePlan, measured: Measured) -> list[str]:
     """Say where averaging with the mirror image did harm: such images have a left and a right."""
     notes = []
     for training in plan.trainings if plan.tta != "none" else ():
-        points = [point.values for (_, t), found in measured.items() if t == training for point in found]
+        points = [point.values for (_, t), own in measured.items() if t == training for point in own]
         plain = float(np.mean([point["plain"]["log_loss"] for point in points]))
         rise = float(np.mean([point["log_loss"] for point in points])) - plain
         if rise > MIRROR_HARM * plain:

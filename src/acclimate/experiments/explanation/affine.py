@@ -16,7 +16,7 @@ ROLES = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_va
 
 
 @dataclass(frozen=True)
-class Change:
+class NormChange:
     """How one vector of one norm layer changed."""
 
     # layer, role: name of the layer, and ``scale``, ``shift`` (affine parameters), ``mean`` or ``variance`` (running
@@ -44,7 +44,7 @@ class Change:
         return self.length / self.start if self.start > 0 else None
 
 
-def changes(before: nn.Module, after: nn.Module) -> list[Change]:
+def changes(before: nn.Module, after: nn.Module) -> list[NormChange]:
     """Return how each norm layer's vectors changed, in the order of the network's modules.
 
     Both networks have one architecture. A norm without affine parameters has rows for its running statistics only.
@@ -63,9 +63,9 @@ def _vectors(module: nn.Module) -> dict[str, npt.NDArray[np.float64]]:
     return {role: t.detach().cpu().double().numpy().ravel() for role, t in found.items() if isinstance(t, Tensor)}
 
 
-def _change(layer: str, role: str, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> Change:
+def _change(layer: str, role: str, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> NormChange:
     moved = after - before
-    return Change(
+    return NormChange(
         layer=layer,
         role=role,
         n=len(before),
@@ -78,7 +78,7 @@ def _change(layer: str, role: str, before: npt.NDArray[np.float64], after: npt.N
     )
 
 
-def together(rows: Sequence[Change]) -> float | None:
+def together(rows: Sequence[NormChange]) -> float | None:
     """Return the relative change of several layers' vectors taken as one long vector; None where all began at zero."""
     start = sum(row.start**2 for row in rows)
     return float((sum(row.length**2 for row in rows) / start) ** 0.5) if start > 0 else None

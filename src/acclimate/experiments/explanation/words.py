@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from acclimate.experiments.explanation.affine import Change, together
+from acclimate.experiments.explanation.affine import NormChange, together
 
 Row = dict[str, Any]
 
@@ -13,14 +13,14 @@ _KINDS = {"scale": "norm scales", "shift": "norm shifts"}
 _STILL = 1e-6  # a relative change below this is none
 
 
-def sentences(layers: Sequence[Row], affine: Sequence[Change]) -> list[str]:
+def sentences(layers: Sequence[Row], affine: Sequence[NormChange]) -> list[str]:
     """Return what changed most: affine parameters, running statistics, features, classes; each a sentence."""
     said = [_affine(affine, role) for role in _KINDS]
     said += [_statistics(affine), _moved(layers), _alike(layers), _end(layers)]
     return [sentence for sentence in said if sentence]
 
 
-def _affine(affine: Sequence[Change], role: str) -> str:
+def _affine(affine: Sequence[NormChange], role: str) -> str:
     rows = [row for row in affine if row.role == role]
     whole, title = together(rows), _KINDS[role]
     if not rows:
@@ -38,7 +38,7 @@ def _affine(affine: Sequence[Change], role: str) -> str:
     return f"The {title} changed by {_share(whole)}{' of' if whole < 2 else ''} their length{most}{signs}."
 
 
-def _statistics(affine: Sequence[Change]) -> str:
+def _statistics(affine: Sequence[NormChange]) -> str:
     rows = [row for row in affine if row.role in ("mean", "variance")]
     if not rows:
         return ""

@@ -13,7 +13,7 @@ from acclimate import __version__
 from acclimate.errors import Interrupted, StudyError
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Cell, Plan
+from acclimate.experiments.study.plan import Cell, StudyPlan
 from acclimate.experiments.study.progress import Shown
 from acclimate.experiments.study.work import Worker
 from acclimate.experiments.study.workers import Crew
@@ -25,7 +25,7 @@ from acclimate.storage.store import safe_name
 SHOWN: Final = "accuracy"
 
 
-def dry_run(plan: Plan, ledger: Ledger | None = None) -> dict[str, Any]:
+def dry_run(plan: StudyPlan, ledger: Ledger | None = None) -> dict[str, Any]:
     """Return what a study would do: every cell, what is missing or has to be downloaded, and what is done already."""
     gone = {one.name for one in plan.missing}
     return {
@@ -58,7 +58,7 @@ def _input(one: Input) -> dict[str, str]:
     return {"name": one.name, "state": one.state, "said": one.said}
 
 
-def _head(plan: Plan) -> dict[str, Any]:
+def _head(plan: StudyPlan) -> dict[str, Any]:
     study = plan.study
     return {
         "study": study.name,
@@ -73,7 +73,7 @@ def _head(plan: Plan) -> dict[str, Any]:
 
 
 def run_study(
-    plan: Plan,
+    plan: StudyPlan,
     folder: Path,
     *,
     runtime: Runtime = AUTO,
@@ -132,7 +132,7 @@ def run_study(
     return document
 
 
-def require_inputs(plan: Plan, *, skip_missing: bool) -> Plan:
+def require_inputs(plan: StudyPlan, *, skip_missing: bool) -> StudyPlan:
     """Return the plan without the cells of missing inputs, if that is asked for.
 
     Raises `StudyError` when something is missing otherwise, or nothing is left.
@@ -146,7 +146,7 @@ def require_inputs(plan: Plan, *, skip_missing: bool) -> Plan:
     raise StudyError(f"'{first.name}'{more} of study '{plan.study.name}' is not on this machine: {first.said}; {cure}")
 
 
-def _work(plan: Plan, ledger: Ledger, runtime: Runtime, workers: int) -> None:
+def _work(plan: StudyPlan, ledger: Ledger, runtime: Runtime, workers: int) -> None:
     words = {group.id: f"{group.model.name} on {group.data.name}" for group in plan.groups()}
     size = min(workers, len(words))
     try:
@@ -212,6 +212,6 @@ def _notes(rows: Sequence[tuple[Cell, Result]]) -> list[str]:
     return notes
 
 
-def default_folder(plan: Plan) -> str:
+def default_folder(plan: StudyPlan) -> str:
     """Return where a study goes without ``--out``."""
     return f"runs/study-{safe_name(plan.study.name)}"

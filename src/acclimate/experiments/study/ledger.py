@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import AcclimateError, StudyError
-from acclimate.experiments.study.plan import Cell, Plan
+from acclimate.experiments.study.plan import Cell, StudyPlan
 from acclimate.storage.results import COLUMNS, Result, Results
 from acclimate.storage.store import write_atomic
 
@@ -69,7 +69,7 @@ class Ledger:
         for cell in cells:
             self._failed(cell).unlink(missing_ok=True)
 
-    def failures(self, plan: Plan) -> list[dict[str, Any]]:
+    def failures(self, plan: StudyPlan) -> list[dict[str, Any]]:
         """Return the failed cells with their reasons."""
         return [
             {**asdict(cell), "reason": _read(self._failed(cell)).get("reason", "")}
@@ -94,7 +94,7 @@ class Ledger:
                     "--out, or put back what it was"
                 )
 
-    def rows(self, plan: Plan) -> list[tuple[Cell, Result]]:
+    def rows(self, plan: StudyPlan) -> list[tuple[Cell, Result]]:
         """Return the rows of a plan's finished cells, in its order."""
         found = [(cell, self.key(cell)) for cell in plan.cells]
         return [(cell, self.results.get(key)) for cell, key in found if key is not None]
@@ -116,7 +116,7 @@ class Ledger:
         """Write ``study.json``."""
         write_atomic(self.folder / DOCUMENT, json.dumps(document, indent=1, allow_nan=False))
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: StudyPlan) -> None:
         """Take a folder for a study: a new one, or one where a study of this name was begun.
 
         Raises `StudyError` when another study is there, or this one with inputs of another size: rows do not say their

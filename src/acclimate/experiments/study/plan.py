@@ -48,7 +48,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """A checked study on this machine."""
 
     study: Study
@@ -95,7 +95,7 @@ class Plan:
         return cls(study, models, data, protocols, tuple(document["seeds"]), cells)
 
 
-def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, seed: int = 0) -> Plan:
+def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, seed: int = 0) -> StudyPlan:
     """Find every input of a study and list its cells; nothing is loaded.
 
     Raises `InputError` for a name that nothing has, a path that leads out of the folders, or no cell at all.
@@ -120,7 +120,7 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
     _refuse_two_budgets(protocols, cells)
     if not cells:
         raise StudyError(f"study '{study.name}' excludes every one of its cells; expected at least one to be left")
-    return Plan(study, models, data, protocols, seeds, cells)
+    return StudyPlan(study, models, data, protocols, seeds, cells)
 
 
 def _cells(study: Study, protocols: tuple[StudyProtocol, ...], seeds: tuple[int, ...]) -> list[Cell]:

@@ -14,7 +14,7 @@ from acclimate.experiments.curve.budgets import plan_budgets
 from acclimate.experiments.study.claims import PAUSE, Claims
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Cell, Group, Plan, all_labels
+from acclimate.experiments.study.plan import Cell, Group, StudyPlan, all_labels
 from acclimate.images import Images, Split, decoded, load_images, make_split, open_pixels
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import WEIGHTS
@@ -45,7 +45,7 @@ Opened = TypeVar("Opened")
 class Worker:
     """One worker of a study. Several may share a folder; each cell is measured by one of them."""
 
-    plan: Plan
+    plan: StudyPlan
     ledger: Ledger
     runtime: Runtime
     tell: Tell

@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 from acclimate.errors import StudyError, TrainingError
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Plan
+from acclimate.experiments.study.plan import StudyPlan
 from acclimate.experiments.study.work import Event, Tell
 from acclimate.storage.runtime import Runtime
 
@@ -33,7 +33,7 @@ Message = tuple[int, dict[str, Any] | None]  # of a worker; None when its stdout
 class Crew:
     """The workers of a study, seen from the process that started them."""
 
-    plan: Plan
+    plan: StudyPlan
     ledger: Ledger
     runtime: Runtime
     tell: Tell
