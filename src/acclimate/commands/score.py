@@ -102,7 +102,7 @@ def score(
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
     _check_name(score)
 
-    from acclimate.experiments.scoring.estimates import notes_of
+    from acclimate.experiments.scoring.files import notes_of
     from acclimate.experiments.scoring.models import Named, score_layers, score_once, taps_of
     from acclimate.models import choose_device, load_backbone
 

@@ -66,10 +66,7 @@ def start_model(facts: Mapping[str, Any], start: str | None) -> Backbone:
 
     Raises `ModelError` when it cannot be found, or is another one.
 
-    Parameters
-    ----------
-    start
-        Where it is now; None: where the run found it.
+    ``start`` says where it is now; None: where the run has it from.
     """
     name, expected = start or str(facts.get("model")), facts.get("weights")
     try:

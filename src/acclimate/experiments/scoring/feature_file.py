@@ -55,10 +55,7 @@ def read_feature_file(path: Path, seed: int) -> FeatureFile:
 
     Raises `DataError` for a missing y, Python objects inside, or arrays whose shapes or types do not fit; one line.
 
-    Parameters
-    ----------
-    seed
-        Chooses the held-out fifth of every class when the file has no ``val`` rows.
+    The seed chooses the held-out fifth of every class when the file has no ``val`` rows.
     """
     arrays = _arrays(path)
     x = _floats(arrays["x"], f"{path}: x")
@@ -72,8 +69,7 @@ def read_feature_file(path: Path, seed: int) -> FeatureFile:
         raise DataError(f"{path} has no labelled row to learn from; expected labels y >= 0 outside val and test")
     carved = not len(val)
     if carved:
-        kept = label_subset(y, learn, fraction=1 - VAL_FRACTION, seed=seed)
-        val = np.setdiff1d(learn, kept)
+        val = np.setdiff1d(learn, label_subset(y, learn, fraction=1 - VAL_FRACTION, seed=seed))
     p, views = (_floats(arrays[key], f"{path}: {key}") if key in arrays else None for key in ("p", "views"))
     return FeatureFile(x, y, p, views, learn, val, carved)
 
@@ -111,9 +107,9 @@ def _codes(y: Array, n: int, path: Path) -> npt.NDArray[np.int64]:
         y = y.astype(np.int64)
     if y.dtype.kind not in "iubU":
         raise DataError(f"{path}: y has type {y.dtype}; expected whole numbers, -1 for no label, or text")
-    known = y != "" if y.dtype.kind == "U" else y.astype(np.int64) >= 0
+    labelled = y != "" if y.dtype.kind == "U" else y.astype(np.int64) >= 0
     codes = np.full(n, -1, np.int64)
-    codes[known] = np.unique(y[known], return_inverse=True)[1]
+    codes[labelled] = np.unique(y[labelled], return_inverse=True)[1]
     return codes
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError, RecipeError, unknown
-from acclimate.experiments.scoring.estimates import described, notes_of
 from acclimate.experiments.scoring.feature_file import FeatureFile, read_feature_file
 from acclimate.scores import PROBES
-from acclimate.scores.estimates import ESTIMATES, prepare
+from acclimate.scores.estimates import ESTIMATES, Prepared, prepare, table
 from acclimate.stats.metrics import measure
 
 Document = dict[str, Any]
@@ -74,25 +73,18 @@ def _classified(
     file: FeatureFile, names: tuple[str, ...], seed: int
 ) -> tuple[dict[str, Document], dict[str, Document], list[str]]:
     """Return metrics and settings by classifier, and what is to be said; nothing is fitted without held-out rows."""
-    train = np.setdiff1d(file.train, file.val)
-    missing = (
-        not len(file.val) or len(np.unique(file.y[train])) < 2 or np.setdiff1d(file.y[file.val], file.y[train]).size
-    )
+    train, x_val, y_val = np.setdiff1d(file.train, file.val), file.x[file.val], file.y[file.val]
+    missing = not len(y_val) or len(np.unique(file.y[train])) < 2 or np.setdiff1d(y_val, file.y[train]).size
     if names and missing:
         return {}, {}, ["no held-out rows for classifiers: label two or more images of each class"]
     classes = int(file.y.max()) + 1
     metrics, settings = {}, {}
     for name in names:
-        fitted = PROBES[name].fit(
-            file.x[train], file.y[train], file.x[file.val], file.y[file.val], n_classes=classes, seed=seed
-        )
-        probabilities = fitted.predict_proba(file.x[file.val])
-        metrics[name] = {"val": measure(probabilities, file.y[file.val], n_classes=classes)}
+        fitted = PROBES[name].fit(file.x[train], file.y[train], x_val, y_val, n_classes=classes, seed=seed)
+        metrics[name] = {"val": measure(fitted.predict_proba(x_val), y_val, n_classes=classes)}
         settings[name] = dict(fitted.settings)
-    few = (
-        f"only {len(file.val)} held-out rows: an accuracy is uncertain by up to {82 / len(file.val) ** 0.5:.0f} points"
-    )
-    return metrics, settings, [few] if names and len(file.val) < 100 else []
+    few = f"only {len(y_val)} held-out rows: an accuracy is uncertain by up to {82 / len(y_val) ** 0.5:.0f} points"
+    return metrics, settings, [few] if names and len(y_val) < 100 else []
 
 
 def _split_note(file: FeatureFile, seed: int) -> str:
@@ -102,3 +94,32 @@ def _split_note(file: FeatureFile, seed: int) -> str:
         f"classifiers: {len(file.val)} rows held out, a fifth of each class, seed {seed}; "
         f"estimates: all {len(file.train)} rows"
     )
+
+
+def described(prepared: Prepared, names: tuple[str, ...]) -> list[Document]:
+    """Return a document for each estimate: name, value, meaning, range, better, pool_relative, warning.
+
+    One estimate that cannot be had is an error; of several, it has no value and a warning.
+    """
+    rows = table(prepared, names)
+    if len(rows) == 1 and rows[0].value is None:
+        raise DataError(f"{rows[0].name}: {rows[0].warning}")
+    keys = ("meaning", "range", "better", "pool_relative")
+    return [
+        {
+            "name": row.name,
+            "value": list(row.value) if isinstance(row.value, tuple) else row.value,
+            **{key: getattr(ESTIMATES[row.name], key) for key in keys},
+            "warning": row.warning,
+        }
+        for row in rows
+    ]
+
+
+def notes_of(estimates: list[Document], score: str) -> list[str]:
+    """Return the warnings of single estimates; a table of all has them in its lines, but for the worthless ones."""
+    lines = [line for line in estimates if line["warning"] and line["value"] is not None]
+    if score != "all":
+        return [f"{line['name']}: {line['warning']}" for line in lines]
+    worthless = [line["name"] for line in lines if line["warning"].startswith("worthless")]
+    return [f"worthless with so few images for so many dimensions: {', '.join(worthless)}"] if worthless else []

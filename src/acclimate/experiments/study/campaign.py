@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from acclimate.errors import Interrupted, StudyError
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Cell, StudyPlan
-from acclimate.experiments.study.progress import Shown
+from acclimate.experiments.study.progress import StudyProgress
 from acclimate.experiments.study.work import Worker
 from acclimate.experiments.study.workers import Crew
 from acclimate.models import choose_device
@@ -34,24 +35,14 @@ def dry_run(plan: StudyPlan, ledger: Ledger | None = None) -> dict[str, Any]:
         "models": [_input(one) for one in plan.models],
         "data": [_input(one) for one in plan.data],
         "missing": [_input(one) for one in plan.missing],
-        "cells": [
-            {
-                "model": cell.model,
-                "data": cell.data,
-                "protocol": cell.protocol,
-                "labels": cell.labels,
-                "seed": cell.seed,
-                "state": "missing" if gone & {cell.model, cell.data} else _state(cell, ledger),
-            }
-            for cell in plan.cells
-        ],
+        "cells": [_cell(cell, "missing" if gone & {cell.model, cell.data} else "", ledger) for cell in plan.cells],
     }
 
 
-def _state(cell: Cell, ledger: Ledger | None) -> str:
-    if ledger is None:
-        return "open"
-    return "failed" if ledger.has_failed(cell) else "done" if ledger.settled(cell) else "open"
+def _cell(cell: Cell, state: str, ledger: Ledger | None) -> dict[str, Any]:
+    if not state and ledger is not None:
+        state = "failed" if ledger.has_failed(cell) else "done" if ledger.settled(cell) else ""
+    return {key: value for key, value in asdict(cell).items() if key != "id"} | {"state": state or "open"}
 
 
 def _input(one: Input) -> dict[str, str]:
@@ -59,17 +50,8 @@ def _input(one: Input) -> dict[str, str]:
 
 
 def _head(plan: StudyPlan) -> dict[str, Any]:
-    study = plan.study
-    return {
-        "study": study.name,
-        "source": study.source,
-        "deviations": list(study.deviations),
-        "protocols": list(study.protocols),
-        "labels": list(study.labels),
-        "seeds": list(plan.seeds),
-        "scale": study.scale,
-        "image_size": study.image_size,
-    }
+    keys = {"source", "deviations", "protocols", "labels", "scale", "image_size"}
+    return {"study": plan.study.name, **plan.study.model_dump(mode="json", include=keys), "seeds": list(plan.seeds)}
 
 
 def run_study(
@@ -150,11 +132,11 @@ def _work(plan: StudyPlan, ledger: Ledger, runtime: Runtime, workers: int) -> No
     words = {group.id: f"{group.model.name} on {group.data.name}" for group in plan.groups()}
     size = min(workers, len(words))
     try:
-        with Shown(plan.cells, workers=size, quiet=runtime.quiet, words=words) as shown:
+        with StudyProgress(plan.cells, workers=size, quiet=runtime.quiet, words=words) as progress:
             if size > 1:
-                Crew(plan, ledger, runtime, shown, size).run()
+                Crew(plan, ledger, runtime, progress, size).run()
             else:
-                Worker(plan, ledger, runtime, shown).run()
+                Worker(plan, ledger, runtime, progress).run()
     except (KeyboardInterrupt, Interrupted):
         settled = sum(ledger.settled(cell) for cell in plan.cells)
         raise Interrupted(
@@ -168,16 +150,13 @@ def _summary(rows: Sequence[tuple[Cell, Result]]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, ...], list[Result]] = {}
     for cell, row in rows:
         groups.setdefault((row.dataset, cell.protocol, cell.labels, cell.model), []).append(row)
-    found = []
-    for (dataset, protocol, labels, model), members in groups.items():
+    lines = []
+    for place, members in groups.items():
         split = "test" if "test" in members[0].metrics else "val"
         values = [row.metrics[split][SHOWN] for row in members]
-        found.append(
+        lines.append(
             {
-                "dataset": dataset,
-                "protocol": protocol,
-                "labels": labels,
-                "model": model,
+                **dict(zip(("dataset", "protocol", "labels", "model"), place, strict=True)),
                 "random_start": members[0].random_start,
                 "split": split,
                 "metric": SHOWN,
@@ -186,19 +165,19 @@ def _summary(rows: Sequence[tuple[Cell, Result]]) -> list[dict[str, Any]]:
                 "seeds": len(values),
             }
         )
-    return found
+    return lines
 
 
 def _notes(rows: Sequence[tuple[Cell, Result]]) -> list[str]:
     """Say what a reader of the table could take for more than it is."""
     notes = []
     repeated: Counter[tuple[str, str]] = Counter()
-    seen: dict[tuple[object, ...], str] = {}
+    places: set[tuple[object, ...]] = set()
     for cell, row in rows:
         values = tuple(sorted((part, name, value) for part, of in row.metrics.items() for name, value in of.items()))
         place = (row.dataset, cell.protocol, cell.labels, cell.model, values)
-        repeated[row.dataset, cell.labels] += place in seen
-        seen[place] = cell.id
+        repeated[row.dataset, cell.labels] += place in places
+        places.add(place)
     for (dataset, labels), times in repeated.items():
         if times:
             notes.append(

@@ -123,13 +123,13 @@ class Study(BaseModel):
 
 def _refuse_twice(axis: str, values: tuple[str, ...]) -> None:
     """Refuse two values that make the same cells."""
-    seen: dict[object, str] = {}
+    texts: dict[object, str] = {}
     for value in values:
         same = parse_labels(value) if axis == "labels" else value
-        if same in seen:
-            also = "" if seen[same] == value else f" (as '{seen[same]}' and '{value}')"
+        if same in texts:
+            also = "" if texts[same] == value else f" (as '{texts[same]}' and '{value}')"
             raise ValueError(f"{axis}: got '{value}' twice{also}, which makes the same cells twice; give it once")
-        seen[same] = value
+        texts[same] = value
 
 
 def parse_study(values: Mapping[str, Any], *, where: str) -> Study:

@@ -44,10 +44,7 @@ def find_model(name: str, roots: Sequence[Path]) -> Input:
     Raises `ModelError` for a name that nothing has; the nearest one is named; `StudyError` for a path that leads out of
     the folders.
 
-    Parameters
-    ----------
-    roots
-        Folders that a path may lie in; a relative one is looked for in each.
+    A relative path is looked for in each of the folders ``roots``, and lies in one of them.
     """
     kind, colon, rest = name.partition(":")
     if colon and kind == "zoo":
@@ -116,12 +113,12 @@ def find_data(name: str, roots: Sequence[Path]) -> Input:
     kind, colon, rest = name.partition(":")
     if colon and kind == "builtin":
         if rest not in BUILTIN:
-            raise DataError(unknown("built-in data set", name, (f"builtin:{known}" for known in BUILTIN)))
+            raise DataError(unknown("built-in data set", name, (f"builtin:{short}" for short in BUILTIN)))
         return Input(name, name)
     if colon and kind == "torchvision":
-        known = importlib.import_module("torchvision.datasets").__all__  # no types, and slow to import
-        if rest not in known:
-            raise DataError(unknown("torchvision data set", rest, known))
+        names = importlib.import_module("torchvision.datasets").__all__  # no types, and slow to import
+        if rest not in names:
+            raise DataError(unknown("torchvision data set", rest, names))
         return Input(name, name, FETCHED, "through torchvision")
     if colon and kind == "hf":
         return Input(name, name, FETCHED, "from the Hugging Face hub")
@@ -132,15 +129,10 @@ def find_data(name: str, roots: Sequence[Path]) -> Input:
         return Input(name, str(path))
     if colon:
         raise DataError(f"{unknown('kind of data', kind, NAMED)}, as in 'builtin:digits' (got '{name}')")
-    _refuse_forgotten_kind(name)
-    return Input(name, str(path), MISSING, f"there is no file or folder {path}")
-
-
-def _refuse_forgotten_kind(name: str) -> None:
-    known = [f"builtin:{rest}" for rest in BUILTIN] + [f"data:{rest}" for rest in dataset_entries()]
-    for full in known:
+    for full in (*(f"builtin:{short}" for short in BUILTIN), *(f"data:{short}" for short in dataset_entries())):
         if full.partition(":")[2] == name:
             raise DataError(f"there is no folder '{name}'; did you mean '{full}'?")
+    return Input(name, str(path), MISSING, f"there is no file or folder {path}")
 
 
 def _named(name: str, rest: str, roots: Sequence[Path]) -> Input:
@@ -161,12 +153,11 @@ def inside(text: str, roots: Sequence[Path]) -> Path:
 
     Raises `StudyError` for one that leads out of them.
     """
-    given = Path(text).expanduser()
-    places = [root / given for root in roots]
-    chosen = next((place for place in places if place.exists()), places[0]).resolve()
-    if any(chosen.is_relative_to(root.resolve()) for root in roots):
-        return chosen
+    places = [root / Path(text).expanduser() for root in roots]
+    path = next((place for place in places if place.exists()), places[0]).resolve()
+    if any(path.is_relative_to(root.resolve()) for root in roots):
+        return path
     raise StudyError(
-        f"'{text}' leads to {chosen}, outside of {' and '.join(str(root.resolve()) for root in roots)}; expected a "
+        f"'{text}' leads to {path}, outside of {' and '.join(str(root.resolve()) for root in roots)}; expected a "
         "path inside: put it there, or name the folder that holds it with --data-root"
     )

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from acclimate.errors import StudyError
+from acclimate.catalogue import ALIASES
+from acclimate.errors import RecipeError, StudyError, unknown
 from acclimate.experiments.study.file import Study
-from acclimate.experiments.study.inputs import MISSING, Input, find_data, find_model
-from acclimate.experiments.study.protocol import StudyProtocol, find_study_protocol
+from acclimate.experiments.study.inputs import MISSING, Input, find_data, find_model, inside
 from acclimate.images import parse_labels
+from acclimate.protocols import Protocol, find_protocol, protocol_names
 from acclimate.storage.store import digest
+
+
+@dataclass(frozen=True)
+class StudyProtocol:
+    """One protocol of a study."""
+
+    name: str  # as the study has it
+    # what the program opens: the same, the name that stands for a deprecated one, or the absolute path of a TOML file
+    given: str
+    content: str = ""  # digest of a TOML file, so that a changed one makes other cells; else ""
+
+    @functools.cached_property
+    def protocol(self) -> Protocol:
+        """The protocol itself."""
+        return find_protocol(self.given)
 
 
 @dataclass(frozen=True)
@@ -66,8 +83,7 @@ class StudyPlan:
     def possible(self) -> Self:
         """Return the plan without the cells of missing inputs."""
         gone = {one.name for one in self.missing}
-        kept = tuple(cell for cell in self.cells if not gone & {cell.model, cell.data})
-        return type(self)(self.study, self.models, self.data, self.protocols, self.seeds, kept)
+        return replace(self, cells=tuple(cell for cell in self.cells if not gone & {cell.model, cell.data}))
 
     def groups(self) -> list[Group]:
         """Return the cells by data set and model, in the order of the work."""
@@ -83,7 +99,7 @@ class StudyPlan:
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it, for workers."""
-        return {"study": self.study.model_dump(mode="json"), **{k: v for k, v in asdict(self).items() if k != "study"}}
+        return asdict(self) | {"study": self.study.model_dump(mode="json")}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
@@ -121,6 +137,22 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
     if not cells:
         raise StudyError(f"study '{study.name}' excludes every one of its cells; expected at least one to be left")
     return StudyPlan(study, models, data, protocols, seeds, cells)
+
+
+def find_study_protocol(name: str, roots: Sequence[Path]) -> StudyProtocol:
+    """Return what a name stands for: a protocol of the program, or a TOML file.
+
+    Raises `RecipeError` for a name that nothing has (the nearest one is named), or a recipe that ends without a
+    classifier; `StudyError` for a file outside of the roots.
+    """
+    if name in protocol_names():
+        find_protocol(name)  # which tells of a deprecated name
+        return StudyProtocol(name, ALIASES.get(name, name))
+    path = inside(name, roots)
+    if not name.endswith(".toml") or not path.exists():
+        raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a TOML file")
+    find_protocol(path)
+    return StudyProtocol(name, str(path), digest(path.read_text(encoding="utf-8")))
 
 
 def _cells(study: Study, protocols: tuple[StudyProtocol, ...], seeds: tuple[int, ...]) -> list[Cell]:

@@ -62,7 +62,7 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
 
 
-class Shown:
+class StudyProgress:
     """A context that shows events; called with each of them."""
 
     def __init__(self, cells: Sequence[Cell], *, workers: int, quiet: bool, words: Mapping[str, str]) -> None:

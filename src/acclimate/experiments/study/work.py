@@ -53,7 +53,7 @@ class Worker:
     turn: float = 0.0
     images: dict[str, Images] = field(default_factory=dict)  # the data set in hand, none or one
     broken: dict[str, Exception] = field(default_factory=dict)  # inputs that could not be opened
-    seen: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
 
     @property
     def claims(self) -> Claims:
@@ -69,9 +69,9 @@ class Worker:
         groups = self.plan.groups()
         at = round(self.turn * len(groups))
         groups = groups[at:] + groups[:at]
-        while left := [group for group in groups if self._left(group)]:
+        while rest := [group for group in groups if self._left(group)]:
             worked = False
-            for group in left:
+            for group in rest:
                 with self.claims.attempt(group.id) as got:
                     if got and (cells := self._left(group)):
                         self._group(group, cells)
@@ -80,12 +80,12 @@ class Worker:
                 time.sleep(PAUSE)  # others have the rest; a claim is free again when its process ends
 
     def _left(self, group: Group) -> list[Cell]:
-        left = [cell for cell in group.cells if not self.ledger.settled(cell)]
+        cells = [cell for cell in group.cells if not self.ledger.settled(cell)]
         for cell in group.cells:
-            if cell not in left and cell.id not in self.seen:
-                self.seen.add(cell.id)
+            if cell not in cells and cell.id not in self.settled:
+                self.settled.add(cell.id)
                 self.tell(Event("seen", group.id, cell.id))
-        return left
+        return cells
 
     def _group(self, group: Group, cells: Sequence[Cell]) -> None:
         """Measure cells that share data and model. What cannot be opened is the reason of all of them."""
@@ -121,12 +121,12 @@ class Worker:
         self.ledger.finish(cell, row)
         for weights in run.rglob(WEIGHTS):  # a study is made of many runs, and each would leave a whole network
             weights.unlink(missing_ok=True)
-        self.seen.add(cell.id)
+        self.settled.add(cell.id)
         self.tell(Event("done", group.id, cell.id, cell.words))
 
     def _failed(self, group: Group, cell: Cell, error: Exception) -> None:
         self.ledger.fail(cell, error)
-        self.seen.add(cell.id)
+        self.settled.add(cell.id)
         self.tell(Event("failed", group.id, cell.id, cell.words))
 
     def _images(self, data: Input) -> Images:
@@ -209,8 +209,8 @@ def draw(images: Images, labels: str, seed: int) -> tuple[Split, str | None]:
     if all_labels(labels):
         return split, None
     budget = plan_budgets([labels], images, split)[0][0]
-    drawn = budget.draw(images, split, seed)
-    return (drawn if len(split.test) else replace(drawn, val=split.val)), budget.labels
+    few = budget.draw(images, split, seed)
+    return (few if len(split.test) else replace(few, val=split.val)), budget.labels
 
 
 def _run_name(cell: Cell) -> str:
