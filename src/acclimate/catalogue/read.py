@@ -67,10 +67,7 @@ def read(kind: str, name: str | Path, *, noun: str | None = None) -> NamedTable:
     Raises `InputError` of the kind's type: for an unknown name (the nearest one is named), or a file that is no TOML in
     UTF-8.
 
-    Parameters
-    ----------
-    noun
-        What messages call it, where the command has a better word than the kind.
+    ``noun`` is what messages call it, where the command has a better word than the kind.
     """
     text, noun, files = str(name), noun or KINDS[kind].noun, KINDS[kind].files
     if text in names(kind):

@@ -40,12 +40,8 @@ def find_protocol(name: str | Path | Protocol, want: Want = "any", *, others: It
     nearest one is named), a file that cannot be read, or a setting that cannot be; `InputError` for a protocol of the
     other kind.
 
-    Parameters
-    ----------
-    want
-        ``training`` for commands that train the model, ``features`` for those that measure features of it.
-    others
-        Other names that the command takes, for the list of known ones.
+    ``want`` is ``training`` for commands that train the model, ``features`` for those that measure features of it;
+    ``others`` are other names that the command takes, for the list of known ones.
     """
     if isinstance(name, Protocol):
         protocol, text = name, name.name

@@ -30,11 +30,9 @@ class RecipeProtocol(Protocol):
 
     Attributes
     ----------
-    labels
-        Label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``); None for
-        all labels.
-    examples
-        The same as a number of labelled images in all, training and validation together: 4 in 5 of them train.
+    labels, examples
+        Label budget that belongs to the protocol: as ``acclimate tune --labels`` takes it (``1%``, ``10``), or as a
+        number of labelled images in all, training and validation together, of which 4 in 5 train. None: all labels.
     stages
         As in a recipe.
     transformers

@@ -72,12 +72,8 @@ def adapt(
     collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's with the
     linear probe not below it. Raises `DataError` when the pool has fewer than two images, or they are all equal.
 
-    Parameters
-    ----------
-    probe
-        Whether labels may be used for that probe.
-    choices
-        What was chosen automatically and why, for ``run.json``.
+    ``probe`` says whether labels may be used for that probe; ``choices`` are settings that were chosen automatically,
+    and why, for ``run.json``.
     """
     if len(task.split.pool) < 2:
         raise DataError(f"got {len(task.split.pool)} images to adapt to; expected at least 2 outside val and test")

@@ -172,12 +172,8 @@ def measure_curve(plan: CurvePlan, backbones: Sequence[Backbone], folder: Path |
 
     Raises `InputError` for no model, or the same model twice.
 
-    Parameters
-    ----------
-    backbones
-        The first is the base.
-    folder
-        Where rows and runs go; what is there already is not measured again. None keeps nothing.
+    The first backbone is the base. Rows and runs go to the folder; what is there already is not measured again. None
+    keeps nothing.
     """
     check_models(backbones)
     task = plan.task

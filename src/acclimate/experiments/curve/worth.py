@@ -111,11 +111,8 @@ def change(differences: Float64, *, seed: int) -> LossChange:
 def average_change(base: Float64, other: Float64, *, seed: int) -> LossChange:
     """Return the relative change of the log loss, averaged over budgets: -0.1 is ten percent less than the base's.
 
-    Parameters
-    ----------
-    base, other : (budgets, seeds, images)
-        Log losses in nats. Each budget counts the same, whatever its loss: it is divided by the base's mean there,
-        which is taken as known.
+    ``base`` and ``other`` are log losses in nats, ``(budgets, seeds, images)``. Each budget counts the same, whatever
+    its loss: it is divided by the base's mean there, which is taken as known.
     """
     scale = np.maximum(base.mean(axis=(1, 2), keepdims=True), SMALLEST_LOSS)
     relative: Float64 = ((other - base) / scale).mean(axis=0)

@@ -59,8 +59,8 @@ def changes(before: nn.Module, after: nn.Module) -> list[NormChange]:
 
 
 def _vectors(module: nn.Module) -> dict[str, npt.NDArray[np.float64]]:
-    found = {role: getattr(module, name, None) for name, role in ROLES.items()}
-    return {role: t.detach().cpu().double().numpy().ravel() for role, t in found.items() if isinstance(t, Tensor)}
+    values = {role: getattr(module, name, None) for name, role in ROLES.items()}
+    return {role: t.detach().cpu().double().numpy().ravel() for role, t in values.items() if isinstance(t, Tensor)}
 
 
 def _change(layer: str, role: str, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> NormChange:

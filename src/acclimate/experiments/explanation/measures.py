@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.scores.estimates import prepare
-from acclimate.scores.estimates.rank import rankme
-
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 
@@ -75,8 +72,3 @@ def hoyer(layer: Layer) -> float | None:
     x, length = x[length > 0], length[length > 0]
     root = np.sqrt(x.shape[1])
     return float(np.clip((root - np.abs(x).sum(1) / length) / (root - 1), 0, 1).mean())
-
-
-def effective_rank(layer: Layer) -> float:
-    """Return RankMe of the pooled features (Garrido et al. 2023), in [1, min(n, C)]; see `scores.estimates.rank`."""
-    return rankme(prepare(layer.pooled))

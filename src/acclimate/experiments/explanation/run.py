@@ -1,4 +1,4 @@
-"""A finished run and the model it began with: both networks, and the images that both are asked."""
+"""A finished run and the model it began with: both networks, and the images on which both are compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """The images that both networks are asked."""
+    """The images on which both networks are compared."""
 
     images: Images
     indices: Indices  # ascending
@@ -126,8 +126,8 @@ def sample(images: Images, facts: Mapping[str, Any], *, most: int, seed: int) ->
             "pass other images with --data DATA"
         )
     if len(indices) > most:
-        chosen = np.sort(np.random.default_rng([_CHOICE, seed]).permutation(len(indices))[:most])
-        indices, labels = indices[chosen], labels[chosen]
+        subset = np.sort(np.random.default_rng([_CHOICE, seed]).permutation(len(indices))[:most])
+        indices, labels = indices[subset], labels[subset]
     return Sample(images, indices, labels, part)
 
 
@@ -151,8 +151,7 @@ def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
             f"{images.name} has no labels; expected images of the run's classes: {some(classes, 10, quoted=True)}. "
             "Give class folders or a manifest with labels"
         )
-    new = sorted(set(images.classes) - set(classes))
-    if new:
+    if new := sorted(set(images.classes) - set(classes)):
         raise DataError(
             f"{images.name} has classes that the run does not know: {some(new, 10, quoted=True)}; expected some of: "
             f"{some(classes, 10, quoted=True)}"
@@ -160,14 +159,14 @@ def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
     return images.labels
 
 
-def compare_models(before: Backbone, after: Backbone, asked: Sample, runtime: Runtime, *, seed: int) -> dict[str, Any]:
+def compare_models(before: Backbone, after: Backbone, images: Sample, runtime: Runtime, *, seed: int) -> dict[str, Any]:
     """Return ``layers``, ``affine`` and ``summary``: what changed from one model to the other."""
     device, preprocess = choose_device(runtime.device), after.preprocess
-    pixels = decoded(asked.images, preprocess.geometry, indices=asked.indices, cache=runtime.cache).array
+    pixels = decoded(images.images, preprocess.geometry, indices=images.indices, cache=runtime.cache).array
     first, second = (
-        record(model.module, preprocess, pixels, asked.indices, device=device) for model in (before, after)
+        record(model.module, preprocess, pixels, images.indices, device=device) for model in (before, after)
     )
-    layers = compare(first, second, asked.labels, draws(asked.labels, seed=seed))
+    layers = compare(first, second, images.labels, draws(images.labels, seed=seed))
     affine_changes = changes(before.module, after.module)
     affine = [{**asdict(change), "group": change.group, "relative": change.relative} for change in affine_changes]
     return {"layers": layers, "affine": affine, "summary": sentences(layers, affine_changes)}

@@ -116,14 +116,8 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
 
     Raises `InputError` for a name that nothing has, a path that leads out of the folders, or no cell at all.
 
-    Parameters
-    ----------
-    folder
-        Of the study's file: its relative paths begin there.
-    data_root
-        Another folder for data sets; it is looked at first.
-    seed
-        The first one.
+    The study's file lies in ``folder``: its relative paths begin there. ``data_root`` is another folder for data sets;
+    it is looked at first. ``seed`` is the first one.
     """
     roots = [folder] if data_root is None else [data_root, folder]
     if data_root is not None and not data_root.is_dir():
