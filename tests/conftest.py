@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from acclimate.storage.runtime import Runtime
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+    from acclimate.images import Images, Split
+    from acclimate.models import Backbone
+    from acclimate.protocols import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGIT_NAMES = ("zero", "one", "two")
@@ -112,3 +120,68 @@ def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
         y_test=labels.repeat(TEST),
     )
     return file
+
+
+@pytest.fixture(scope="module")
+def images(digits_folder: Path) -> Images:
+    """Return the three digits of `digits_folder`."""
+    from acclimate.images import load_images
+
+    return load_images(digits_folder)
+
+
+@pytest.fixture(scope="module")
+def split(images: Images) -> Split:
+    """Return the split of seed 0."""
+    from acclimate.images import make_split
+
+    return make_split(images)
+
+
+@pytest.fixture
+def task(images: Images, split: Split) -> Task:
+    """Return the three digits with all labels and an open test part."""
+    from acclimate.protocols import Task
+
+    return Task(images, split)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    """Return a tiny residual network with random weights, for images of 32 pixels."""
+    from acclimate.models import load_backbone
+
+    return load_backbone("random:test_resnet", image_size=32)
+
+
+@pytest.fixture(scope="module")
+def resnet(backbone: Backbone) -> Backbone:
+    """Return `backbone`, where a test has a transformer beside it."""
+    return backbone
+
+
+@pytest.fixture(scope="module")
+def vit() -> Backbone:
+    """Return a tiny vision transformer with random weights, for images of 32 pixels."""
+    from acclimate.models import load_backbone
+
+    return load_backbone("random:test_vit", image_size=32)
+
+
+@pytest.fixture(scope="module")
+def model(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the weights file of `backbone`, as a user would name it."""
+    from acclimate.models import save_weights
+
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_weights(path, backbone.module, backbone.card())
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    """Return a headless browser; without one the test is left out."""
+    from browser import chromium
+
+    with chromium() as started:
+        yield started

@@ -81,7 +81,7 @@ def main() -> None:
     """Print the counts, and the rooms floor by floor."""
     pairs = arrows()
     floor = floors(pairs)
-    print(f"rooms {len(floor)}, floors {max(floor.values())}, arrows {len(pairs)}, lines {lines()}, circles 0")
+    print(f"rooms {len(floor)}, floors {max(floor.values())}, arrows {len(pairs)}, circles 0, lines {lines()}")
     for number in range(max(floor.values()), 0, -1):
         print(f"{number:>3}  {'  '.join(sorted(room for room in floor if floor[room] == number))}")
 

@@ -44,21 +44,6 @@ def recipe(*stages: Stage) -> Recipe:
     return Recipe(name="adapt", stages=stages)
 
 
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
-
-
-@pytest.fixture(scope="module")
-def split(images: Images) -> Split:
-    return make_split(images)
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return load_backbone("random:test_resnet", image_size=32)
-
-
 def state(network: torch.nn.Module) -> dict[str, bytes]:
     return {name: t.contiguous().numpy().tobytes() for name, t in network.state_dict().items()}
 

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from acclimate.commands import main
-from acclimate.models import load_backbone, save_weights
+from acclimate.models import load_backbone
 
 SHORT = '[[stages]]\nscope = "head"\naugment = "none"\nsteps = 2\nlr = 0.01\n'
 LONG = '[[stages]]\nscope = "all"\nsteps = 60\nbatch = 16\nlr = 0.001\n'
@@ -44,15 +44,6 @@ def complaint(*arguments: str | Path) -> str:
     assert err.count("\n") == 1, err
     assert "Traceback" not in err
     return err.removeprefix("acclimate: ").rstrip("\n")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a weights file of a tiny model for 32-pixel images."""
-    backbone = load_backbone("random:test_resnet", image_size=32)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_weights(path, backbone.module, backbone.card())
-    return str(path)
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from acclimate.commands.places import writable_file
 from acclimate.commands.shell import find_command, group, help_of
 from acclimate.errors import DataError, InputError
 from acclimate.images import load_images, make_split
-from acclimate.models import load_backbone, save_weights
 
 GROUP: Any = group()
 SHELL = {"json", "help"}  # options of the command line alone
@@ -126,14 +125,6 @@ def test_mypy_refuses_a_wrong_argument_of_a_command(call: str, message: str, tmp
 
 
 # documents ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    backbone = load_backbone("random:test_resnet", image_size=32)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_weights(path, backbone.module, backbone.card())
-    return str(path)
 
 
 @pytest.fixture(scope="module")

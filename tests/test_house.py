@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import itertools
@@ -15,6 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import house
 import pytest
 from conftest import ROOT
 from packaging.requirements import Requirement
@@ -211,3 +213,20 @@ def test_ci_is_a_program_that_bash_can_read() -> None:
     assert subprocess.run(["bash", "-n", script], capture_output=True, check=False).returncode == 0
     commands = script.read_text(encoding="utf-8").splitlines()
     assert {"make check </dev/null", "make test </dev/null"} <= set(commands)
+
+
+def test_the_house_is_small() -> None:
+    """The limits of docs/architecture.md; `floors` raises where rooms import each other in a circle."""
+    arrows = house.arrows()
+    floors = house.floors(arrows)
+    assert {("commands", "experiments"), ("protocols", "training"), ("benchmarks", "models")} <= arrows
+    assert len(floors) <= 20
+    assert max(floors.values()) <= 10
+    assert len(arrows) <= 90
+
+
+def test_a_class_name_is_said_once() -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py")}
+    names = [node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert len(names) > 200
+    assert sorted({name for name in names if names.count(name) > 1}) == []

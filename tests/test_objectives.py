@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from acclimate import objectives
 from acclimate.models.network import feature_width, pooled
 from acclimate.models.scope import freeze, parse_scope, select, set_mode
-from acclimate.objectives import BYOL, OBJECTIVES, BYOLSettings, Supervised, SupervisedSettings
+from acclimate.objectives import BYOL, METHODS, OBJECTIVES, BYOLSettings, Supervised, SupervisedSettings
 from acclimate.views import AUGMENTS, view_size
 
 ARCHITECTURES = {"mae": "test_vit"}  # objectives that not every network can do; the others are tried on test_resnet
@@ -161,3 +162,12 @@ def test_byol_norm_scope_moves_the_target_only_where_the_network_moves() -> None
     objective.after_step(0.0)
     moved = {name for name, p in objective.target.named_parameters() if not torch.equal(before[name], p)}
     assert moved == {name for name, p in net.named_parameters() if p.requires_grad}
+
+
+def test_methods_are_the_objectives_without_labels() -> None:
+    unlabelled = {name for name, (kind, _) in OBJECTIVES.items() if not kind.needs_labels}
+    assert unlabelled == set(METHODS)
+    assert set(objectives.__all__) >= {kind.__name__ for kinds in OBJECTIVES.values() for kind in kinds}
+    assert all(getattr(objectives, name) is not None for name in objectives.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = objectives.no_such_name

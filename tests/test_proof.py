@@ -28,8 +28,8 @@ from acclimate.experiments.curve import (
     plan_budgets,
 )
 from acclimate.experiments.curve.points import numbers
-from acclimate.images import Images, Split, load_images, make_split
-from acclimate.models import extract, load_backbone, save_weights
+from acclimate.images import Images, Split, load_images
+from acclimate.models import extract, load_backbone
 from acclimate.models.classifier import Classifier
 from acclimate.reports import report
 from acclimate.scores.probes.logistic import subsets
@@ -203,16 +203,6 @@ def test_positive_against_negative_is_a_rank_sum() -> None:
 # budgets ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
-
-
-@pytest.fixture(scope="module")
-def split(images: Images) -> Split:
-    return make_split(images)
-
-
 def test_budgets_are_sorted_and_unique(images: Images, split: Split) -> None:
     found, notes = plan_budgets(["100%", "5", "1", "5", "05"], images, split)
     assert [(one.labels, one.images, one.per_class) for one in found] == [
@@ -276,14 +266,6 @@ def test_views_are_the_parts_of_a_prediction(images: Images, split: Split, model
 
 
 # end to end ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    backbone = load_backbone("random:test_resnet", image_size=32)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_weights(path, backbone.module, backbone.card())
-    return str(path)
 
 
 RECIPE = 'name = "short"\n[[stages]]\nscope = "head+norm"\nsteps = 2\nbatch = 8\nlr = 0.01\n'

@@ -14,7 +14,6 @@ from acclimate import protocols
 from acclimate.errors import InputError, RecipeError
 from acclimate.experiments.adaptation import adapt
 from acclimate.experiments.ranking import Ranking, rank_models
-from acclimate.images import Images, load_images, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Task, find_protocol, run_recipe
 from acclimate.stats.metrics import measure
@@ -26,21 +25,6 @@ BYOL = Recipe(
     name="adapt-byol",
     stages=(Stage(objective="byol", scope="all", steps=3, batch=16, lr=0.001, options={"hidden": 32, "out": 16}),),
 )
-
-
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return load_backbone("random:test_resnet", image_size=32)
-
-
-@pytest.fixture
-def task(images: Images) -> Task:
-    return Task(images, make_split(images))
 
 
 def test_a_score_and_a_recipe_give_rows_with_the_same_keys(task: Task, backbone: Backbone, tmp_path: Path) -> None:

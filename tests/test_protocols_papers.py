@@ -50,21 +50,6 @@ weight_decay = [0.0, 1e-4]
 """
 
 
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return load_backbone("random:test_resnet", image_size=32)
-
-
-@pytest.fixture
-def task(images: Images) -> Task:
-    return Task(images, make_split(images))
-
-
 def written(folder: Path, text: str) -> str:
     path = folder / "own.toml"
     path.write_text(text, encoding="utf-8")

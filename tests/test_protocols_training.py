@@ -17,7 +17,7 @@ import acclimate
 from acclimate.catalogue import names
 from acclimate.errors import InputError, RecipeError, ScopeError
 from acclimate.images import Images, label_subset, load_images, make_split
-from acclimate.models import Backbone, load_backbone
+from acclimate.models import Backbone
 from acclimate.models.classifier import Classifier
 from acclimate.models.scope import parse_scope, select
 from acclimate.protocols import Task, find_protocol, find_training
@@ -29,26 +29,6 @@ from acclimate.training.recipe import Stage
 TINY = 0.0004  # of the length: a step or an epoch, five of linear/dinov2
 TRAINING = tuple(name for name in names("protocols") if (one := find_protocol(name)).cited and one.trains)
 BATCH_NORM = ("bn/paper", "bn/all")
-
-
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
-
-
-@pytest.fixture(scope="module")
-def resnet() -> Backbone:
-    return load_backbone("random:test_resnet", image_size=32)
-
-
-@pytest.fixture(scope="module")
-def vit() -> Backbone:
-    return load_backbone("random:test_vit", image_size=32)
-
-
-@pytest.fixture
-def task(images: Images) -> Task:
-    return Task(images, make_split(images))
 
 
 @pytest.fixture(scope="module")

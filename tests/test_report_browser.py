@@ -3,12 +3,11 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import chromium, missing, prefer, resize
+from browser import missing, prefer, resize
 from test_report import FORMULA, LINK, SCRIPT, TEMPLATE, built, write_all
 
 from acclimate.reports import report
@@ -47,12 +46,6 @@ return [...document.querySelectorAll(".plot[data-view]")].map((place) => ({
   caption: document.getElementById(place.id + "-words").textContent,
 }));
 """
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from browser import chromium, missing, resize
+from browser import missing, resize
 from PIL import Image
 from scipy import stats
 from tables import lines, write_table
@@ -33,12 +32,6 @@ pytestmark = [
 ]
 
 CHARTS = ["leaderboard-chart", "trust-chart", "domains-chart", "bump-chart", "cost-chart"]
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

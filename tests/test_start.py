@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from acclimate.catalogue import paper_models, zoo_names
+from acclimate.catalogue.data_names import BUILTIN, SOURCES
 from acclimate.catalogue.model_names import architectures, is_architecture, require_model
 from acclimate.commands import COMMANDS
 from acclimate.errors import ModelError
+from acclimate.images.load import EMBEDDED, NAMED
 
 HEAVY = ("torch", "timm", "torchvision", "lightly", "sklearn")
 CALLED = """
@@ -57,17 +59,28 @@ def test_help_is_light(name: str, tmp_path: Path) -> None:
         (("tune", DIGITS, "--model", "resnet5O"), "did you mean resnet50"),
         (("tune", DIGITS, *MODEL, "--device", "gpu"), "unknown device 'gpu'"),
         (("tune", DIGITS, *MODEL, "--precision", "fp16"), "unknown precision 'fp16'"),
+        (("tune", DIGITS, *MODEL, "--recipe", "liner"), "unknown recipe 'liner'; did you mean 'linear'?"),
+        (("tune", DIGITS, *MODEL, "--recipe", "knn/dino"), "'knn/dino' trains nothing"),
+        (("tune", "builtin:digit", *MODEL), "unknown built-in data set 'digit'; did you mean 'digits'?"),
+        (("adapt", "data:pet@x", *MODEL), "unknown data set 'pet'; did you mean 'pets'?"),
+        (("adapt", DIGITS, *MODEL, "--method", "byo"), "unknown method 'byo'; did you mean 'byol'?"),
         (("adapt", "nowhere", *MODEL), "no such file or folder: nowhere"),
         (("adapt", DIGITS, "--model", "zoo:resnet-byl"), "did you mean 'zoo:resnet-byol'"),
         (("rank", "nowhere", *TWO), "no such file or folder: nowhere"),
         (("rank", DIGITS), "got 0 model to rank"),
         (("rank", DIGITS, "--models", "zoo:gn-leaves,random:resnet5O"), "did you mean resnet50"),
+        (("rank", DIGITS, *TWO, "--final", "bnn"), "unknown recipe 'bnn'; did you mean 'bn'?"),
+        (("curve", DIGITS, *TWO, "--recipe", "stagd"), "unknown recipe 'stagd'; did you mean 'staged'?"),
         (("curve", "nowhere", *TWO), "no such file or folder: nowhere"),
         (("curve", DIGITS, "--models", "paper:simcl"), "did you mean 'paper:simclr'"),
         (("embed", "nowhere", *MODEL), "no such file or folder: nowhere"),
         (("embed", DIGITS, "--model", "none.pt"), "weights file 'none.pt' does not exist"),
         (("score", "nowhere", *MODEL), "no such file or folder: nowhere"),
         (("score", DIGITS, "--model", "timm:resnet5O"), "did you mean resnet50"),
+        (("score", DIGITS, *MODEL, "--score", "knnn"), "unknown score 'knnn'; did you mean 'knn'?"),
+        (("protocols", "knn/dyno"), "unknown protocol 'knn/dyno'; did you mean 'knn/dino'?"),
+        (("study", "marks2052"), "unknown study 'marks2052'; did you mean 'marks2025'?"),
+        (("models", "--family", "zo"), "unknown family 'zo'; did you mean 'zoo'?"),
         (("predict", "run", "nowhere"), "no such file or folder: nowhere"),
         (("export", "run", "--format", "onx"), "unknown format 'onx'"),
         (("report", "nowhere"), "cannot report on 'nowhere': no such folder"),
@@ -95,7 +108,12 @@ def test_commands_that_need_no_torch(tmp_path: Path) -> None:
         assert (code, err, set(modules) - {"sklearn"}) == (0, "", set()), line
 
 
-# model names --------------------------------------------------------------------------------------------------------
+# names of data and models -------------------------------------------------------------------------------------------
+
+
+def test_sources_of_data_are_those_that_can_be_read() -> None:
+    assert set(NAMED) == set(SOURCES)
+    assert set(EMBEDDED) == set(BUILTIN)
 
 
 def test_names_of_architectures_are_those_of_timm() -> None:

@@ -17,7 +17,7 @@ import torch
 from conftest import RUNTIME
 
 from acclimate.errors import DataError, InputError, ScopeError, TrainingError
-from acclimate.images import Images, Split, load_images, make_split
+from acclimate.images import Images, Split, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.storage.runtime import Runtime
 from acclimate.training import CHECKPOINT, Job, plan, probabilities, train
@@ -33,11 +33,6 @@ LONG = Recipe(name="long", stages=(BYOL, HEAD, FULL))
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     return load_backbone(ARCHITECTURE, image_size=32)
-
-
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
 
 
 def job(backbone: Backbone, images: Images, *stages: Stage, seed: int = 0) -> Job:

@@ -18,7 +18,7 @@ from test_train import Killed, cut, job, journal, weights
 from torch import nn
 
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.images import Images, load_images
+from acclimate.images import Images
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import Classifier, export_onnx, export_timm
 from acclimate.models.heads import Head, Heads, HeadSpec, Layered, read_card, settled, with_head
@@ -39,21 +39,6 @@ STAGES = {
         update={"scope": "all", "schedule": "steps", "drops": (0.5,), "nesterov": False, "momentum": 0.5, "lr": 0.01}
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def resnet() -> Backbone:
-    return load_backbone("random:test_resnet", image_size=32)
-
-
-@pytest.fixture(scope="module")
-def vit() -> Backbone:
-    return load_backbone("random:test_vit", image_size=32)
-
-
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -12,7 +12,7 @@ from test_train import job, journal
 from torch import nn
 
 from acclimate.errors import RecipeError
-from acclimate.images import Images, load_images
+from acclimate.images import Images
 from acclimate.models import Backbone, Preprocess, from_module, load_backbone
 from acclimate.training import plan, train
 from acclimate.training.depth import Branch, give_depth, set_depth
@@ -22,11 +22,6 @@ from acclimate.training.recipe import Stage
 from acclimate.training.schedule import learning_rate
 
 FULL = Stage(scope="all", steps=4, batch=16, lr=0.01, optimizer="sgd")
-
-
-@pytest.fixture(scope="module")
-def images(digits_folder: Path) -> Images:
-    return load_images(digits_folder)
 
 
 def scales(network: nn.Module, stage: Stage) -> dict[str, float]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acclimate.commands.data import check_data, counts, open_data, task_for
+from acclimate.commands.checks import check_data, check_model
+from acclimate.commands.data import counts, open_data, task_for
 from acclimate.commands.places import fresh_folder
 from acclimate.commands.plans import training_plan
 from acclimate.commands.shared import (
@@ -26,10 +27,12 @@ from acclimate.commands.shared import (
     SkipBad,
     Value,
     head,
+    one_of,
     read_settings,
     runtime_of,
 )
 from acclimate.commands.tables import escape, expected, named, plan, stages
+from acclimate.objectives import METHODS, require_method
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +46,7 @@ def adapt(
     model: Model,
     method: Annotated[
         str,
-        typer.Option(
-            help="byol, simsiam, simclr, moco-v2, moco-v3, barlow, vicreg, swav, dino, mae, rotation or norm-stats."
-        ),
+        typer.Option(help=f"{one_of(METHODS)}."),
     ] = "byol",
     scope: Annotated[
         str | None,
@@ -99,14 +100,13 @@ def adapt(
     -------
     The document: ``run``, ``kept``, ``reason``, ``monitors`` and what ``run.json`` says besides.
     """
-    from acclimate.catalogue.model_names import require_model
-
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
     rules: dict[str, Value | None] = {"steps": steps, "batch": batch, "lr": lr}
     given = {name: value for name, value in rules.items() if value is not None} | read_settings(settings)
     check_data(data)
-    require_model(model)
+    check_model(model)
+    require_method(method)
     images = open_data(data, runtime, dry_run=dry_run)
 
     from acclimate.experiments import adaptation

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.data import check_data, counts, open_data, task_for
+from acclimate.commands.checks import check_data, check_model, check_training
+from acclimate.commands.data import counts, open_data, task_for
 from acclimate.commands.places import fresh_folder
 from acclimate.commands.shared import (
     Cache,
@@ -28,7 +29,7 @@ from acclimate.commands.shared import (
     listed,
     runtime_of,
 )
-from acclimate.commands.tables import METRICS, escape, expected, loud, notes, plan, table
+from acclimate.commands.tables import escape, expected, loud, metric_table, notes, plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from acclimate.models import Backbone
 
 FILE = "curve.json"
+METRICS = ("log_loss", "macro_f1", "auc", "auc_positive", "accuracy")  # as many as a terminal is wide
 
 
 def curve(
@@ -96,22 +98,18 @@ def curve(
     InputError
         For an unknown name, the same model twice, or data without labels or without a test part.
     """
-    from acclimate.catalogue import check_protocol_name
-    from acclimate.catalogue.model_names import require_model
-
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
     names = listed(models)
-    check_protocol_name(recipe, "training")
+    check_training(recipe)
+    check_data(data)
+    check_model(*names)
 
     from acclimate.experiments.curve import check_models, measure_curve, plan_curve
     from acclimate.models import choose_device, load_backbone
     from acclimate.protocols import find_training
 
     protocol = find_training(recipe)
-    check_data(data)
-    for name in names:
-        require_model(name)
     images = open_data(data, runtime, dry_run=dry_run)
     curve_plan = plan_curve(
         task_for(images, data, seed=seed),
@@ -212,22 +210,18 @@ def _show_points(document: Document, console: Console) -> None:
     groups: dict[tuple[str, str, str], list[Document]] = {}
     for point in document["points"]:
         groups.setdefault((point["model"], point["training"], point["labels"]), []).append(point)
-    numbers = {name: METRICS[name] for name in ("log_loss", "macro_f1", "auc")}
-    numbers |= {"auc_positive": "AUC pos/neg", "accuracy": METRICS["accuracy"]}
     rows: list[Document] = [
         {
             "model": names[model],
             "training": training,
             "labels": labels,
-            **{name: _mean(points, name) for name in numbers},
+            **{name: _mean(points, name) for name in METRICS},
             **_against_base(comparisons.get((model, training, labels))),
         }
         for (model, training, labels), points in groups.items()
     ]
-    if all(row["auc_positive"] is None for row in rows):
-        del numbers["auc_positive"]
-    titles = {"model": "model", "training": "training", "labels": "labels", **numbers}
-    table(console, rows, {**titles, "change": "log loss against the base", "worth": "labels"})
+    titles = {"model": "model", "training": "training", "labels": "labels"}
+    metric_table(console, rows, titles, {"change": "log loss against the base", "worth": "labels"}, names=METRICS)
 
 
 def _against_base(comparison: Document | None) -> Document:

@@ -8,35 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acclimate.errors import DataError
-
 if TYPE_CHECKING:
     from acclimate.images import Images, Split
     from acclimate.protocols import Task
     from acclimate.storage.runtime import Runtime
 
 
-def check_data(data: str | Path) -> None:
-    """Refuse a path that leads nowhere, before anything heavy is imported.
-
-    Raises
-    ------
-    DataError
-        For an empty name, or one without a colon that is no file or folder.
-    """
-    if not str(data).strip():
-        raise DataError("got an empty name of data; expected a folder, a manifest, an .npz or builtin:digits")
-    if ":" not in str(data) and not Path(data).expanduser().exists():
-        from acclimate.images import load_images
-
-        load_images(data)  # says that there is no such file
-
-
 def open_data(data: str | Path, runtime: Runtime, *, dry_run: bool = False) -> Images:
     """Load images and say on stderr what was left out; a dry run remembers nothing of the files it looked at."""
     from acclimate.images import load_images
 
-    check_data(data)
     fetched = str(data).startswith("torchvision:") or (str(data).startswith("data:") and "@" not in str(data))
     if dry_run and not fetched:  # those lie in the cache themselves
         with tempfile.TemporaryDirectory() as folder:

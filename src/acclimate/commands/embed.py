@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.data import check_data, open_data
+from acclimate.commands.checks import check_data, check_model
+from acclimate.commands.data import open_data
 from acclimate.commands.places import writable_file
 from acclimate.commands.shared import (
     Cache,
@@ -49,12 +50,10 @@ def embed(
     -------
     The document: ``n``, ``d``, ``images_per_second``, ``out`` and what was embedded.
     """
-    from acclimate.catalogue.model_names import require_model
-
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
     check_data(data)
-    require_model(model)
+    check_model(model)
     target = writable_file(out, ".npz")
     images = open_data(data, runtime)
 

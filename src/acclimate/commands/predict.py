@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.data import check_data, open_data
+from acclimate.commands.checks import check_data
+from acclimate.commands.data import open_data
 from acclimate.commands.places import writable_file
 from acclimate.commands.shared import (
     Cache,

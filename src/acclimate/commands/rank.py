@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.data import check_data, counts, open_data, task_for
+from acclimate.commands.checks import check_data, check_model, check_training
+from acclimate.commands.data import counts, open_data, task_for
 from acclimate.commands.places import fresh_folder
 from acclimate.commands.shared import (
     Cache,
@@ -81,8 +82,7 @@ def rank(
     InputError
         For fewer than two models, or the same one twice.
     """
-    from acclimate.catalogue import check_protocol_name, zoo_names
-    from acclimate.catalogue.model_names import require_model
+    from acclimate.catalogue import zoo_names
     from acclimate.errors import InputError
 
     started = time.perf_counter()
@@ -90,7 +90,9 @@ def rank(
     names = [*listed(models), *(zoo_names() if zoo else ())]
     if len(names) < 2:
         raise InputError(f"got {len(names)} model to rank; expected --models A,B,... with at least two, or --zoo")
-    check_protocol_name(final, "training")
+    check_training(final)
+    check_data(data)
+    check_model(*names)
 
     from acclimate.experiments.ranking import rank_models
     from acclimate.images import require_classes
@@ -98,9 +100,6 @@ def rank(
     from acclimate.protocols import find_training
 
     protocol = find_training(final)
-    check_data(data)
-    for name in names:
-        require_model(name)
     images = open_data(data, runtime, dry_run=dry_run)
     task = task_for(images, data, seed=seed, labels=labels)
     require_classes(images, task.split)

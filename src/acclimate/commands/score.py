@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from acclimate.commands.checks import check_data, check_model, check_score
 from acclimate.commands.data import open_data, task_for
 from acclimate.commands.shared import (
     Cache,
@@ -25,7 +26,7 @@ from acclimate.commands.shared import (
     read_settings,
     runtime_of,
 )
-from acclimate.commands.tables import METRICS, escape, named, notes, number, table
+from acclimate.commands.tables import escape, metric_table, named, notes, number, table
 from acclimate.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ def score(
     if model is None:
         raise ModelError(f"got '{data}' without a model; expected --model, or an .npz of features with x and y")
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
-    _check_name(score)
+    check_score(score)
+    check_data(data)
+    check_model(model)
 
     from acclimate.experiments.scoring.files import notes_of
     from acclimate.experiments.scoring.models import Named, score_layers, score_once, taps_of
@@ -126,15 +129,6 @@ def score(
         "n": n,
         "warnings": [*_warnings(n, numbers["d"], n_val, backbone.random_start), *warnings],
     }
-
-
-def _check_name(score: str) -> None:
-    """Refuse what is no score, before torch is imported."""
-    from acclimate.catalogue import check_protocol_name
-    from acclimate.scores import PROBES
-    from acclimate.scores.estimates import ESTIMATES
-
-    check_protocol_name(score, "features", probes=PROBES, others=(*ESTIMATES, "all"))
 
 
 def _of_file(path: Path, started: float, *, model: str | None, score: str, seed: int) -> Document:
@@ -182,14 +176,14 @@ def _show_scores(document: Document, console: Console) -> None:
     interval = {"interval": "95% interval"} if any("interval" in row for row in rows) else {}
     console.print(f"{named(document)}: {document['n']:,} training images, {document['d']} dimensions")
     if rows:
-        table(console, rows, {"score": "score", "accuracy": METRICS["accuracy"], **interval, **METRICS})
+        metric_table(console, rows, {"score": "score"}, interval)
     _show_estimates(document["estimates"], console)
 
 
 def _show_layers(document: Document, console: Console) -> None:
     console.print(f"{named(document)}, {escape(document['score'])}: {document['n']:,} training images")
-    numbers = {name: METRICS[name] for name in ("accuracy", "log_loss")}
-    table(console, document["layers"], {"layer": "layer", "pooling": "pooling", "d": "dimensions", **numbers})
+    titles = {"layer": "layer", "pooling": "pooling", "d": "dimensions"}
+    metric_table(console, document["layers"], titles, names=("accuracy", "log_loss"))
     console.print(f"Best on validation: [bold]{escape(document['best'])}[/] with {document['value']:.3f}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,13 +17,26 @@ import typer
 
 from acclimate import __version__
 from acclimate.errors import InputError
-from acclimate.storage.runtime import Runtime
+from acclimate.storage.runtime import DEVICES, PRECISIONS, Runtime
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Document = dict[str, Any]
 Value = bool | int | float | str
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return names as a help text says them.
+
+    Examples
+    --------
+    >>> one_of(["a", "b", "c"])
+    'a, b or c'
+    """
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
+
 
 Data = Annotated[
     str | Path,
@@ -39,8 +52,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Resolve everything, pri
 Scale = Annotated[float, typer.Option(help="Shortens a protocol of a paper: 0.1 is a tenth of its length.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; logs go to stderr.")]
 Seed = Annotated[int, typer.Option(help="Seed of splits, subsets, training and bootstrap.", min=0)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option(help="auto, 32, bf16 or 16.")]
+Device = Annotated[str, typer.Option(help=f"{one_of(DEVICES)}.")]
+Precision = Annotated[str, typer.Option(help=f"{one_of(('auto', *PRECISIONS))}.")]
 Cache = Annotated[
     Path | str | None, typer.Option(help="Folder of decoded pixels and features; default: the user's cache.")
 ]

@@ -82,12 +82,14 @@ def study(
         For a typo, an unknown name, a path that leads out of the study's folder, missing inputs, or another study's
         folder; before anything is loaded.
     """
+    from acclimate import catalogue
     from acclimate.errors import InputError
 
     started = time.perf_counter()
     if workers < 1:
         raise InputError(f"got {workers} workers; expected at least 1")
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
+    catalogue.read("studies", study)  # an unknown name is answered before torch is imported
 
     from acclimate.experiments.study import dry_run as dry_run_study
     from acclimate.experiments.study import load_study, plan_study, run_study

@@ -5,23 +5,13 @@ Rich is imported when something is printed, so that ``acclimate --help`` does wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acclimate.commands.shared import Document
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-# What a table of one prediction's numbers shows, by the metric's key.
-METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced",
-    "macro_f1": "macro F1",
-    "auc": "AUC",
-    "log_loss": "log loss",
-    "ece": "ECE",
-}
 
 
 def escape(text: Any) -> str:
@@ -42,7 +32,7 @@ def number(value: Any) -> str:
     return escape(value)
 
 
-def table(console: Console, rows: Sequence[Document], columns: dict[str, str], *, whole: str = "") -> None:
+def table(console: Console, rows: Sequence[Document], columns: Mapping[str, str], *, whole: str = "") -> None:
     """Print rows as a table of the named columns, in their order.
 
     ``columns`` maps keys to titles; the values of the key ``whole`` are never broken into lines.
@@ -55,6 +45,31 @@ def table(console: Console, rows: Sequence[Document], columns: dict[str, str], *
     for row in rows:
         lines.add_row(*(number(row.get(key)) for key in columns))
     console.print(lines)
+
+
+def metric_table(
+    console: Console,
+    rows: Sequence[Document],
+    before: Mapping[str, str],
+    after: Mapping[str, str] | None = None,
+    *,
+    names: Iterable[str] | None = None,
+) -> None:
+    """Print rows with the metrics that they have between other columns; `acclimate.stats.METRICS` knows how.
+
+    ``names`` restricts which.
+    """
+    from acclimate.stats import METRICS
+
+    keys = {key for row in rows for key, value in row.items() if value is not None}
+    metrics = [name for name in METRICS if name in keys and (names is None or name in names)]
+    texts = [{name: _metric(row.get(name), METRICS[name].digits) for name in metrics} for row in rows]
+    titles = {name: METRICS[name].short or METRICS[name].title for name in metrics}
+    table(console, [row | text for row, text in zip(rows, texts, strict=True)], {**before, **titles, **(after or {})})
+
+
+def _metric(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
 
 
 def notes(console: Console, texts: Iterable[str], title: str = "[yellow]note:[/]") -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.data import check_data, counts, open_data, task_for
+from acclimate.commands.checks import check_data, check_model, check_training
+from acclimate.commands.data import counts, open_data, task_for
 from acclimate.commands.places import fresh_folder
 from acclimate.commands.plans import training_plan
 from acclimate.commands.shared import (
@@ -27,7 +28,7 @@ from acclimate.commands.shared import (
     head,
     runtime_of,
 )
-from acclimate.commands.tables import METRICS, escape, expected, named, plan, stages, table
+from acclimate.commands.tables import escape, expected, metric_table, named, plan, stages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,12 +75,11 @@ def tune(
     -------
     The document: ``run``, ``stages``, ``val`` and ``test``; of a dry run ``stages`` and ``expected_seconds``.
     """
-    from acclimate.catalogue import check_protocol_name
-    from acclimate.catalogue.model_names import require_model
-
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
-    check_protocol_name(recipe, "training")
+    check_training(recipe, scale)
+    check_data(data)
+    check_model(model)
 
     from acclimate.images import require_classes
     from acclimate.models import choose_device, load_backbone
@@ -89,8 +89,6 @@ def tune(
     from acclimate.training import plan as plan_stages
 
     protocol = find_training(recipe).at_scale(scale)
-    check_data(data)
-    require_model(model)
     images = open_data(data, runtime, dry_run=dry_run)
     backbone = load_backbone(model)
     task = protocol.budgeted(task_for(images, data, seed=seed, labels=labels))
@@ -128,7 +126,7 @@ def show(document: Document, console: Console) -> None:
     console.print(f"{named(document)} with recipe [bold]{escape(document['recipe'])}[/]")
     stages(console, document)
     parts = [{"part": part, **document[part]} for part in ("val", "test") if document[part]]
-    table(console, parts, {"part": "", **METRICS})
+    metric_table(console, parts, {"part": ""})
     run = escape(document["run"])
     console.print(f"Run: {run}. Next: acclimate predict {run} IMAGES")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from acclimate.errors import DataError, unknown
+from acclimate.catalogue.data_names import ACCEPTED, require_data
+from acclimate.errors import DataError
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import load_digits, load_npz
@@ -14,23 +15,17 @@ from acclimate.images.layouts.folders import list_folder
 from acclimate.images.layouts.hubs import load_hf, load_torchvision
 from acclimate.images.layouts.manifest import list_manifest
 
-BUILTIN: dict[str, Callable[[], Images]] = {"digits": load_digits}
+EMBEDDED: dict[str, Callable[[], Images]] = {"digits": load_digits}
 
 # What stands before the colon, and what reads the rest.
 NAMED: dict[str, Callable[[str, bool, Path | None], Images]] = {
-    "builtin": lambda name, skip_bad, cache: _builtin(name),
+    "builtin": lambda name, skip_bad, cache: EMBEDDED[name](),
     "torchvision": lambda name, skip_bad, cache: load_torchvision(name, cache),
     "hf": lambda name, skip_bad, cache: load_hf(name),
     "data": lambda name, skip_bad, cache: load_dataset(name, skip_bad=skip_bad, cache=cache),
 }
 LISTED: dict[str, Callable[[Path], Listing]] = {".csv": list_manifest, ".parquet": list_manifest}
 MANIFESTS = ("manifest.csv", "manifest.parquet")
-
-_ACCEPTED = (
-    "expected a folder of class folders (with or without train/ val/ test/), a flat folder of images, a "
-    "manifest (.csv or .parquet with path,label[,split][,group]), an .npz, data:NAME@FOLDER, builtin:digits, "
-    "torchvision:NAME or hf:NAME"
-)
 
 
 def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None = None) -> Images:
@@ -55,6 +50,7 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
     DataError
         Not one of these, no images, or unreadable images (the first ten are named).
     """
+    require_data(data)
     prefix, colon, name = str(data).partition(":")
     if colon and prefix in NAMED:
         return NAMED[prefix](name, skip_bad, cache)
@@ -63,18 +59,10 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
         table = next((path / name for name in MANIFESTS if (path / name).is_file()), None)
         listing = list_folder(path) if table is None else list_manifest(table)
         return from_files(listing, path.resolve().name, skip_bad=skip_bad, cache=cache)
-    if not path.exists():
-        raise DataError(f"no such file or folder: {data}; {_ACCEPTED}")
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return load_npz(path)
     if suffix in LISTED:
         name = path.resolve().parent.name if path.name in MANIFESTS else path.stem
         return from_files(LISTED[suffix](path), name, skip_bad=skip_bad, cache=cache)
-    raise DataError(f"{data} cannot be read as images; {_ACCEPTED}")
-
-
-def _builtin(name: str) -> Images:
-    if name not in BUILTIN:
-        raise DataError(unknown("built-in data set", name, BUILTIN))
-    return BUILTIN[name]()
+    raise DataError(f"{data} cannot be read as images; {ACCEPTED}")

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from acclimate.errors import RecipeError, unknown
 from acclimate.models.network import Family, family_of
 from acclimate.models.scope import parse_scope
-from acclimate.objectives import OBJECTIVES
+from acclimate.objectives import OBJECTIVES, require_method
 from acclimate.training.recipe import Recipe, Stage, parse_recipe
 from acclimate.training.schedule import steps_per_epoch
 
@@ -118,18 +118,17 @@ def choose(
     fixed
         Settings of the stage or of the objective that the user fixed; the others follow the rules.
     """
-    methods = [name for name, (kind, _) in OBJECTIVES.items() if not kind.needs_labels]
-    if method not in methods:
-        raise RecipeError(unknown("method", method, methods))
-    options = OBJECTIVES[method][1].model_fields
+    require_method(method)
+    kind, kind_settings = OBJECTIVES[method]
+    options = kind_settings.model_fields
     fields = {*Stage.model_fields} - _NOT_GIVEN
     for name in fixed:
         if name not in options and name not in fields:
             raise RecipeError(unknown(f"setting of '{method}'", name, [*options, *sorted(fields)]))
-    scope = scope or ("stats" if OBJECTIVES[method][0].gradient_free else "all")
+    scope = scope or ("stats" if kind.gradient_free else "all")
     stage: dict[str, Any] = {"objective": method, "domain": domain, "scope": scope}
     _check(stage, fixed, options)
-    rules = _statistics_rules(site) if OBJECTIVES[method][0].gradient_free else _rules(method, site, scope, fixed)
+    rules = _statistics_rules(site) if kind.gradient_free else _rules(method, site, scope, fixed)
     if "epochs" in fixed:
         rules.pop("steps", None)
     if "steps" in fixed:

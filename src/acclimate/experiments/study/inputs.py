@@ -12,10 +12,10 @@ import timm
 from huggingface_hub import try_to_load_from_cache
 
 from acclimate.catalogue import paper_model, zoo_weights
+from acclimate.catalogue.data_names import BUILTIN, SOURCES
 from acclimate.catalogue.model_names import SUFFIXES, require_architecture
 from acclimate.errors import DataError, ModelError, StudyError, unknown
 from acclimate.images.layouts.datasets import dataset_entries, dataset_entry
-from acclimate.images.load import BUILTIN, NAMED
 from acclimate.storage.store import cache_root
 
 HERE, FETCHED, MISSING = "here", "download", "missing"
@@ -128,7 +128,7 @@ def find_data(name: str, roots: Sequence[Path]) -> Input:
     if path.exists():
         return Input(name, str(path))
     if colon:
-        raise DataError(f"{unknown('kind of data', kind, NAMED)}, as in 'builtin:digits' (got '{name}')")
+        raise DataError(f"{unknown('kind of data', kind, SOURCES)}, as in 'builtin:digits' (got '{name}')")
     for full in (*(f"builtin:{short}" for short in BUILTIN), *(f"data:{short}" for short in dataset_entries())):
         if full.partition(":")[2] == name:
             raise DataError(f"there is no folder '{name}'; did you mean '{full}'?")

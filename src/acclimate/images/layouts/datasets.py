@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from acclimate import catalogue
-from acclimate.errors import DataError, unknown
+from acclimate.catalogue.data_names import require_dataset
+from acclimate.errors import DataError
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import from_array
@@ -123,10 +124,8 @@ def dataset_entry(name: str) -> Dataset:
     >>> dataset_entry("pets").metric
     'balanced_accuracy'
     """
-    entries = dataset_entries()
-    if name not in entries:
-        raise DataError(unknown("data set", name, entries))
-    return entries[name]
+    require_dataset(name)
+    return dataset_entries()[name]
 
 
 def _entry(name: str, table: dict[str, Any]) -> Dataset:
