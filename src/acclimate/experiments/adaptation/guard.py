@@ -1,19 +1,19 @@
-"""The guard of an adaptation: it looks on, stops what goes wrong, and says which step was the best.
+"""The guard of an adaptation: it watches the run, stops one that goes wrong, and says which step was the best.
 
 A look compares the features of the moment with those of the start model, on the same images: spread and rank, which
 fall when features collapse, neighbours in common, and with labels a kNN probe. The labelled images are halved as the
-split halves them, into training and validation part, and each half is asked against the other: every labelled image is
-a held-out one, and groups that the split keeps together never vouch for each other.
+split halves them, into training and validation part, and each half is classified by the other: every labelled image is
+a held-out one, and groups that the split keeps together are never on both sides.
 
-A gain has to be beyond luck, because the best of several looks is taken. The answers share their banks, so that the
+A gain has to exceed chance, because the best of several looks is taken. The answers share their banks, so that the
 error of the mean of independent images is too small: between equally good models the gain's standard deviation was 1.2
 to 1.8 times that, at 5, 20 and 100 labels a class. Errors are widened by ``DEPENDENCE``; then 3 to 9 of 80 equally good
 models were kept, where one plain error had kept half of them.
 
-Neighbours alone can like features that a linear classifier likes less. So a second probe, ridge regression on the same
-halves, has a veto: a step at which the right classes' mean probability fell is not kept.
+Neighbours can improve where a linear classifier gets worse. So a second probe, ridge regression on the same halves, has
+a veto: a step at which the right classes' mean probability fell is not kept.
 
-The guard keeps nothing from look to look, so that a resumed run sees what an unbroken one sees.
+The guard has no state between two looks: a resumed run gives the same looks as an uninterrupted one.
 """
 
 from __future__ import annotations

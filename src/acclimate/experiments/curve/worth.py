@@ -182,8 +182,8 @@ def _distance(base: Float64, other: Float64, logs: Float64, at: int) -> Float64:
     drop = best[rows, k - 1] - best[rows, after]
     share = np.divide(best[rows, k - 1] - target, drop, out=np.ones_like(target), where=drop > 0)
     reached = np.where(worse == 0, logs[0], logs[k - 1] + share * (logs[after] - logs[k - 1]))
-    left = np.where(last >= worse, logs[np.maximum(last, 0)], reached)
-    x = np.clip(logs[at], reached, np.maximum(left, reached))
+    end = np.where(last >= worse, logs[np.maximum(last, 0)], reached)
+    x = np.clip(logs[at], reached, np.maximum(end, reached))
     x = np.where(last < 0, -np.inf, np.where(worse == len(logs), np.inf, x))
     distance: Float64 = x - logs[at]
     return distance
@@ -227,10 +227,10 @@ def _numbers(average: LossChange) -> str:
     return f"{text}, {LEVEL:.0%} interval {average.low:+.1%} to {average.high:+.1%}"
 
 
-def _alone(lines: Sequence[Compared], said: Said) -> str:
+def _alone(lines: Sequence[Compared], direction: Said) -> str:
     """Name the budgets whose own interval says this."""
-    where = [amount_words(one.labels) for one in lines if one.said == said]
-    return f"; by itself {said} at {', '.join(where)}" if where else ""
+    where = [amount_words(one.labels) for one in lines if one.said == direction]
+    return f"; by itself {direction} at {', '.join(where)}" if where else ""
 
 
 def amount_words(labels: str) -> str:

@@ -96,14 +96,14 @@ class StudyProgress:
         if self.quiet:
             return
         what, done = self._what(event), self.total - len(self.clock.waiting)
-        left = duration(self.clock.left)
-        self.bar.update(self.task, completed=done, left=left)
+        rest = duration(self.clock.left)
+        self.bar.update(self.task, completed=done, left=rest)
         if what:
             self.bar.update(self.task, what=escape(what))
         if not self.console.is_terminal and (now - self.last > EVERY or event.kind == "open"):
             self.last = now
             failed = f", {self.failed} failed" if self.failed else ""
-            print(f"{done} of {self.total} cells{failed}, {left} left: {what}", file=sys.stderr, flush=True)
+            print(f"{done} of {self.total} cells{failed}, {rest} left: {what}", file=sys.stderr, flush=True)
 
     def _what(self, event: Event) -> str:
         group = self.words.get(event.group, "")
