@@ -150,7 +150,7 @@ def _adapt(
     size, clean = start.preprocess.size, clean_pool(task.images, task.split, cache=runtime.cache)
     seen = situation(start.module, size, pool=len(clean.split.pool), device=choose_device("auto"))
     given = {"steps": steps // 3 if scope == "norm" else steps} if steps and method != "norm-stats" else {}
-    choice = choose(method, seen, scope=scope, domain=preset, given=given)
+    choice = choose(method, seen, scope=scope, domain=preset, fixed=given)
     print(f"{folder}: {choice.recipe.stages[0]}", file=sys.stderr, flush=True)
     outcome = adapt(task, start, runtime, choice.recipe, folder)
     keys = ("kept", "reason", "steps", "looks", "images", "seconds", "images_per_second", "monitors")

@@ -75,7 +75,7 @@ def _probe(
     pool = len(clean_pool(task.images, task.split, cache=arguments.cache).split.pool)
     seen = situation(start.module, start.preprocess.size, pool=pool, device="cpu")
     preset = DOMAINS[arguments.domain].preset
-    choice = choose("byol", seen, domain=preset, given={"steps": arguments.steps})
+    choice = choose("byol", seen, domain=preset, fixed={"steps": arguments.steps})
     folder = arguments.out / f"{precision}-{seed}"
     ended = adapt(drawn, start, runtime, choice.recipe, folder, probe=False).adapted
     return _right(task, ended, folder, arguments.cache)

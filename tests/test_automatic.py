@@ -22,7 +22,7 @@ METHODS = [name for name, (kind, _) in OBJECTIVES.items() if not kind.needs_labe
 @pytest.mark.parametrize("pool", [2, 17, 200, 3000, 100_000])
 def test_every_method_gets_a_recipe_and_a_reason_for_each_setting(method: str, pool: int) -> None:
     for seen in (SMALL, LARGE):
-        choice = choose(method, dataclasses.replace(seen, pool=pool), given={})
+        choice = choose(method, dataclasses.replace(seen, pool=pool), fixed={})
         stage = choice.recipe.stages[0]
         assert stage.objective == method
         assert 1 <= stage.batch <= pool
@@ -32,49 +32,49 @@ def test_every_method_gets_a_recipe_and_a_reason_for_each_setting(method: str, p
 
 
 def test_where_it_was_measured() -> None:
-    stage = choose("byol", SMALL, given={}).recipe.stages[0]
+    stage = choose("byol", SMALL, fixed={}).recipe.stages[0]
     assert (stage.batch, stage.steps, stage.lr, stage.backbone_lr, stage.head_steps) == (128, 1800, 0.001, 1.0, 60)
     assert stage.options["ema"] == 0.99
-    assert choose("byol", SMALL, scope="norm", given={}).recipe.stages[0].steps == 600
+    assert choose("byol", SMALL, scope="norm", fixed={}).recipe.stages[0].steps == 600
 
 
 def test_a_large_network_gets_a_smaller_rate_and_a_batch_that_fits() -> None:
-    choice = choose("byol", LARGE, given={})
+    choice = choose("byol", LARGE, fixed={})
     stage = choice.recipe.stages[0]
     assert stage.backbone_lr == 0.3
     assert stage.batch * stage.accumulate == 256
     assert 2 * stage.batch * LARGE.image_bytes < 0.6 * LARGE.memory < 4 * stage.batch * LARGE.image_bytes
     assert "fit into 22.4 GiB" in choice.reasons["batch"]
-    assert choose("byol", dataclasses.replace(LARGE, memory=math.inf), given={}).recipe.stages[0].accumulate == 1
+    assert choose("byol", dataclasses.replace(LARGE, memory=math.inf), fixed={}).recipe.stages[0].accumulate == 1
 
 
 def test_a_cpu_is_told_what_it_cannot_do() -> None:
-    choice = choose("byol", dataclasses.replace(LARGE, device="cpu"), given={})
+    choice = choose("byol", dataclasses.replace(LARGE, device="cpu"), fixed={})
     assert choice.recipe.stages[0].batch == 32
     assert "expect little; take a GPU, norm-stats or smaller images" in choice.reasons["steps"]
 
 
 def test_statistics_are_of_nearly_the_whole_pool() -> None:
     for pool in range(2, 700):
-        stage = choose("norm-stats", dataclasses.replace(SMALL, pool=pool), given={}).recipe.stages[0]
+        stage = choose("norm-stats", dataclasses.replace(SMALL, pool=pool), fixed={}).recipe.stages[0]
         assert pool - (pool // stage.batch) * stage.batch < math.ceil(pool / 128)
 
 
 def test_what_is_given_is_kept_and_counted_on() -> None:
-    choice = choose("byol", SMALL, given={"steps": 90, "batch": 64, "ema": 0.5, "l2_sp": 0.1})
+    choice = choose("byol", SMALL, fixed={"steps": 90, "batch": 64, "ema": 0.5, "l2_sp": 0.1})
     stage = choice.recipe.stages[0]
     assert (stage.steps, stage.batch, stage.head_steps, stage.l2_sp) == (90, 64, 9, 0.1)
     assert stage.options["ema"] == 0.5
     assert {name for name, why in choice.reasons.items() if why == "given"} == {"steps", "batch", "ema", "l2_sp"}
-    by_epochs = choose("byol", SMALL, given={"epochs": 2}).recipe.stages[0]
+    by_epochs = choose("byol", SMALL, fixed={"epochs": 2}).recipe.stages[0]
     assert (by_epochs.epochs, by_epochs.steps, by_epochs.head_steps) == (2, None, 3)
 
 
 def test_refusals() -> None:
     with pytest.raises(RecipeError, match=r"unknown method 'simclrr'.*did you mean 'simclr'"):
-        choose("simclrr", SMALL, given={})
+        choose("simclrr", SMALL, fixed={})
     with pytest.raises(RecipeError, match="unknown setting of 'byol' 'queue'"):
-        choose("byol", SMALL, given={"queue": 3})
+        choose("byol", SMALL, fixed={"queue": 3})
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ import acclimate
 from acclimate.commands import main
 from acclimate.errors import InputError
 from acclimate.experiments.curve import (
-    Change,
     Compared,
+    LossChange,
     Worth,
     average_change,
     change,
@@ -111,7 +111,7 @@ def judged(base: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tup
     """Return kind and words of the verdict, as a curve makes it."""
     worths = labels_worth(base, other, AMOUNTS, seed=0)
     found = [
-        Compared(f"{amount:g}", change(theirs - ours, seed=0), Change(0.0, None, None), worth)
+        Compared(f"{amount:g}", change(theirs - ours, seed=0), LossChange(0.0, None, None), worth)
         for amount, ours, theirs, worth in zip(AMOUNTS, base, other, worths, strict=True)
     ]
     verdict = conclude(found, average_change(base, other, seed=0), seeds=base.shape[1])
@@ -178,10 +178,10 @@ def test_the_average_weighs_budgets_alike_and_is_paired() -> None:
     base = np.stack([np.full((2, 4), 2.0), np.full((2, 4), 0.2)])
     assert average_change(base, 0.9 * base, seed=0).mean == pytest.approx(-0.1)
     differences = np.random.default_rng(0).normal(size=(5, 50))
-    assert change(differences, seed=3) == Change(*paired_over(differences, level=0.9, seed=3))
-    assert change(differences[:1], seed=3) == Change(pytest.approx(differences[0].mean()), None, None)
-    assert Change(0.1, 0.05, 0.2).said(larger_is_better=True) == "better"
-    assert Change(0.1, 0.05, 0.2).said() == "worse"
+    assert change(differences, seed=3) == LossChange(*paired_over(differences, level=0.9, seed=3))
+    assert change(differences[:1], seed=3) == LossChange(pytest.approx(differences[0].mean()), None, None)
+    assert LossChange(0.1, 0.05, 0.2).said(larger_is_better=True) == "better"
+    assert LossChange(0.1, 0.05, 0.2).said() == "worse"
 
 
 # the numbers of a point ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from acclimate.experiments import explanation as shifts
-from acclimate.experiments.explanation.affine import Change, together
+from acclimate.experiments.explanation.affine import NormChange, together
 from acclimate.experiments.explanation.classes import countable, nearest_mean, separation
 from acclimate.experiments.explanation.compare import compare, draws
 from acclimate.experiments.explanation.layers import places
@@ -398,6 +398,6 @@ def test_norms_without_running_statistics_have_scale_and_shift_alone() -> None:
 
 
 def test_layers_together_are_one_long_vector() -> None:
-    rows = [Change("a", "scale", 2, 3.0, 6.0, 0, 3, 1, 1), Change("b", "scale", 2, 4.0, 8.0, 0, 4, 1, 1)]
+    rows = [NormChange("a", "scale", 2, 3.0, 6.0, 0, 3, 1, 1), NormChange("b", "scale", 2, 4.0, 8.0, 0, 4, 1, 1)]
     assert together(rows) == pytest.approx(5 / 10)
-    assert together([Change("a", "shift", 2, 3.0, 0.0, 0, 3, 1, 1)]) is None
+    assert together([NormChange("a", "shift", 2, 3.0, 0.0, 0, 3, 1, 1)]) is None

@@ -25,7 +25,7 @@ from acclimate.errors import AcclimateError, Interrupted, StudyError
 from acclimate.experiments.study import dry_run, load_study, parse_study, plan_study, run_study
 from acclimate.experiments.study.claims import Claims
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Plan
+from acclimate.experiments.study.plan import StudyPlan
 from acclimate.experiments.study.progress import Clock
 from acclimate.experiments.study.work import Event, draw
 from acclimate.experiments.study.workers import Crew
@@ -54,7 +54,7 @@ def home(tmp_path: Path, tiny_npz: Path) -> Path:
     return tmp_path
 
 
-def planned(home: Path, **changes: Any) -> Plan:
+def planned(home: Path, **changes: Any) -> StudyPlan:
     return plan_study(parse_study({**TINY, **changes}, where="here"), home)
 
 
@@ -144,7 +144,7 @@ def test_cells_are_the_product_less_what_is_excluded(home: Path) -> None:
     plan = planned(home, exclude=[{"protocols": ["short.toml"], "labels": ["4"], "seeds": [1]}])
     assert len(plan.cells) == 3 * 2 * 2 - 1
     assert len({cell.id for cell in plan.cells}) == len(plan.cells)
-    assert Plan.of(json.loads(json.dumps(plan.document()))) == plan
+    assert StudyPlan.of(json.loads(json.dumps(plan.document()))) == plan
     (home / "short.toml").write_text(RECIPE.replace("3", "4"))
     other = {cell.id for cell in planned(home).cells}
     assert len(other & {cell.id for cell in plan.cells}) == 8, "a changed recipe makes other cells"
@@ -328,7 +328,7 @@ def _go(document: dict[str, Any], folder: str, cache: str) -> None:
     """Run a study in a process of its own, which may be killed."""
     torch.set_num_threads(1)
     os.environ["ACCLIMATE_CACHE"] = cache
-    run_study(Plan.of(document), Path(folder))
+    run_study(StudyPlan.of(document), Path(folder))
 
 
 def test_killed_ten_times_it_ends_with_the_rows_of_an_unbroken_one(home: Path, cache: Path) -> None:

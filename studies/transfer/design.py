@@ -13,7 +13,7 @@ from torch import nn
 
 from acclimate.catalogue import entries, read, zoo_names
 from acclimate.experiments.study import parse_study
-from acclimate.experiments.study.plan import Plan, plan_study
+from acclimate.experiments.study.plan import StudyPlan, plan_study
 from acclimate.models import load_backbone
 
 HERE: Final = Path(__file__).resolve().parent
@@ -109,7 +109,7 @@ def _norm(network: nn.Module) -> str:
     return max(counts, key=lambda kind: counts[kind])
 
 
-def plan(seed: int, folder: Path, models: dict[str, Model], domains: Iterable[str]) -> Plan:
+def plan(seed: int, folder: Path, models: dict[str, Model], domains: Iterable[str]) -> StudyPlan:
     """Return the cells of one seed as a study of the program.
 
     Parameters

@@ -27,10 +27,8 @@ _KEY: Final = re.compile(r"""^\s*['"](\w+)['"]\s*:""", re.MULTILINE)
 def require_model(model: str) -> None:
     """Refuse what cannot be a model; a name that passes may still turn out to have no weights.
 
-    Raises
-    ------
-    ModelError
-        For an empty or unknown name (the nearest ones are named), or a weights file that does not exist.
+    Raises `ModelError` for an empty or unknown name (the nearest ones are named), or a weights file that does not
+    exist.
     """
     kind, _, rest = model.partition(":")
     name, at, file = model.partition("@")

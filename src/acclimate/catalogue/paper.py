@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from acclimate.catalogue.read import tables
@@ -17,134 +17,68 @@ from acclimate.errors import ModelError, unknown
 PREFIX = "paper:"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a checkpoint holds a backbone.
+    """How a checkpoint holds a backbone."""
 
-    Attributes
-    ----------
-    name
-        As in ``layouts.toml``.
-    nest
-        Keys that lead from the top of the file to the table of tensors; empty when the table is the file.
-    drop
-        Regular expressions, matched at the start of a name as it stands in the file: heads, queues, decoders.
-    prefix
-        What every name that is left begins with; it is cut off.
-    rename
-        ``(regular expression, replacement)``, each applied once to every name, in this order.
-    names
-        Two or three names as they stand in a file: what was expected, when a file does not fit.
-    verified
-        What the layout was read from.
-    assumption
-        What could not be verified; empty when nothing.
-    """
-
-    name: str
-    nest: tuple[str, ...]
-    drop: tuple[str, ...]
-    prefix: str
-    rename: tuple[tuple[str, str], ...]
-    names: tuple[str, ...]
-    verified: str
-    assumption: str
+    name: str  # as in ``layouts.toml``
+    # keys that lead from the top of the file to the table of tensors; empty when the table is the file
+    nest: tuple[str, ...] = ()
+    # regular expressions, matched at the start of a name as it stands in the file: heads, queues, decoders
+    drop: tuple[str, ...] = ()
+    prefix: str = ""  # what every name that is left begins with; it is cut off
+    # ``(regular expression, replacement)``, each applied once to every name, in this order
+    rename: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...]  # two or three names as they stand in a file: what was expected, when a file does not fit
+    verified: str  # what the layout was read from
+    assumption: str = ""  # what could not be verified; empty when nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PaperModel:
-    """One model of a paper.
+    """One model of a paper."""
 
-    Attributes
-    ----------
-    name
-        Without ``paper:``.
-    family, source, architecture, parameters, licence
-        As in `acclimate.catalogue.Entry`.
-    arguments
-        What timm builds the architecture with beside its name.
-    pooling
-        ``avg`` or ``token``: how timm pools this architecture with these arguments.
-    layout
-        How the file is laid out.
-    url
-        Of the authors' file, http or https; empty when there is none that a program can fetch.
-    checksum
-        ``sha256:HEX`` or ``md5:HEX``, the first 8 digits or more, as the source publishes it; else empty.
-    by_hand
-        How a person gets the file where ``url`` is empty.
-    preprocess
-        ``size`` (side in pixels), ``crop_pct``, ``interpolation``, ``mean`` and ``std``.
-    studies
-        Which studies compare this model.
-    note
-        What a user should know; empty when nothing.
-    """
-
-    name: str
+    name: str  # without ``paper:``
+    # family, source, architecture, parameters, licence: as in `acclimate.catalogue.Entry`
     family: str
     source: str
     architecture: str
-    arguments: Mapping[str, Any]
-    pooling: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # what timm builds the architecture with beside its name
+    pooling: str  # ``avg`` or ``token``: how timm pools this architecture with these arguments
     parameters: int
-    layout: Layout
-    url: str
-    checksum: str
-    by_hand: str
-    preprocess: Mapping[str, Any]
+    layout: Layout  # how the file is laid out
+    url: str = ""  # of the authors' file, http or https; empty when there is none that a program can fetch
+    checksum: str = ""  # ``sha256:HEX`` or ``md5:HEX``, 8 digits or more, as the source publishes it; else empty
+    by_hand: str = ""  # how a person gets the file where ``url`` is empty
+    preprocess: Mapping[str, Any]  # ``size`` (side in pixels), ``crop_pct``, ``interpolation``, ``mean`` and ``std``
     licence: str
-    studies: tuple[str, ...]
-    note: str
+    studies: tuple[str, ...]  # which studies compare this model
+    note: str = ""  # what a user should know; empty when nothing
 
 
-def _layout(name: str, table: Mapping[str, Any]) -> Layout:
-    return Layout(
-        name=name,
-        nest=tuple(table.get("nest", ())),
-        drop=tuple(table.get("drop", ())),
-        prefix=table.get("prefix", ""),
-        rename=tuple((old, new) for old, new in table.get("rename", ())),
-        names=tuple(table["names"]),
-        verified=table["verified"],
-        assumption=table.get("assumption", ""),
-    )
+def _frozen(value: Any) -> Any:
+    """Return a value of TOML with tuples for its lists."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _model(name: str, table: Mapping[str, Any], layouts: Mapping[str, Layout]) -> PaperModel:
-    return PaperModel(
-        name=name,
-        family=table["family"],
-        source=table["source"],
-        architecture=table["architecture"],
-        arguments=dict(table.get("arguments", {})),
-        pooling=table["pooling"],
-        parameters=table["parameters"],
-        layout=layouts[table["layout"]],
-        url=table.get("url", ""),
-        checksum=table.get("checksum", ""),
-        by_hand=table.get("by_hand", ""),
-        preprocess=dict(table["preprocess"]),
-        licence=table["licence"],
-        studies=tuple(table["studies"]),
-        note=table.get("note", ""),
-    )
+def _facts(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _frozen(value) for key, value in table.items()}
 
 
 @functools.cache
 def paper_models() -> tuple[PaperModel, ...]:
     """Return the models of the papers, by name."""
-    layouts = {name: _layout(name, table) for name, table in tables("layouts").items()}
-    return tuple(_model(name, table, layouts) for name, table in sorted(tables("papers").items()))
+    layouts = {name: Layout(name=name, **_facts(table)) for name, table in tables("layouts").items()}
+    papers = {name: _facts(table) for name, table in sorted(tables("papers").items())}
+    return tuple(
+        PaperModel(**facts | {"name": name, "layout": layouts[facts["layout"]]}) for name, facts in papers.items()
+    )
 
 
 def paper_model(name: str) -> PaperModel:
     """Return one model of a paper; ``name`` is without ``paper:``.
 
-    Raises
-    ------
-    ModelError
-        For a name that is not in the catalogue; the nearest one is named.
+    Raises `ModelError` for a name that is not in the catalogue; the nearest one is named.
 
     Examples
     --------

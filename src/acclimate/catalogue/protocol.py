@@ -25,21 +25,11 @@ def check_protocol_name(
 ) -> None:
     """Refuse a name that no protocol has, a file that is no TOML, or a protocol that a command cannot use.
 
-    Parameters
-    ----------
-    want
-        ``training`` for commands that train the model, ``features`` for those that measure features of it.
-    probes
-        Names of the plain probes, which have no file.
-    others
-        Other names that the command takes.
+    Raises `RecipeError` for an unknown name (the nearest one is named) or a file that is no TOML in UTF-8; `InputError`
+    for a protocol of the other kind.
 
-    Raises
-    ------
-    RecipeError
-        For an unknown name (the nearest one is named) or a file that is no TOML in UTF-8.
-    InputError
-        For a protocol of the other kind.
+    ``want`` is ``training`` for commands that train the model, ``features`` for those that measure features of it;
+    ``probes`` are the names of the plain probes, which have no file, ``others`` other names that the command takes.
     """
     plain = (*probes, *others)
     kind = "probe" if name in plain else kind_of(protocol_table(name, want, plain).values)

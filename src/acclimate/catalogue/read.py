@@ -25,24 +25,12 @@ Table = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of named data.
+    """One kind of named data."""
 
-    Attributes
-    ----------
-    place
-        Below this folder: a folder of files, or a file of tables.
-    noun
-        What messages call one of them.
-    error
-        What is raised for a bad one.
-    files
-        Whether a user may give a TOML file in the place of a name.
-    """
-
-    place: str
-    noun: str
-    error: type[InputError]
-    files: bool = False
+    place: str  # below this folder: a folder of files, or a file of tables
+    noun: str  # what messages call one of them
+    error: type[InputError]  # what is raised for a bad one
+    files: bool = False  # whether a user may give a TOML file in the place of a name
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -59,21 +47,11 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 @dataclass(frozen=True)
 class NamedTable:
-    """The content of one file or table.
+    """The content of one file or table."""
 
-    Attributes
-    ----------
-    values
-        As TOML has them, not yet checked.
-    where
-        What messages call it: its name or path in quotes.
-    path
-        Of a user's own file; None for what ships with the program.
-    """
-
-    values: Table
-    where: str
-    path: Path | None = None
+    values: Table  # as TOML has them, not yet checked
+    where: str  # what messages call it: its name or path in quotes
+    path: Path | None = None  # of a user's own file; None for what ships with the program
 
 
 @functools.cache
@@ -86,15 +64,10 @@ def names(kind: str) -> tuple[str, ...]:
 def read(kind: str, name: str | Path, *, noun: str | None = None) -> NamedTable:
     """Return what ships under a name, or a user's own file where the kind allows one.
 
-    Parameters
-    ----------
-    noun
-        What messages call it, where the command has a better word than the kind.
+    Raises `InputError` of the kind's type: for an unknown name (the nearest one is named), or a file that is no TOML in
+    UTF-8.
 
-    Raises
-    ------
-    InputError
-        Of the kind's type: for an unknown name (the nearest one is named), or a file that is no TOML in UTF-8.
+    ``noun`` is what messages call it, where the command has a better word than the kind.
     """
     text, noun, files = str(name), noun or KINDS[kind].noun, KINDS[kind].files
     if text in names(kind):

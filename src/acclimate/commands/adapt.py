@@ -123,7 +123,7 @@ def adapt(
         split = clean_pool(images, split, cache=runtime.cache).split
     size = backbone.preprocess.size
     circumstances = situation(backbone.module, size, pool=len(split.pool), device=choose_device(device))
-    choice = choose(method, circumstances, scope=scope, domain=domain, given=given)
+    choice = choose(method, circumstances, scope=scope, domain=domain, fixed=given)
     choices = {name: {"value": _value(choice, name), "why": why} for name, why in choice.reasons.items()}
     if dry_run:
         planned = training_plan(task, backbone, runtime, choice.recipe)

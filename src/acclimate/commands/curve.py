@@ -34,7 +34,7 @@ from acclimate.commands.tables import escape, expected, loud, metric_table, note
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from acclimate.experiments.curve import Plan
+    from acclimate.experiments.curve import CurvePlan
     from acclimate.models import Backbone
 
 FILE = "curve.json"
@@ -140,7 +140,7 @@ def write_curve(document: Document, folder: Path) -> None:
     write_atomic(folder / FILE, json.dumps(document, indent=1, allow_nan=False))
 
 
-def _plan(curve_plan: Plan, backbones: Sequence[Backbone]) -> Document:
+def _plan(curve_plan: CurvePlan, backbones: Sequence[Backbone]) -> Document:
     """Return what would be done: counts of fits and finetunings, and about how long they take."""
     task, trainings = curve_plan.task, curve_plan.trainings
     each = len(curve_plan.budgets) * len(curve_plan.seeds) * len(backbones)
@@ -159,7 +159,7 @@ def _plan(curve_plan: Plan, backbones: Sequence[Backbone]) -> Document:
     }
 
 
-def _model_plan(curve_plan: Plan, backbone: Backbone) -> Document:
+def _model_plan(curve_plan: CurvePlan, backbone: Backbone) -> Document:
     """Return what a model's curve trains, and its expected seconds; all draws of a budget take as long as its first."""
     from acclimate.protocols import job_of
     from acclimate.training import plan as plan_stages
@@ -177,7 +177,7 @@ def _model_plan(curve_plan: Plan, backbone: Backbone) -> Document:
     return {"model": backbone.name, "trainable": trainable, "total": total, "expected_seconds": round(seconds, 4)}
 
 
-def _head_seconds(curve_plan: Plan, backbone: Backbone) -> float:
+def _head_seconds(curve_plan: CurvePlan, backbone: Backbone) -> float:
     """Return the expected seconds of the features: every image once, and the mirror images of the test part."""
     from acclimate.protocols import find_training, job_of
     from acclimate.training.forecast import forecast

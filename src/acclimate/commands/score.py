@@ -105,7 +105,7 @@ def score(
     check_data(data)
     check_model(model)
 
-    from acclimate.experiments.scoring.estimates import notes_of
+    from acclimate.experiments.scoring.files import notes_of
     from acclimate.experiments.scoring.models import Named, score_layers, score_once, taps_of
     from acclimate.models import choose_device, load_backbone
 

@@ -6,16 +6,16 @@ Nothing here looks at the test split.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from acclimate.errors import InputError
 from acclimate.models import Backbone
 from acclimate.protocols import Protocol, Task, find_protocol, find_training
+from acclimate.protocols.choice import merit
 from acclimate.stats import model_set
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime
@@ -26,44 +26,25 @@ PROXIES = ("knn", "logistic")
 
 @dataclass(frozen=True)
 class Ranked:
-    """One model's line of a ranking.
-
-    Attributes
-    ----------
-    rank
-        1 is best; models of the confidence set share rank 1.
-    proxies
-        Validation accuracy of each proxy by name.
-    final
-        Validation accuracy after the final protocol; None for models that the proxies left out.
-    low, high
-        90% interval of ``final``, from a bootstrap over validation images.
-    in_set
-        Whether the model cannot be told apart from the best one.
-    """
+    """One model's line of a ranking."""
 
     model: str
-    rank: int
-    proxies: dict[str, float]
-    final: float | None
+    rank: int  # 1 is best; models of the confidence set share rank 1
+    proxies: dict[str, float]  # validation accuracy of each proxy by name
+    final: float | None  # validation accuracy after the final protocol; None for models that the proxies left out
+    # low, high: 90% interval of ``final``, from a bootstrap over validation images
     low: float | None
     high: float | None
-    in_set: bool
+    in_set: bool  # whether the model cannot be told apart from the best one
     seconds: float
     random_start: bool
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Models of one data set, the best first.
+    """Models of one data set, the best first."""
 
-    Attributes
-    ----------
-    final
-        Name of the final protocol.
-    """
-
-    final: str
+    final: str  # name of the final protocol
     models: tuple[Ranked, ...]
 
     @property
@@ -94,13 +75,9 @@ def rank_models(
     """Rank backbones on one data set; leave rows and runs in ``folder``.
 
     Every model gets the proxies. The ``top`` ones by the logistic score's validation accuracy (log loss breaks ties)
-    are finetuned with ``final``, a protocol that trains. The confidence set holds the finetuned models that a
-    max-t test over paired validation images cannot separate from the best.
-
-    Raises
-    ------
-    InputError
-        For fewer than two models, or the same model twice.
+    are finetuned with ``final``, a protocol that trains. The confidence set holds the finetuned models that a max-t
+    test over paired validation images cannot separate from the best. Raises `InputError` for fewer than two models, or
+    the same model twice.
     """
     _check(backbones, top)
     trains = find_training(final)
@@ -111,7 +88,7 @@ def rank_models(
         b.name: {name: proxy.run(sealed, b, runtime, None, results).row for name, proxy in proxies.items()}
         for b in backbones
     }
-    order = sorted(backbones, key=lambda b: _merit(rows[b.name]["logistic"]), reverse=True)
+    order = sorted(backbones, key=lambda b: merit(rows[b.name]["logistic"]), reverse=True)
     finals = {}
     for backbone in order[:top]:
         run_folder = folder / "runs" / f"{safe_name(backbone.name)}-{safe_name(trains.name)}"
@@ -130,53 +107,29 @@ def _check(backbones: Sequence[Backbone], top: int) -> None:
         raise InputError(f"got top {top}; expected at least 1")
 
 
-def _merit(row: Result) -> tuple[float, float]:
-    return row.metrics["val"]["accuracy"], -row.metrics["val"]["log_loss"]
-
-
-def _correct(results: Results, row: Result) -> npt.NDArray[np.float64]:
-    stored = results.predictions(row.key)
-    right: npt.NDArray[np.bool_] = stored.probabilities.argmax(1) == stored.labels
-    return right.astype(np.float64)
-
-
 def _lines(
     order: Sequence[Backbone],
     rows: dict[str, dict[str, Result]],
     finals: dict[str, Result],
     results: Results,
     task: Task,
-) -> list[Ranked]:
-    """Finalists by final accuracy, then the others by their proxy; the confidence set shares the first rank."""
-    finalists = sorted((b for b in order if b.name in finals), key=lambda b: _merit(finals[b.name]), reverse=True)
-    correct = np.stack([_correct(results, finals[b.name]) for b in finalists])
-    chosen = model_set(correct, seed=task.seed)
-    lines = []
-    for place, backbone in enumerate(finalists):
-        row = finals[backbone.name]
-        in_set = bool(chosen.in_set[place])
-        lines.append(
-            Ranked(
-                model=backbone.name,
-                rank=1 if in_set else place + 1,
-                proxies=_proxies(rows[backbone.name]),
-                final=row.metrics["val"]["accuracy"],
-                low=float(chosen.low[place]),
-                high=float(chosen.high[place]),
-                in_set=in_set,
-                seconds=_seconds(rows[backbone.name]) + row.seconds,
-                random_start=backbone.random_start,
-            )
+) -> Iterator[Ranked]:
+    """Yield finalists by final accuracy, then the others by their proxy; the confidence set shares the first rank."""
+    finalists = sorted((b for b in order if b.name in finals), key=lambda b: merit(finals[b.name]), reverse=True)
+    stored = [results.predictions(finals[b.name].key) for b in finalists]
+    correct = np.stack([one.probabilities.argmax(1) == one.labels for one in stored]).astype(np.float64)
+    best = model_set(correct, seed=task.seed)
+    for place, backbone in enumerate((*finalists, *(b for b in order if b.name not in finals))):
+        proxies, final = rows[backbone.name], finals.get(backbone.name)
+        in_set = final is not None and bool(best.in_set[place])
+        yield Ranked(
+            model=backbone.name,
+            rank=1 if in_set else place + 1,
+            proxies={name: row.metrics["val"]["accuracy"] for name, row in proxies.items()},
+            final=final.metrics["val"]["accuracy"] if final else None,
+            low=float(best.low[place]) if final else None,
+            high=float(best.high[place]) if final else None,
+            in_set=in_set,
+            seconds=sum(row.seconds for row in (*proxies.values(), *([final] if final else []))),
+            random_start=backbone.random_start,
         )
-    for place, backbone in enumerate((b for b in order if b.name not in finals), start=len(finalists)):
-        proxies, seconds = _proxies(rows[backbone.name]), _seconds(rows[backbone.name])
-        lines.append(Ranked(backbone.name, place + 1, proxies, None, None, None, False, seconds, backbone.random_start))
-    return lines
-
-
-def _proxies(rows: dict[str, Result]) -> dict[str, float]:
-    return {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
-
-
-def _seconds(rows: dict[str, Result]) -> float:
-    return sum(row.seconds for row in rows.values())

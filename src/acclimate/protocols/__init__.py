@@ -1,33 +1,21 @@
 """Protocols: named, cited ways to measure a model on (data, seed) -> one result row, with the same numbers for all."""
 
-from __future__ import annotations
-
-from acclimate.protocols.episodes import EpisodesProtocol
-from acclimate.protocols.find import find_protocol, find_training, protocol_names, protocol_of
-from acclimate.protocols.probe import ProbeProtocol
-from acclimate.protocols.protocol import Protocol
-from acclimate.protocols.recipe import RecipeProtocol
-from acclimate.protocols.row import Outcome, peak_memory_mb, result_row
-from acclimate.protocols.run import RUN, close_run, is_finished, run_recipe
-from acclimate.protocols.task import Stated, Task, job_of
-
-__all__ = [
-    "RUN",
-    "EpisodesProtocol",
-    "Outcome",
-    "ProbeProtocol",
-    "Protocol",
-    "RecipeProtocol",
-    "Stated",
-    "Task",
-    "close_run",
-    "find_protocol",
-    "find_training",
-    "is_finished",
-    "job_of",
-    "peak_memory_mb",
-    "protocol_names",
-    "protocol_of",
-    "result_row",
-    "run_recipe",
-]
+from acclimate.protocols.episodes import EpisodesProtocol as EpisodesProtocol
+from acclimate.protocols.find import find_protocol as find_protocol
+from acclimate.protocols.find import find_training as find_training
+from acclimate.protocols.find import protocol_names as protocol_names
+from acclimate.protocols.find import protocol_of as protocol_of
+from acclimate.protocols.probe import ProbeProtocol as ProbeProtocol
+from acclimate.protocols.protocol import Protocol as Protocol
+from acclimate.protocols.recipe import RecipeProtocol as RecipeProtocol
+from acclimate.protocols.row import Outcome as Outcome
+from acclimate.protocols.row import peak_memory_mb as peak_memory_mb
+from acclimate.protocols.row import result_row as result_row
+from acclimate.protocols.row import run_facts as run_facts
+from acclimate.protocols.run import RUN as RUN
+from acclimate.protocols.run import close_run as close_run
+from acclimate.protocols.run import is_finished as is_finished
+from acclimate.protocols.run import run_recipe as run_recipe
+from acclimate.protocols.task import Stated as Stated
+from acclimate.protocols.task import Task as Task
+from acclimate.protocols.task import job_of as job_of

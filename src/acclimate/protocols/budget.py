@@ -32,10 +32,7 @@ Labels = Annotated[str | None, AfterValidator(_readable)]
 def budgeted(task: Task, name: str, labels: str | None, examples: int | None = None) -> Task:
     """Return the task with the label budget of the protocol of that name: `labels` a class, or `examples` in all.
 
-    Raises
-    ------
-    InputError
-        When the task has another budget already.
+    Raises `InputError` when the task has another budget already.
     """
     words = budget_words(labels, examples)
     if words in (None, task.labels):
@@ -45,20 +42,17 @@ def budgeted(task: Task, name: str, labels: str | None, examples: int | None = N
             f"got a label budget of {task.labels} for '{name}', which takes {words} of the labels by itself; "
             "leave one of them out"
         )
-    return replace(task, split=budget(task.images.labels, task.split, labels, examples, seed=task.seed), labels=words)
+    y, split, seed = task.images.labels, task.split, task.seed
+    if examples is not None:
+        return replace(task, split=in_all(y, split, examples, seed=seed), labels=words)
+    count, fraction = parse_labels(labels or "all")
+    train = label_subset(y, split.train, count=count, fraction=fraction, seed=seed)
+    return replace(task, split=replace(split, train=train), labels=words)
 
 
 def budget_words(labels: str | None, examples: int | None = None) -> str | None:
     """Return a budget as rows have it; None for all labels."""
     return labels if examples is None else f"{examples} in all"
-
-
-def budget(labels: Indices, split: Split, text: str | None, examples: int | None, *, seed: int) -> Split:
-    """Return the split with only some labels: `text` of the training part, or `examples` of training and validation."""
-    if examples is not None:
-        return in_all(labels, split, examples, seed=seed)
-    count, fraction = parse_labels(text or "all")
-    return replace(split, train=label_subset(labels, split.train, count=count, fraction=fraction, seed=seed))
 
 
 def in_all(labels: Indices, split: Split, examples: int, *, seed: int) -> Split:
@@ -71,6 +65,6 @@ def in_all(labels: Indices, split: Split, examples: int, *, seed: int) -> Split:
     order = both[np.random.default_rng(step_seed("examples", seed)).permutation(len(both))]
     first = np.sort(np.unique(labels[order], return_index=True)[1])
     rest = np.delete(order, first)
-    chosen = np.concatenate([order[first], rest])[: max(examples, len(first))]
-    training = max(len(first), round(TRAINING * len(chosen)))
-    return replace(split, train=np.sort(chosen[:training]), val=np.sort(chosen[training:]))
+    subset = np.concatenate([order[first], rest])[: max(examples, len(first))]
+    training = max(len(first), round(TRAINING * len(subset)))
+    return replace(split, train=np.sort(subset[:training]), val=np.sort(subset[training:]))

@@ -40,13 +40,8 @@ def run_choice(
 
     Each point's run lies in ``folder/points/NUMBER``; the chosen one is trained again in `folder`. With ``refit`` it
     then learns from training and validation images together, where there is a test part to measure it on: the row's
-    validation numbers are those it was chosen by, its test numbers those of the second training. The seconds are
-    those of all trainings.
-
-    Raises
-    ------
-    DataError
-        Without validation images to choose on.
+    validation numbers are those it was chosen by, its test numbers those of the second training. The seconds are those
+    of all trainings. Raises `DataError` without validation images to choose on.
     """
     stated = stated.on(task)
     key = task.key(backbone, stated)

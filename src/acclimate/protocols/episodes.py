@@ -42,12 +42,8 @@ class EpisodesProtocol(Protocol):
 
         Nothing is learned beyond an episode, so its images may be of any part: the row's validation numbers come from
         training and validation images together, its test numbers from all labelled images, as published. A row of
-        episodes has no predictions: an image has as many as episodes drew it. See `Protocol.run`.
-
-        Raises
-        ------
-        DataError
-            For too few classes with enough images.
+        episodes has no predictions: an image has as many as episodes drew it. See `Protocol.run`. Raises `DataError`
+        for too few classes with enough images.
         """
         results, shorter = kept_in(folder, results), self.as_run(backbone)
         stated = shorter.statement().on(task, backbone)
@@ -61,13 +57,7 @@ class EpisodesProtocol(Protocol):
             for part, own in images.items()
         }
         row = result_row(
-            task,
-            backbone,
-            runtime,
-            stated,
-            metrics,
-            total=backbone.parameters,
-            seconds=time.perf_counter() - started,
+            task, backbone, runtime, stated, metrics, total=backbone.parameters, seconds=time.perf_counter() - started
         )
         if results is not None:
             results.append(row)

@@ -36,21 +36,12 @@ def protocol_names() -> tuple[str, ...]:
 def find_protocol(name: str | Path | Protocol, want: Want = "any", *, others: Iterable[str] = ()) -> Protocol:
     """Return a protocol by its name or from a TOML file; one that is found already is only checked.
 
-    A deprecated name is said on stderr, with the one that stands for it.
+    A deprecated name is said on stderr, with the one that stands for it. Raises `RecipeError` for an unknown name (the
+    nearest one is named), a file that cannot be read, or a setting that cannot be; `InputError` for a protocol of the
+    other kind.
 
-    Parameters
-    ----------
-    want
-        ``training`` for commands that train the model, ``features`` for those that measure features of it.
-    others
-        Other names that the command takes, for the list of known ones.
-
-    Raises
-    ------
-    RecipeError
-        For an unknown name (the nearest one is named), a file that cannot be read, or a setting that cannot be.
-    InputError
-        For a protocol of the other kind.
+    ``want`` is ``training`` for commands that train the model, ``features`` for those that measure features of it;
+    ``others`` are other names that the command takes, for the list of known ones.
     """
     if isinstance(name, Protocol):
         protocol, text = name, name.name
@@ -68,13 +59,7 @@ def find_training(name: str | Path | Protocol) -> RecipeProtocol:
 
 
 def protocol_of(recipe: Recipe) -> RecipeProtocol:
-    """Return a recipe as a protocol.
-
-    Raises
-    ------
-    RecipeError
-        For one that ends without a classifier.
-    """
+    """Return a recipe as a protocol. Raises `RecipeError` for one that ends without a classifier."""
     values = {"name": recipe.name, "source": recipe.source, "stages": recipe.stages}
     protocol = _checked("recipe", values, f"recipe '{recipe.name}'")
     assert isinstance(protocol, RecipeProtocol)

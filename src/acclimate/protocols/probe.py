@@ -25,15 +25,7 @@ from acclimate.storage.runtime import Runtime
 
 
 class ProbePart(BaseModel):
-    """Which probe, and its settings.
-
-    Attributes
-    ----------
-    name
-        A name in ``PROBES``.
-    settings
-        Settings of the probe.
-    """
+    """Which probe, a name in ``PROBES``, and its settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -60,11 +52,8 @@ class ProbePart(BaseModel):
 class ProbeProtocol(Protocol):
     """A probe with fixed settings.
 
-    Attributes
-    ----------
-    labels
-        Label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``); None for
-        all labels.
+    ``labels`` is a label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``);
+    None for all labels.
     """
 
     kind: ClassVar[ProtocolKind] = "probe"
@@ -146,11 +135,8 @@ def _fit(
     x, y = features.x, features.y
 
     def fit(settings: ProbeSettings) -> FittedProbe:
-        train, val = split.train, split.val
-        n_classes = len(task.images.classes)
-        return PROBES[probe.name].fit(
-            x[train], y[train], x[val], y[val], n_classes=n_classes, seed=task.seed, settings=settings
-        )
+        train, val, n_classes, method = split.train, split.val, len(task.images.classes), PROBES[probe.name].fit
+        return method(x[train], y[train], x[val], y[val], n_classes=n_classes, seed=task.seed, settings=settings)
 
     fitted = fit(settings)
     by_part = {part: fitted.predict_proba(x[indices]) for part, indices in parts.items()}
@@ -162,12 +148,8 @@ def _fit(
 def checked_settings(model: type[ProbeSettings], values: Mapping[str, Any]) -> ProbeSettings:
     """Return settings of a probe or of episodes, in full.
 
-    A single value, or a text of values with commas between them, stands for a list where one is expected.
-
-    Raises
-    ------
-    ValueError
-        With the first thing that is wrong; an unknown setting names the nearest one.
+    A single value, or a text of values with commas between them, stands for a list where one is expected. Raises
+    `ValueError` with the first thing that is wrong; an unknown setting names the nearest one.
     """
     lists = {key for key, field in model.model_fields.items() if get_origin(field.annotation) is tuple}
     values = {key: _as_list(value) if key in lists else value for key, value in values.items()}

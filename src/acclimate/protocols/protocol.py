@@ -76,28 +76,21 @@ class Protocol(BaseModel, ABC):
     ) -> Outcome:
         """Measure a model and return the row with what came about on the way.
 
+        Raises `InputError` when the folder holds another run; for a label budget where the protocol has its own.
+
         Parameters
         ----------
         folder
             Where it trains, and where rows are kept without `results`. Only what measures features can do without.
         results
             Where the row is kept. A row that is there already is returned and nothing is done.
-
-        Raises
-        ------
-        InputError
-            When the folder holds another run; for a label budget where the protocol has its own.
         """
 
     def at_scale(self, scale: float) -> Self:
         """Return the protocol shortened by ``scale`` in (0, 1]; its row states the scale.
 
         Every length is multiplied, and at least 1 is left; lists of values that validation chooses from are thinned.
-
-        Raises
-        ------
-        RecipeError
-            For a scale out of range, or one below 1 for one of ours.
+        Raises `RecipeError` for a scale out of range, or one below 1 for one of ours.
         """
         if check_scale(scale) != 1 and not self.scalable:
             raise RecipeError(f"got scale {scale} for '{self.name}', which is no preset; expected a preset, or scale 1")
@@ -108,10 +101,7 @@ class Protocol(BaseModel, ABC):
     def with_settings(self, values: Mapping[str, Any]) -> Protocol:
         """Return the protocol with other settings, which a plain probe alone has.
 
-        Raises
-        ------
-        RecipeError
-            Where settings are fixed, or for one that is unknown or out of range.
+        Raises `RecipeError` where settings are fixed, or for one that is unknown or out of range.
         """
         if values:
             raise RecipeError(

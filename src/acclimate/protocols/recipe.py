@@ -29,11 +29,9 @@ class RecipeProtocol(Protocol):
 
     Attributes
     ----------
-    labels
-        Label budget that belongs to the protocol, as ``acclimate tune --labels`` takes it (``1%``, ``10``); None for
-        all labels.
-    examples
-        The same as a number of labelled images in all, training and validation together: 4 in 5 of them train.
+    labels, examples
+        Label budget that belongs to the protocol: as ``acclimate tune --labels`` takes it (``1%``, ``10``), or as a
+        number of labelled images in all, training and validation together, of which 4 in 5 train. None: all labels.
     stages
         As in a recipe.
     transformers
@@ -122,10 +120,8 @@ class RecipeProtocol(Protocol):
     def fixed_recipe(self) -> Recipe:
         """Return the recipe of a protocol that is the same for every network and any number of labels.
 
-        Raises
-        ------
-        RecipeError
-            For one with a label budget of its own, settings that validation chooses, or values for transformers.
+        Raises `RecipeError` for one with a label budget of its own, settings that validation chooses, or values for
+        transformers.
         """
         more = [key for key in ("labels", "examples", "choose", "transformers") if getattr(self, key)]
         if more:
@@ -149,10 +145,7 @@ class RecipeProtocol(Protocol):
     def budgeted(self, task: Task) -> Task:
         """Return the task with the protocol's own label budget, if it has one.
 
-        Raises
-        ------
-        InputError
-            When the task has another budget already.
+        Raises `InputError` when the task has another budget already.
         """
         return budgeted(task, self.name, self.labels, self.examples)
 

@@ -28,27 +28,17 @@ Probabilities = Mapping[str, npt.NDArray[np.floating[Any]]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a protocol.
-
-    Attributes
-    ----------
-    stages
-        Of a training that was found or left in the run's folder: what each stage did, as ``run.json`` has it.
-    """
+    """What came of a protocol."""
 
     row: Result
+    # of a training that was found or left in the run's folder: what each stage did, as ``run.json`` has it
     stages: tuple[Mapping[str, Any], ...] = ()
 
 
-def run_document(
-    task: Task, backbone: Backbone, recipe: Recipe, trained: Trained, row: Result, identity: str
-) -> dict[str, Any]:
-    """Return what ``run.json`` says of a finetuning; the keys are those of the command's JSON document."""
-    split = task.split
+def run_facts(task: Task, backbone: Backbone, recipe: Recipe, trained: Trained) -> dict[str, Any]:
+    """Return what ``run.json`` says of every training: on what, from which start, and what its stages did."""
     return {
-        "command": "tune",
         "version": __version__,
-        "identity": identity,
         "seed": task.seed,
         "device": trained.device,
         "precision": trained.precision,
@@ -58,16 +48,22 @@ def run_document(
         "data": task.images.name,
         "origin": task.origin,
         "fingerprint": task.images.fingerprint,
-        "images": {
-            "train": len(split.train),
-            "val": len(split.val),
-            "test": len(split.test),
-            "pool": len(split.pool),
-        },
-        "labels": task.labels,
-        "classes": list(task.images.classes),
         "recipe": recipe.name,
         "stages": [asdict(report) for report in trained.reports],
+    }
+
+
+def run_document(
+    task: Task, backbone: Backbone, recipe: Recipe, trained: Trained, row: Result, identity: str
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of a finetuning; the keys are those of the command's JSON document."""
+    return {
+        "command": "tune",
+        "identity": identity,
+        **run_facts(task, backbone, recipe, trained),
+        "images": {part: len(getattr(task.split, part)) for part in ("train", "val", "test", "pool")},
+        "labels": task.labels,
+        "classes": list(task.images.classes),
         **{part: plain(row.metrics).get(part) for part in ("val", "test")},
         "seconds": row.seconds,
         "versions": dict(row.versions),

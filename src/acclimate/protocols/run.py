@@ -33,7 +33,9 @@ def run_recipe(
 ) -> Outcome:
     """Train a recipe in ``folder``, leave the finished classifier there and return its row and its stages.
 
-    A stage without labels sees the pool without its near-duplicates of validation and test images.
+    A stage without labels sees the pool without its near-duplicates of validation and test images. Raises `RecipeError`
+    when the recipe has no supervised stage, so that there is no classifier to measure; `InputError` when the folder
+    holds another run.
 
     Parameters
     ----------
@@ -42,13 +44,6 @@ def run_recipe(
         returned as it is; one that was interrupted goes on.
     stated
         What the row says was run; default the recipe.
-
-    Raises
-    ------
-    RecipeError
-        When the recipe has no supervised stage, so that there is no classifier to measure.
-    InputError
-        When the folder holds another run.
     """
     results = results or Results(folder)
     if task.tap != OUTPUT:
@@ -96,13 +91,7 @@ def run_recipe(
 
 
 def is_finished(folder: Path, identity: str) -> bool:
-    """Whether this very run is done in the folder.
-
-    Raises
-    ------
-    InputError
-        When another run is done there.
-    """
+    """Whether this very run is done in the folder. Raises `InputError` when another run is done there."""
     document = _document(folder)
     if not document:
         return False

@@ -15,13 +15,7 @@ PATHS: Final = ("k", "c", "lambdas")  # lists of a probe that validation chooses
 
 
 def check_scale(scale: float) -> float:
-    """Return a scale that can be used.
-
-    Raises
-    ------
-    RecipeError
-        Outside (0, 1].
-    """
+    """Return a scale that can be used. Raises `RecipeError` outside (0, 1]."""
     if not 0 < scale <= 1:
         raise RecipeError(
             f"got scale {scale}; expected more than 0 and at most 1, such as 0.1 for a tenth of the length"

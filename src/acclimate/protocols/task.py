@@ -24,29 +24,15 @@ OUTPUT: Final = Tap()  # the network's own pooled output
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured: images, one split of them, a label budget, and whether the test part stays sealed.
-
-    Attributes
-    ----------
-    split
-        One split for all models and protocols, so that their predictions can be paired image by image.
-    labels
-        The label budget in words, such as ``10`` (a class) or ``25%``; None for all labels.
-    use_test
-        Whether rows are measured on the test part as well. Selection leaves it sealed.
-    origin
-        How to open the images again, for ``run.json``; None where nobody said.
-    tap
-        Layer and pooling that scores take features from; recipes train on the network's own output.
-    """
+    """What is measured: images, one split of them, a label budget, and whether the test part stays sealed."""
 
     images: Images
-    split: Split
+    split: Split  # one split for all models and protocols, so that their predictions can be paired image by image
     seed: int = 0
-    labels: str | None = None
-    use_test: bool = True
-    origin: str | None = None
-    tap: Tap = OUTPUT
+    labels: str | None = None  # the label budget in words, such as ``10`` (a class) or ``25%``; None for all labels
+    use_test: bool = True  # whether rows are measured on the test part as well. Selection leaves it sealed.
+    origin: str | None = None  # how to open the images again, for ``run.json``; None where nobody said
+    tap: Tap = OUTPUT  # layer and pooling that scores take features from; recipes train on the network's own output
 
     def evaluated(self) -> dict[str, npt.NDArray[np.int64]]:
         """Return the labelled parts that rows are measured on, by name."""
@@ -56,12 +42,7 @@ class Task:
         return {name: indices for name, indices in parts.items() if len(indices)}
 
     def features(
-        self,
-        backbone: Backbone,
-        runtime: Runtime,
-        indices: npt.NDArray[np.int64] | None = None,
-        *,
-        hflip: bool = False,
+        self, backbone: Backbone, runtime: Runtime, indices: npt.NDArray[np.int64] | None = None, *, hflip: bool = False
     ) -> Features:
         """Return features of some images or their mirror images, or of all, from the cache where they are there."""
         return extract(backbone, self.images, runtime, tap=self.tap, indices=indices, hflip=hflip)

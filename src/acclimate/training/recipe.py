@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from acclimate.errors import RecipeError, ScopeError, complaint, unknown
 from acclimate.models.head_spec import HeadSpec, parse_layers
@@ -15,6 +15,12 @@ from acclimate.models.scope import parse_scope
 from acclimate.objectives import OBJECTIVES, Objective, ObjectiveSettings
 from acclimate.storage.store import write_atomic
 from acclimate.views import AUGMENTS, DOMAINS
+
+_NAMED: Final[Mapping[str, tuple[str, Collection[str]]]] = {  # keys of a stage that hold a name: noun, names
+    "objective": ("objective", OBJECTIVES),
+    "augment": ("augmentation", AUGMENTS),
+    "domain": ("domain", DOMAINS),
+}
 
 
 class Stage(BaseModel):
@@ -117,11 +123,12 @@ class Stage(BaseModel):
     keep: Literal["best", "last"] = "best"
     patience: int = Field(default=0, ge=0)
 
-    @field_validator("objective")
+    @field_validator("objective", "augment", "domain")
     @classmethod
-    def _known_objective(cls, name: str) -> str:
-        if name not in OBJECTIVES:
-            raise ValueError(unknown("objective", name, OBJECTIVES))
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        noun, names = _NAMED[info.field_name or ""]
+        if name not in names:
+            raise ValueError(unknown(noun, name, names))
         return name
 
     @field_validator("scope")
@@ -132,20 +139,6 @@ class Stage(BaseModel):
         except ScopeError as error:
             raise ValueError(str(error)) from None
         return text
-
-    @field_validator("augment")
-    @classmethod
-    def _known_augment(cls, name: str) -> str:
-        if name not in AUGMENTS:
-            raise ValueError(unknown("augmentation", name, AUGMENTS))
-        return name
-
-    @field_validator("domain")
-    @classmethod
-    def _known_domain(cls, name: str) -> str:
-        if name not in DOMAINS:
-            raise ValueError(unknown("domain", name, DOMAINS))
-        return name
 
     @field_validator("layers")
     @classmethod
@@ -223,24 +216,17 @@ class Stage(BaseModel):
 
     def build(self) -> Objective:
         """Return a fresh objective."""
-        kind, _ = OBJECTIVES[self.objective]
-        objective: Objective = kind(self.settings())
+        objective: Objective = OBJECTIVES[self.objective][0](self.settings())
         return objective
 
 
 class Recipe(BaseModel):
-    """A named list of stages.
-
-    Attributes
-    ----------
-    source
-        Where the recipe comes from: a paper and what deviates from it.
-    """
+    """A named list of stages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    source: str = ""
+    source: str = ""  # where the recipe comes from: a paper and what deviates from it
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -272,13 +258,7 @@ class Recipe(BaseModel):
 
 
 def parse_recipe(values: Mapping[str, Any], *, where: str) -> Recipe:
-    """Check a recipe given as plain values.
-
-    Raises
-    ------
-    RecipeError
-        With the place and the first thing that is wrong.
-    """
+    """Check a recipe given as plain values. Raises `RecipeError` with the place and the first thing that is wrong."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -1,19 +1,19 @@
-"""The guard of an adaptation: it looks on, stops what goes wrong, and says which step was the best.
+"""The guard of an adaptation: it watches the run, stops one that goes wrong, and says which step was the best.
 
 A look compares the features of the moment with those of the start model, on the same images: spread and rank, which
 fall when features collapse, neighbours in common, and with labels a kNN probe. The labelled images are halved as the
-split halves them, into training and validation part, and each half is asked against the other: every labelled image is
-a held-out one, and groups that the split keeps together never vouch for each other.
+split halves them, into training and validation part, and each half is classified by the other: every labelled image is
+a held-out one, and groups that the split keeps together are never on both sides.
 
-A gain has to be beyond luck, because the best of several looks is taken. The answers share their banks, so that the
+A gain has to exceed chance, because the best of several looks is taken. The answers share their banks, so that the
 error of the mean of independent images is too small: between equally good models the gain's standard deviation was 1.2
 to 1.8 times that, at 5, 20 and 100 labels a class. Errors are widened by ``DEPENDENCE``; then 3 to 9 of 80 equally good
 models were kept, where one plain error had kept half of them.
 
-Neighbours alone can like features that a linear classifier likes less. So a second probe, ridge regression on the same
-halves, has a veto: a step at which the right classes' mean probability fell is not kept.
+Neighbours can improve where a linear classifier gets worse. So a second probe, ridge regression on the same halves, has
+a veto: a step at which the right classes' mean probability fell is not kept.
 
-The guard keeps nothing from look to look, so that a resumed run sees what an unbroken one sees.
+The guard has no state between two looks: a resumed run gives the same looks as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PATIENCE = 0.3  # share of the steps before which a fall may be a transient
 
 
 @dataclass(frozen=True)
-class Seen:
+class Monitors:
     """What the guard's images look like under one model; ``agreement`` and ``linear`` are empty without labels."""
 
     feature_std: float
@@ -63,16 +63,9 @@ class Seen:
 
 
 class Guard:
-    """Looks on for one adaptation.
+    """Watches one adaptation: everything is compared with the start model ``backbone``.
 
-    Parameters
-    ----------
-    backbone
-        The start model, which everything is held against.
-    steps
-        Of the stage that is watched.
-    probe
-        Whether labels may be used, where there are enough of them.
+    ``steps`` are those of the stage that is watched; ``probe`` lets it use labels, where there are enough of them.
     """
 
     def __init__(self, task: Task, backbone: Backbone, runtime: Runtime, *, steps: int, probe: bool = True) -> None:
@@ -81,8 +74,8 @@ class Guard:
         self.pool = np.sort(rng.permutation(split.pool)[:POOLED])
         self.few = probe and 0 < len(split.train) + len(split.val) < FEW
         self.probes = bool(probe and len(split.train) and len(split.val)) and not self.few
-        asked = (split.train, split.val) if self.probes else (split.train[:0], split.val[:0])
-        self.parts = [_some(part, self.labels, LABELLED, rng) for part in asked]
+        labelled = [part if self.probes else part[:0] for part in (split.train, split.val)]
+        self.parts = [_some(part, self.labels, LABELLED, rng) for part in labelled]
         self.images = np.unique(np.concatenate([self.pool, *self.parts]))
         self.start = self.see(np.asarray(task.features(backbone, runtime, self.images).x[self.images]))
 
@@ -98,13 +91,13 @@ class Guard:
             return Look({"feature_std": None, "rankme": None}, float("inf"), "features are not finite: lower 'lr'")
         return self.judge(self.see(x), step)
 
-    def see(self, x: Features) -> Seen:
+    def see(self, x: Features) -> Monitors:
         """Return the monitors of features ``(m, d)`` of the guard's images; what is not finite counts as zero."""
         x = np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
         at = {int(image): row for row, image in enumerate(self.images)}
         pool, train, val = (x[[at[int(i)] for i in part]] for part in (self.pool, *self.parts))
-        asked, linear = self._probe(train, val) if len(train) else (x[:0, 0], x[:0, 0])
-        return Seen(feature_std(pool), rankme(prepare(pool)), asked, linear, pool)
+        near, linear = self._probe(train, val) if len(train) else (x[:0, 0], x[:0, 0])
+        return Monitors(feature_std(pool), rankme(prepare(pool)), near, linear, pool)
 
     def _probe(self, train: Features, val: Features) -> tuple[Features, Features]:
         """Return both probes of each labelled image, the validation part's first."""
@@ -113,7 +106,7 @@ class Guard:
         near = [agreement(bank, y_bank, x, y, _neighbourhood(y_bank)) for bank, y_bank, x, y in ways]
         return np.concatenate(near), np.concatenate([_linear(*way) for way in ways])
 
-    def judge(self, now: Seen, step: int) -> Look:
+    def judge(self, now: Monitors, step: int) -> Look:
         """Return the look at a model: smaller values are better, 0 is the start model's and of all that is not better.
 
         Without labels nothing tells which of two models is better, so the later one is taken, unless it collapsed.
@@ -127,33 +120,31 @@ class Guard:
         if len(now.agreement):
             values |= {"knn_agreement": round(self._balanced(now.agreement), 4), "knn_gain": round(gain, 4)}
             values |= {"linear_gain": round(self.linear_gain(now), 4)}
-        if lost := self.collapse(now):
-            return Look(values, float("inf"), lost)
+        if collapse := self.collapse(now):
+            return Look(values, float("inf"), collapse)
         if not len(now.agreement):
             return Look(values, -float(step))
         fell = gain < -FALLEN * error and step >= PATIENCE * self.steps
         stop = f"the kNN probe fell by {-gain:.3f} below the start model, {FALLEN:.0f} standard errors" if fell else ""
         return Look(values, -gain if gain > SURE * error and self.agreed(now) else 0.0, stop)
 
-    def agreed(self, now: Seen) -> bool:
+    def agreed(self, now: Monitors) -> bool:
         """Return whether the linear probe, too, is no worse than under the start model."""
         return self.linear_gain(now) >= VETO
 
-    def linear_gain(self, now: Seen) -> float:
+    def linear_gain(self, now: Monitors) -> float:
         """Return how much likelier the linear probe finds the right classes than under the start model, in [-1, 1]."""
         return self._balanced(now.linear - self.start.linear)
 
-    def collapse(self, now: Seen) -> str:
+    def collapse(self, now: Monitors) -> str:
         """Return in words whether features collapsed; empty: they did not."""
-        for name, before, after in (
-            ("spread", self.start.feature_std, now.feature_std),
-            ("effective rank", self.start.rankme, now.rankme),
-        ):
+        for name, key in (("spread", "feature_std"), ("effective rank", "rankme")):
+            before, after = getattr(self.start, key), getattr(now, key)
             if after < (COLLAPSED if self.probes else BLIND) * before:
                 return f"features collapsed: their {name} fell from {before:.3f} to {after:.3f}"
         return ""
 
-    def gain(self, now: Seen) -> tuple[float, float]:
+    def gain(self, now: Monitors) -> tuple[float, float]:
         """Return how much more the neighbours agree than under the start model, and its standard error.
 
         Both count every class equally, and are paired over images; 0, 0 without labels.
@@ -170,10 +161,10 @@ class Guard:
         return float((self._weights() * values).sum())
 
     def _weights(self) -> Features:
-        """Return one weight for each asked image; those of a class sum to 1 / C."""
-        asked = np.concatenate([self.labels[self.parts[1]], self.labels[self.parts[0]]])
-        counts = np.bincount(asked)
-        weights: Features = (1 / (counts[asked] * np.count_nonzero(counts))).astype(np.float32)
+        """Return one weight for each labelled image; those of a class sum to 1 / C."""
+        labels = np.concatenate([self.labels[self.parts[1]], self.labels[self.parts[0]]])
+        counts = np.bincount(labels)
+        weights: Features = (1 / (counts[labels] * np.count_nonzero(counts))).astype(np.float32)
         return weights
 
 
@@ -193,12 +184,12 @@ def _linear(bank: Features, bank_labels: Labels, x: Features, labels: Labels) ->
 
 def _some(indices: Labels, labels: Labels, most: int, rng: np.random.Generator) -> Labels:
     """Return at most so many images, as even over the classes as they can be."""
-    drawn = rng.permutation(indices)
-    order = np.argsort(labels[drawn], kind="stable")
-    _, starts, counts = np.unique(labels[drawn][order], return_index=True, return_counts=True)
-    turn = np.empty(len(drawn), np.int64)  # an image's number within its class
-    turn[order] = np.arange(len(drawn)) - np.repeat(starts, counts)
-    return np.sort(drawn[np.argsort(turn, kind="stable")[:most]])
+    shuffled = rng.permutation(indices)
+    order = np.argsort(labels[shuffled], kind="stable")
+    _, starts, counts = np.unique(labels[shuffled][order], return_index=True, return_counts=True)
+    turn = np.empty(len(shuffled), np.int64)  # an image's number within its class
+    turn[order] = np.arange(len(shuffled)) - np.repeat(starts, counts)
+    return np.sort(shuffled[np.argsort(turn, kind="stable")[:most]])
 
 
 def _neighbourhood(labels: Labels) -> int:

@@ -37,21 +37,13 @@ def _neighbours(x: Features, k: int) -> Labels:
 
 
 def agreement(bank: Features, bank_labels: Labels, x: Features, labels: Labels, k: int = NEIGHBOURS) -> Features:
-    """Return, for each image, the share of its k nearest neighbours in the bank (cosine) that have its label.
+    """Return ``(n,)`` shares of each image's k nearest neighbours in the bank (cosine) that have its label, in [0, 1].
 
     What kNN accuracy thresholds, kept as a number for each image: paired over images it shows smaller changes than
     accuracy does, and unlike a log loss it does not depend on a temperature.
 
-    Parameters
-    ----------
-    bank, bank_labels
-        ``(m, d)`` and ``(m,)``.
-    x, labels
-        ``(n, d)`` and ``(n,)``; none of these images is in the bank.
-
-    Returns
-    -------
-    ``(n,)``, in [0, 1].
+    The bank is ``(m, d)`` with labels ``(m,)``, the images ``(n, d)`` with labels ``(n,)``; none of them is in the
+    bank.
     """
     k = min(k, len(bank))
     nearest = np.argpartition(-(unit(x) @ unit(bank).T), k - 1, axis=1)[:, :k]  # (n, k)

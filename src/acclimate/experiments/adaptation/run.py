@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from acclimate import __version__
 from acclimate.errors import DataError
 from acclimate.experiments.adaptation.guard import FEW, Guard
 from acclimate.experiments.adaptation.monitors import feature_std, neighbour_overlap
 from acclimate.images import clean_pool
 from acclimate.models import Backbone, digest, load_backbone, save_weights
 from acclimate.models.network import reset_classifier
-from acclimate.protocols import RUN, Task, close_run, is_finished, job_of
+from acclimate.protocols import RUN, Task, close_run, is_finished, job_of, run_facts
 from acclimate.scores import PROBES
 from acclimate.scores.estimates import prepare
 from acclimate.scores.estimates.rank import rankme
@@ -38,39 +37,23 @@ KEPT = "weights.safetensors"
 
 @dataclass(frozen=True)
 class State:
-    """The features of one model.
+    """The features of one model."""
 
-    Attributes
-    ----------
-    feature_std, rankme
-        Of pool images; see ``adaptation.monitors``.
-    knn_accuracy, knn_log_loss
-        Of a kNN classifier on held-out labelled images; None without labels.
-    """
-
+    # feature_std, rankme: of pool images; see ``adaptation.monitors``
     feature_std: float
     rankme: float
+    # knn_accuracy, knn_log_loss: of a kNN classifier on held-out labelled images; None without labels
     knn_accuracy: float | None
     knn_log_loss: float | None
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """The outcome of an adaptation.
+    """The outcome of an adaptation."""
 
-    Attributes
-    ----------
-    kept
-        What ``weights.safetensors`` holds: the best step, or the start model where no step was better.
-    adapted
-        What ``adapted.safetensors`` holds: the model as it stood at the end, kept or not.
-    document
-        What ``run.json`` holds.
-    """
-
-    kept: Backbone
-    adapted: Backbone
-    document: dict[str, Any]
+    kept: Backbone  # what ``weights.safetensors`` holds: the best step, or the start model where no step was better
+    adapted: Backbone  # what ``adapted.safetensors`` holds: the model as it stood at the end, kept or not
+    document: dict[str, Any]  # what ``run.json`` holds
 
 
 def adapt(
@@ -85,21 +68,12 @@ def adapt(
 ) -> Adapted:
     """Run an unsupervised recipe on the pool under a guard, and keep its best step.
 
-    The pool loses its near-duplicates of validation and test images first. The start model comes back when the
-    features collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's with
-    the linear probe not below it.
+    The pool loses its near-duplicates of validation and test images first. The start model comes back when the features
+    collapsed, or when at no look the kNN probe of the labelled images was surely above the start model's with the
+    linear probe not below it. Raises `DataError` when the pool has fewer than two images, or they are all equal.
 
-    Parameters
-    ----------
-    probe
-        Whether labels may be used for that probe.
-    choices
-        What was chosen automatically and why, for ``run.json``.
-
-    Raises
-    ------
-    DataError
-        When the pool has fewer than two images, or they are all equal.
+    ``probe`` says whether labels may be used for that probe; ``choices`` are settings that were chosen automatically,
+    and why, for ``run.json``.
     """
     if len(task.split.pool) < 2:
         raise DataError(f"got {len(task.split.pool)} images to adapt to; expected at least 2 outside val and test")
@@ -113,34 +87,41 @@ def adapt(
     guard = Guard(task, backbone, runtime, steps=_watched_steps(job), probe=probe)
     trained = train(job, folder, watch=guard)
     best = _backbone(backbone, trained.network, folder)
-    ended = _sound(task, runtime, guard, _backbone(backbone, _with(trained.network, trained.last), folder), best)
-    kept, reason = _verdict(task, runtime, guard, trained, ended)
-    chosen = best if kept == "adapted" else backbone
+    network = copy.deepcopy(trained.network)
+    network.load_state_dict(trained.last)
+    ended = _sound(task, runtime, guard, _backbone(backbone, network, folder), best)
+    verdict, reason = _verdict(task, runtime, guard, trained, ended)
+    result, described = (best, best) if verdict == "adapted" else (backbone, ended)
     save_weights(folder / ADAPTED, ended.module, ended.card())
-    save_weights(folder / KEPT, chosen.module, chosen.card())
+    save_weights(folder / KEPT, result.module, result.card())
     recipe.save(folder / "recipe.toml")
-    shown = best if kept == "adapted" else ended
-    monitors = _monitors(task, runtime, guard, backbone, shown)
+    monitors = _monitors(task, runtime, guard, backbone, described)
     document = {
-        **_facts(task, backbone, recipe, trained, folder),
+        "command": "adapt",
+        **run_facts(task, backbone, recipe, trained),
+        "run": str(folder),
+        "method": recipe.stages[0].objective,
+        "scope": recipe.stages[0].scope,
+        "steps": sum(report.steps for report in trained.reports),
+        "images_per_second": trained.reports[-1].images_per_second,
         "identity": identity,
         "images": dict(clean.document),
         "monitors": monitors,
         "looks": _looks(folder),
         "choices": dict(choices or {}),
-        "kept": kept,
+        "kept": verdict,
         "reason": f"{reason}{_change(monitors)}",
         "seconds": round(time.perf_counter() - started, 3),
     }
     close_run(folder, document)
-    return Adapted(chosen, ended, document)
+    return Adapted(result, ended, document)
 
 
 def _finished(backbone: Backbone, folder: Path) -> Adapted:
     """Return what an earlier, finished run left."""
     document = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    kept, ended = (load_backbone(folder / file).named(str(folder)) for file in (KEPT, ADAPTED))
-    return Adapted(kept if document["kept"] == "adapted" else backbone, ended, document)
+    best, ended = (load_backbone(folder / file).named(str(folder)) for file in (KEPT, ADAPTED))
+    return Adapted(best if document["kept"] == "adapted" else backbone, ended, document)
 
 
 def _watched_steps(job: Job) -> int:
@@ -148,12 +129,6 @@ def _watched_steps(job: Job) -> int:
     per_epoch = [steps_per_epoch(len(job.split.pool), s.batch * s.accumulate) for s in job.recipe.stages]
     stages = zip(job.recipe.stages, per_epoch, strict=True)
     return max(s.steps or (s.epochs or 0) * epoch for s, epoch in stages if not s.needs_labels)
-
-
-def _with(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
-    other = copy.deepcopy(network)
-    other.load_state_dict(state)
-    return other
 
 
 def _sound(task: Task, runtime: Runtime, guard: Guard, ended: Backbone, best: Backbone) -> Backbone:
@@ -174,12 +149,12 @@ def _backbone(start: Backbone, network: nn.Module, folder: Path) -> Backbone:
 
 def _verdict(task: Task, runtime: Runtime, guard: Guard, trained: Trained, ended: Backbone) -> tuple[str, str]:
     """Return which model is kept, ``adapted`` or ``start``, and why."""
-    seen = guard.see(np.asarray(task.features(ended, runtime, guard.images).x[guard.images]))
-    stop = next((report.stopped for report in trained.reports if report.stopped), "") or guard.collapse(seen)
+    last = guard.see(np.asarray(task.features(ended, runtime, guard.images).x[guard.images]))
+    stop = next((report.stopped for report in trained.reports if report.stopped), "") or guard.collapse(last)
     steps = [report.best_step for report in trained.reports if report.best_step]
-    gain, error = guard.gain(seen)
+    gain, error = guard.gain(last)
     if not steps:
-        linear = "" if guard.agreed(seen) else ", linear below"
+        linear = "" if guard.agreed(last) else ", linear below"
         return "start", stop or (
             f"at no look was the kNN probe surely above the start model's with the linear probe not below: at the end "
             f"kNN {gain:+.3f}, error {error:.3f}{linear}; the last step is in {ADAPTED}"
@@ -202,14 +177,11 @@ def _change(monitors: dict[str, Any]) -> str:
     )
 
 
-def _monitors(task: Task, runtime: Runtime, guard: Guard, start: Backbone, shown: Backbone) -> dict[str, Any]:
-    before, after = (_state(task, runtime, guard, model) for model in (start, shown))
-    first, second = (np.asarray(task.features(model, runtime, guard.pool).x[guard.pool]) for model in (start, shown))
-    return {
-        "start": dataclasses.asdict(before),
-        "adapted": dataclasses.asdict(after),
-        "neighbour_overlap": neighbour_overlap(first, second),
-    }
+def _monitors(task: Task, runtime: Runtime, guard: Guard, start: Backbone, adapted: Backbone) -> dict[str, Any]:
+    models = {"start": start, "adapted": adapted}
+    states = {name: dataclasses.asdict(_state(task, runtime, guard, model)) for name, model in models.items()}
+    first, second = (np.asarray(task.features(model, runtime, guard.pool).x[guard.pool]) for model in models.values())
+    return {**states, "neighbour_overlap": neighbour_overlap(first, second)}
 
 
 def _state(task: Task, runtime: Runtime, guard: Guard, model: Backbone) -> State:
@@ -230,26 +202,3 @@ def _looks(folder: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     keys = ("stage", "step", "feature_std", "rankme", "neighbour_overlap", "knn_agreement", "knn_gain", "linear_gain")
     return [{key: line[key] for key in keys if key in line} for line in lines if "rankme" in line]
-
-
-def _facts(task: Task, backbone: Backbone, recipe: Recipe, trained: Trained, folder: Path) -> dict[str, Any]:
-    return {
-        "command": "adapt",
-        "version": __version__,
-        "seed": task.seed,
-        "device": trained.device,
-        "precision": trained.precision,
-        "run": str(folder),
-        "model": backbone.name,
-        "random_start": backbone.random_start,
-        "weights": backbone.digest,
-        "data": task.images.name,
-        "origin": task.origin,
-        "fingerprint": task.images.fingerprint,
-        "recipe": recipe.name,
-        "method": recipe.stages[0].objective,
-        "scope": recipe.stages[0].scope,
-        "stages": [dataclasses.asdict(r) for r in trained.reports],
-        "steps": sum(r.steps for r in trained.reports),
-        "images_per_second": trained.reports[-1].images_per_second,
-    }

@@ -38,50 +38,24 @@ PASSES = 8  # a forward pass costs 1, a backward pass 2: two views through the n
 
 @dataclass(frozen=True)
 class Situation:
-    """What the rules look at.
+    """What the rules look at."""
 
-    Attributes
-    ----------
-    pool
-        Unlabelled images.
-    side
-        Of the network's input, in pixels.
-    family
-        Kind of network.
-    flops
-        Floating-point operations of one forward pass of one image.
-    device
-        ``cpu``, ``cuda`` or ``mps``.
-    parameters
-        Of the backbone.
-    image_bytes
-        Of activations that one image's backward pass needs, in float32.
-    memory
-        Bytes that are free on the device; infinity where nobody knows.
-    """
-
-    pool: int
-    side: int
-    family: Family
-    flops: float
-    device: str
-    parameters: int = 0
-    image_bytes: float = 0.0
-    memory: float = math.inf
+    pool: int  # unlabelled images
+    side: int  # of the network's input, in pixels
+    family: Family  # kind of network
+    flops: float  # floating-point operations of one forward pass of one image
+    device: str  # ``cpu``, ``cuda`` or ``mps``
+    parameters: int = 0  # of the backbone
+    image_bytes: float = 0.0  # of activations that one image's backward pass needs, in float32
+    memory: float = math.inf  # bytes that are free on the device; infinity where nobody knows
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A recipe and why it is so.
-
-    Attributes
-    ----------
-    reasons
-        Task -> why it has its value; ``given`` where the user said so.
-    """
+    """A recipe and why it is so."""
 
     recipe: Recipe
-    reasons: dict[str, str]
+    reasons: dict[str, str]  # setting -> why it has its value; ``given`` where the user fixed it
 
 
 def situation(module: nn.Module, size: tuple[int, int], *, pool: int, device: str) -> Situation:
@@ -104,18 +78,18 @@ def situation(module: nn.Module, size: tuple[int, int], *, pool: int, device: st
 def _saved_bytes(module: nn.Module, image: Tensor) -> float:
     """Return the bytes that autograd keeps of one image, weights not counted."""
     weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
-    seen: dict[int, int] = {}
+    sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            seen[storage.data_ptr()] = storage.nbytes()
+            sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         out = module(image)  # held, so that no storage is used twice
     del out
-    return float(sum(seen.values()))
+    return float(sum(sizes.values()))
 
 
 def _free_memory(device: str) -> float:
@@ -129,9 +103,11 @@ def _free_memory(device: str) -> float:
 
 
 def choose(
-    method: str, seen: Situation, *, scope: str | None = None, domain: str = "natural", given: Mapping[str, Value]
+    method: str, site: Situation, *, scope: str | None = None, domain: str = "natural", fixed: Mapping[str, Value]
 ) -> Choice:
     """Return the recipe of an adaptation.
+
+    Raises `RecipeError` for an unknown method or setting, or a value out of its range.
 
     Parameters
     ----------
@@ -139,32 +115,27 @@ def choose(
         A name in ``OBJECTIVES`` that needs no labels.
     scope
         What trains; default everything, or ``stats`` for ``norm-stats``.
-    given
+    fixed
         Settings of the stage or of the objective that the user fixed; the others follow the rules.
-
-    Raises
-    ------
-    RecipeError
-        For an unknown method or task, or a value out of its range.
     """
     require_method(method)
     kind, kind_settings = OBJECTIVES[method]
     options = kind_settings.model_fields
     fields = {*Stage.model_fields} - _NOT_GIVEN
-    for name in given:
+    for name in fixed:
         if name not in options and name not in fields:
             raise RecipeError(unknown(f"setting of '{method}'", name, [*options, *sorted(fields)]))
     scope = scope or ("stats" if kind.gradient_free else "all")
     stage: dict[str, Any] = {"objective": method, "domain": domain, "scope": scope}
-    _check(stage, given, options)
-    rules = _statistics_rules(seen) if kind.gradient_free else _rules(method, seen, scope, given)
-    if "epochs" in given:
+    _check(stage, fixed, options)
+    rules = _statistics_rules(site) if kind.gradient_free else _rules(method, site, scope, fixed)
+    if "epochs" in fixed:
         rules.pop("steps", None)
-    if "steps" in given:
+    if "steps" in fixed:
         rules.pop("epochs", None)
-    values = {name: value for name, (value, _) in rules.items() if name in fields or name in options} | dict(given)
+    values = {name: value for name, (value, _) in rules.items() if name in fields or name in options} | dict(fixed)
     recipe = _recipe(stage, values, options)
-    reasons = {name: "given" if name in given else rules[name][1] for name in values}
+    reasons = {name: "given" if name in fixed else rules[name][1] for name in values}
     return Choice(recipe, reasons)
 
 
@@ -175,32 +146,36 @@ def _recipe(stage: Mapping[str, Any], values: Mapping[str, Value], options: Cont
     return parse_recipe({"name": name, "stages": [{**stage, **rest, "options": own}]}, where=f"'{name}'")
 
 
-def _check(stage: Mapping[str, Any], given: Mapping[str, Value], options: Container[str]) -> None:
-    """Refuse what was given before any rule counts on it."""
-    usual: dict[str, Value] = {"lr": 1.0} if "epochs" in given else {"lr": 1.0, "steps": MOST}
-    for name, value in given.items():
+def _check(stage: Mapping[str, Any], fixed: Mapping[str, Value], options: Container[str]) -> None:
+    """Refuse a fixed setting before any rule counts on it."""
+    usual: dict[str, Value] = {"lr": 1.0} if "epochs" in fixed else {"lr": 1.0, "steps": MOST}
+    for name, value in fixed.items():
         if isinstance(value, bool) and name in Stage.model_fields:
             raise RecipeError(f"{name}: expected a number or a word, got {value}")
-    _recipe(stage, usual | dict(given), options)
+    _recipe(stage, usual | dict(fixed), options)
 
 
-def _statistics_rules(seen: Situation) -> dict[str, tuple[Value, str]]:
-    batches = math.ceil(seen.pool / 128)
+def _statistics_rules(site: Situation) -> dict[str, tuple[Value, str]]:
+    batches = math.ceil(site.pool / 128)
     return {
-        "batch": (seen.pool // batches, f"{batches} equal batches, so that nearly every image of {seen.pool} is seen"),
+        "batch": (
+            site.pool // batches,
+            f"{batches} equal batches, so that nearly every image of {site.pool} is seen",
+        ),
         "epochs": (1, "one pass over the pool measures its statistics"),
         "lr": (1.0, "not used: nothing is trained"),
     }
 
 
-def _rules(method: str, seen: Situation, scope: str, given: Mapping[str, Value]) -> dict[str, tuple[Value, str]]:
-    batch, accumulate, batch_why = _batch(seen, given)
+def _rules(method: str, site: Situation, scope: str, fixed: Mapping[str, Value]) -> dict[str, tuple[Value, str]]:
+    batch, accumulate, batch_why = _batch(site, fixed)
     at_once = batch * accumulate
-    steps, why = _steps(seen, at_once, few=_few(scope))
-    steps = int(given.get("steps", int(given.get("epochs", 0)) * steps_per_epoch(seen.pool, at_once) or steps))
-    share, share_why = _backbone_rate(seen, scope)
+    steps, why = _steps(site, at_once, few=_few(scope))
+    steps = int(fixed.get("steps", int(fixed.get("epochs", 0)) * steps_per_epoch(site.pool, at_once) or steps))
+    share, share_why = _backbone_rate(site, scope)
     ema = round(1 - min(0.1, max(0.004, 18 / steps)), 4)
-    prototypes = 2 ** min(12, max(7, round(math.log2(max(seen.pool, 1))) - 3))
+    queue = min(4096, _power_of_two(site.pool // 2))
+    prototypes = 2 ** min(12, max(7, round(math.log2(max(site.pool, 1))) - 3))
     return {
         "batch": (batch, batch_why),
         "accumulate": (accumulate, f"{at_once} images a step"),
@@ -212,32 +187,26 @@ def _rules(method: str, seen: Situation, scope: str, given: Mapping[str, Value])
         "strength": (1.0, "the method's own augmentations"),
         "ema": (ema, f"the target remembers about {1 / (1 - ema):.0f} of {steps} steps at the start"),
         "head_norm": _head_norm(batch),
-        **_queue(method, seen),
-        "prototypes": (prototypes, f"about an eighth of a pool of {seen.pool}, between 128 and 4,096"),
+        **({"queue": (queue, f"at most half a pool of {site.pool} images")} if method == "moco-v2" else {}),
+        "prototypes": (prototypes, f"about an eighth of a pool of {site.pool}, between 128 and 4,096"),
     }
 
 
-def _batch(seen: Situation, given: Mapping[str, Value]) -> tuple[int, int, str]:
+def _batch(site: Situation, fixed: Mapping[str, Value]) -> tuple[int, int, str]:
     """Return images a pass, passes a step, and why: what fits the memory, the pool, and a CPU's patience."""
-    usual, why = (256, "256 on a GPU") if seen.device == "cuda" else (128, f"128 on {seen.device}")
-    if seen.device == "cpu" and PASSES * seen.flops * CPU_LEAST_STEPS * usual > CPU_FLOPS:
+    usual, why = (256, "256 on a GPU") if site.device == "cuda" else (128, f"128 on {site.device}")
+    if site.device == "cpu" and PASSES * site.flops * CPU_LEAST_STEPS * usual > CPU_FLOPS:
         usual, why = CPU_BATCH, f"{CPU_BATCH}, since a CPU can do few images: rather more steps"
-    wanted = min(usual, max(16, _power_of_two(seen.pool // 4)), _power_of_two(seen.pool))
+    wanted = min(usual, max(16, _power_of_two(site.pool // 4)), _power_of_two(site.pool))
     if wanted < usual:
-        why = f"at most a quarter of a pool of {seen.pool}"
+        why = f"at most a quarter of a pool of {site.pool}"
     batch = wanted
-    while batch > 8 and 2 * batch * seen.image_bytes > MEMORY_SHARE * seen.memory:
+    while batch > 8 and 2 * batch * site.image_bytes > MEMORY_SHARE * site.memory:
         batch //= 2
     if batch < wanted:
-        why = f"two views of {batch} images fit into {seen.memory / 2**30:.1f} GiB"
-    batch = int(given.get("batch", batch))
-    return batch, int(given.get("accumulate", 1 if "batch" in given else max(1, wanted // batch))), why
-
-
-def _queue(method: str, seen: Situation) -> dict[str, tuple[Value, str]]:
-    if method != "moco-v2":
-        return {}
-    return {"queue": (min(4096, _power_of_two(seen.pool // 2)), f"at most half a pool of {seen.pool} images")}
+        why = f"two views of {batch} images fit into {site.memory / 2**30:.1f} GiB"
+    batch = int(fixed.get("batch", batch))
+    return batch, int(fixed.get("accumulate", 1 if "batch" in fixed else max(1, wanted // batch))), why
 
 
 def _head_norm(batch: int) -> tuple[Value, str]:
@@ -246,13 +215,13 @@ def _head_norm(batch: int) -> tuple[Value, str]:
     return "batch", "as in the paper; layer norm below 32 images"
 
 
-def _backbone_rate(seen: Situation, scope: str) -> tuple[Value, str]:
+def _backbone_rate(site: Situation, scope: str) -> tuple[Value, str]:
     """Return the share of the heads' rate that pretrained weights get."""
     if _few(scope):
         return 1.0, f"scope '{scope}' moves few parameters, which bear the full rate"
-    if seen.family == "batch-norm" and seen.parameters <= SMALL:
+    if site.family == "batch-norm" and site.parameters <= SMALL:
         return 1.0, "a small network with batch norm: the full rate was best where it was tried"
-    if seen.family == "transformer":
+    if site.family == "transformer":
         return 0.1, "transformers forget at rates that new heads need"
     return 0.3, "large steps upset what was learned; not measured on a network of this kind"
 
@@ -262,16 +231,16 @@ def _few(scope: str) -> bool:
     return {name for name, _ in parse_scope(scope).terms} <= {"norm", "bias", "lora"}
 
 
-def _steps(seen: Situation, at_once: int, *, few: bool) -> tuple[int, str]:
+def _steps(site: Situation, at_once: int, *, few: bool) -> tuple[int, str]:
     """Images seen grow with the root of the pool: fewer passes over more images. Few parameters settle sooner."""
-    images = min(MOST, max(LEAST, SEEN * math.sqrt(seen.pool / AT) * (1 / 3 if few else 1)))
-    images = min(images, max(LEAST, MOST_PASSES * seen.pool))
+    images = min(MOST, max(LEAST, SEEN * math.sqrt(site.pool / AT) * (1 / 3 if few else 1)))
+    images = min(images, max(LEAST, MOST_PASSES * site.pool))
     steps = max(1, round(images / at_once))
-    affordable = max(CPU_LEAST_STEPS, round(CPU_FLOPS / (PASSES * max(seen.flops, 1.0) * at_once)))
-    if seen.device == "cpu" and affordable < steps:
+    affordable = max(CPU_LEAST_STEPS, round(CPU_FLOPS / (PASSES * max(site.flops, 1.0) * at_once)))
+    if site.device == "cpu" and affordable < steps:
         share = f"{affordable / steps:.0%} of the {steps} that this pool is worth"
         return affordable, f"what a CPU does in hours, {share}: expect little; take a GPU, norm-stats or smaller images"
-    return steps, f"{images / seen.pool:.0f} passes over a pool of {seen.pool}"
+    return steps, f"{images / site.pool:.0f} passes over a pool of {site.pool}"
 
 
 def _power_of_two(n: int) -> int:

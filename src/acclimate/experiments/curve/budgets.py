@@ -6,34 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from acclimate.errors import DataError
 from acclimate.experiments.curve.worth import amount_words
 from acclimate.images import Images, Split, label_subset, parse_labels
 
-Indices = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Budget:
-    """How many training images keep their labels.
+    """How many training images keep their labels."""
 
-    Attributes
-    ----------
-    labels
-        As text: ``10`` a class, or ``25%`` of each class.
-    images
-        How many that are in this training part.
-    per_class
-        The same as a mean over the classes.
-    """
-
-    labels: str
+    labels: str  # as text: ``10`` a class, or ``25%`` of each class
     count: int | None
     fraction: float | None
-    images: int
-    per_class: float
+    images: int  # how many that are in this training part
+    per_class: float  # the same as a mean over the classes
 
     def draw(self, images: Images, split: Split, seed: int) -> Split:
         """Return the split with the labels of one seed; the test part and the pool stay as they are.
@@ -41,50 +28,42 @@ class Budget:
         Validation costs labels too: of each class at most as many images as are drawn for training.
         """
         train = label_subset(images.labels, split.train, count=self.count, fraction=self.fraction, seed=seed)
-        return replace(split, train=train, val=_no_more(images.labels, split.val, train, seed))
-
-
-def _no_more(labels: Indices, val: Indices, train: Indices, seed: int) -> Indices:
-    """Return of each class at most as many images of `val` as `train` has."""
-    own = labels[val]
-    kept = [
-        label_subset(labels, val[own == label], count=int(np.count_nonzero(labels[train] == label)), seed=seed)
-        for label in np.unique(own)
-    ]
-    return np.sort(np.concatenate(kept))
+        labels, own = images.labels, images.labels[split.val]
+        parts = [
+            label_subset(labels, split.val[own == label], count=int((labels[train] == label).sum()), seed=seed)
+            for label in np.unique(own)
+        ]
+        return replace(split, train=train, val=np.sort(np.concatenate(parts)))
 
 
 def plan_budgets(texts: Sequence[str], images: Images, split: Split) -> tuple[tuple[Budget, ...], list[str]]:
     """Return the budgets from few labels to many, each once, and notes on what the training part cannot give.
 
-    Raises
-    ------
-    DataError
-        For no budget at all, or one that cannot be read.
+    Raises `DataError` for no budget at all, or one that cannot be read.
     """
     if not texts:
         raise DataError("got no number of labels; expected --labels with at least one, such as 1,5,10,25,100%")
     read = dict.fromkeys(parse_labels(text) for text in texts)
-    found = [(_budget(count, fraction, images, split)) for count, fraction in read]
+    budgets = [_budget(count, fraction, images, split) for count, fraction in read]
     # Of equal sizes the share comes first, so that it is kept: 100% says more than a count that was capped.
-    found.sort(key=lambda item: (item[0].images, item[0].count is not None, item[0].count or 0))
-    notes = [note for budget, _ in found if (note := _shortage(budget, images, split))]
-    kept: dict[tuple[int, ...], Budget] = {}
-    for budget, given in found:
-        if given in kept:
-            same = amount_words(kept[given].labels)
+    budgets.sort(key=lambda item: (item[0].images, item[0].count is not None, item[0].count or 0))
+    notes = [note for budget, _ in budgets if (note := _shortage(budget, images, split))]
+    subsets: dict[tuple[int, ...], Budget] = {}
+    for budget, subset in budgets:
+        if subset in subsets:
+            same = amount_words(subsets[subset].labels)
             notes.append(f"{amount_words(budget.labels)} and {same} are the same images here: measured once")
-        kept.setdefault(given, budget)
-    return tuple(kept.values()), notes
+        subsets.setdefault(subset, budget)
+    return tuple(subsets.values()), notes
 
 
 def _budget(count: int | None, fraction: float | None, images: Images, split: Split) -> tuple[Budget, tuple[int, ...]]:
     """Return a budget, and how many images of each class it gives: two with the same are the same subset."""
-    drawn = label_subset(images.labels, split.train, count=count, fraction=fraction)
-    given = np.bincount(images.labels[drawn], minlength=len(images.classes))
+    subset = label_subset(images.labels, split.train, count=count, fraction=fraction)
+    sizes = np.bincount(images.labels[subset], minlength=len(images.classes))
     labels = str(count) if count is not None else f"{100 * (fraction or 0):g}%"
-    budget = Budget(labels, count, fraction, len(drawn), len(drawn) / int(np.count_nonzero(given)))
-    return budget, tuple(given.tolist())
+    budget = Budget(labels, count, fraction, len(subset), len(subset) / int(np.count_nonzero(sizes)))
+    return budget, tuple(sizes.tolist())
 
 
 def _shortage(budget: Budget, images: Images, split: Split) -> str:
@@ -95,9 +74,9 @@ def _shortage(budget: Budget, images: Images, split: Split) -> str:
     short = np.flatnonzero((there > 0) & (there < budget.count))
     if not len(short):
         return ""
-    asked = amount_words(budget.labels)
+    amount = amount_words(budget.labels)
     if len(short) == np.count_nonzero(there):
-        return f"{asked} is more than any class has: all {budget.images} training images are used"
+        return f"{amount} is more than any class has: all {budget.images} training images are used"
     rarest = int(short[np.argmin(there[short])])
     others = f" and {len(short) - 1} more classes fewer than {budget.count}" if len(short) > 1 else ""
-    return f"{asked} is more than '{images.classes[rarest]}' has ({there[rarest]}{others}): all of its images are used"
+    return f"{amount} is more than '{images.classes[rarest]}' has ({there[rarest]}{others}): all of its images are used"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError, InputError, unknown
 from acclimate.experiments.curve.budgets import plan_budgets
-from acclimate.experiments.curve.points import TRAININGS, Plan, Point, Training, measure_points
+from acclimate.experiments.curve.points import TRAININGS, CurvePlan, Point, Training, measure_points
 from acclimate.experiments.curve.worth import Compared, Verdict, average_change, change, conclude, labels_worth
 from acclimate.images import Images, Split, require_classes
 from acclimate.models import Backbone
@@ -21,8 +21,7 @@ from acclimate.protocols import Protocol, Task, find_training
 from acclimate.storage.runtime import Runtime
 
 TRAINING_WORDS: Final = {"head": "head only", "full": "full finetuning"}
-# By how much of itself the mean log loss may rise with mirror images before that is said.
-MIRROR_HARM: Final = 0.01
+MIRROR_HARM: Final = 0.01  # share of itself by which mirror images may raise the mean log loss without a note
 
 Measured = dict[tuple[str, Training], list[Point]]
 Float64 = npt.NDArray[np.float64]
@@ -39,25 +38,18 @@ class CurveModel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against the base at one label budget.
-
-    Attributes
-    ----------
-    log_loss, accuracy
-        The paired change over draws of labels and test images: mean, low and high.
-    said
-        ``better``, ``worse`` or ``same``.
-    worth, worth_low, worth_high, worth_words
-        How many times the labels the better start is worth, and the same in words.
-    """
+    """A model against the base at one label budget."""
 
     model: str
     base: str
     training: str
     labels: str
+    # log_loss, accuracy: the paired change over draws of labels and test images: mean, low and high
     log_loss: dict[str, Any]
     accuracy: dict[str, Any]
-    said: str
+    said: str  # ``better``, ``worse`` or ``same``
+    # worth, worth_low, worth_high, worth_words: how many times the labels the better start is worth, and the same in
+    # words
     worth: float | None
     worth_low: float | None
     worth_high: float | None
@@ -77,21 +69,7 @@ class ModelVerdict:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of every model with growing numbers of labels, and each model compared with the first.
-
-    Attributes
-    ----------
-    recipe
-        Of full finetuning; None where only heads were fitted.
-    negative
-        Classes against which all others are positive.
-    images
-        Size of the parts.
-    points
-        One a model, training, budget and draw: its metrics on the test part.
-    verdict
-        One line about all models; None where there is nothing to compare.
-    """
+    """Points of every model with growing numbers of labels, and each model compared with the first."""
 
     data: str
     base: str
@@ -99,14 +77,14 @@ class Curve:
     labels: list[str]
     seeds: list[int]
     training: list[str]
-    recipe: str | None
+    recipe: str | None  # of full finetuning; None where only heads were fitted
     tta: str
-    negative: list[str]
-    images: dict[str, int]
-    points: list[dict[str, Any]]
+    negative: list[str]  # classes against which all others are positive
+    images: dict[str, int]  # size of the parts
+    points: list[dict[str, Any]]  # one a model, training, budget and draw: its metrics on the test part
     comparisons: list[Comparison]
     verdicts: list[ModelVerdict]
-    verdict: str | None
+    verdict: str | None  # one line about all models; None where there is nothing to compare
     notes: list[str]
 
 
@@ -120,12 +98,14 @@ def plan_curve(
     recipe: str | Protocol = "staged",
     negative: Sequence[str] = (),
     tta: str = "hflip",
-) -> Plan:
-    """Check what was asked and return it as a plan; nothing is measured.
+) -> CurvePlan:
+    """Check the questions of a curve and return them as a plan; nothing is measured.
+
+    Raises `InputError` for an unknown name, no test part, no validation images, or numbers that cannot be.
 
     Parameters
     ----------
-    setting
+    task
         With the whole split; its seed is the first of the curve's.
     labels
         Budgets: images a class (``10``) or a share of each class (``25%``).
@@ -133,11 +113,6 @@ def plan_curve(
         ``head``: logistic regression on features. ``full``: the recipe.
     negative
         Class names. Without any, two classes have the first as the negative one.
-
-    Raises
-    ------
-    InputError
-        An unknown name, no test part, no validation images, or numbers that cannot be.
     """
     images, split = task.images, task.split
     for name in training:
@@ -154,7 +129,7 @@ def plan_curve(
     budgets, notes = plan_budgets(labels, images, split)
     if seeds == 1:
         notes.append("one seed shows no spread: no intervals and no verdict; give --seeds 5")
-    return Plan(
+    return CurvePlan(
         task,
         runtime,
         budgets,
@@ -192,20 +167,13 @@ def _negative(images: Images, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted({images.classes.index(name) for name in names}))
 
 
-def measure_curve(plan: Plan, backbones: Sequence[Backbone], folder: Path | None) -> Curve:
+def measure_curve(plan: CurvePlan, backbones: Sequence[Backbone], folder: Path | None) -> Curve:
     """Measure every model and compare each with the first; leave rows and runs.
 
-    Parameters
-    ----------
-    backbones
-        The first is the base.
-    folder
-        Where rows and runs go; what is there already is not measured again. None keeps nothing.
+    Raises `InputError` for no model, or the same model twice.
 
-    Raises
-    ------
-    InputError
-        For no model, or the same model twice.
+    The first backbone is the base. Rows and runs go to the folder; what is there already is not measured again. None
+    keeps nothing.
     """
     check_models(backbones)
     task = plan.task
@@ -245,7 +213,7 @@ def check_models(backbones: Sequence[Backbone]) -> None:
 
 
 def _compare(
-    plan: Plan, measured: Measured, base: str, other: str, training: Training
+    plan: CurvePlan, measured: Measured, base: str, other: str, training: Training
 ) -> tuple[list[Compared], Verdict]:
     """Return the paired comparison at every budget, and what they say together."""
     seed = plan.task.seed
@@ -253,19 +221,14 @@ def _compare(
     right, their_right = (_stacked(plan, measured[name, training], "right") for name in (base, other))
     amounts = np.array([budget.per_class for budget in plan.budgets])
     worths = labels_worth(ours, theirs, amounts, seed=seed)
-    found = [
-        Compared(
-            budget.labels,
-            change(theirs[at] - ours[at], seed=seed),
-            change(their_right[at] - right[at], seed=seed),
-            worths[at],
-        )
-        for at, budget in enumerate(plan.budgets)
-    ]
-    return found, conclude(found, average_change(ours, theirs, seed=seed), seeds=len(plan.seeds))
+    losses = [change(difference, seed=seed) for difference in theirs - ours]
+    accuracies = [change(difference, seed=seed) for difference in their_right - right]
+    labels = [budget.labels for budget in plan.budgets]
+    lines = [Compared(*line) for line in zip(labels, losses, accuracies, worths, strict=True)]
+    return lines, conclude(lines, average_change(ours, theirs, seed=seed), seeds=len(plan.seeds))
 
 
-def _stacked(plan: Plan, points: Sequence[Point], what: str) -> Float64:
+def _stacked(plan: CurvePlan, points: Sequence[Point], what: str) -> Float64:
     """Return one number an image of every point, (budgets, seeds, images)."""
     values = np.stack([getattr(point, what) for point in points])
     return values.reshape(len(plan.budgets), len(plan.seeds), -1)
@@ -290,27 +253,23 @@ def _lines(base: Backbone, model: str, training: str, budgets: Sequence[Compared
 
 def _overall(base: str, verdicts: dict[tuple[str, Training], Verdict]) -> str | None:
     """Return one line: what each model is against the base. None where there is nothing to compare."""
-    models = dict.fromkeys(model for model, _ in verdicts)
-    said = []
-    for model in models:
-        parts = [f"{v.short} ({TRAINING_WORDS[t]})" for (name, t), v in verdicts.items() if name == model]
-        said.append(f"{model} against {base}: {', '.join(parts)}.")
-    return " ".join(said) or None
+    parts: dict[str, list[str]] = {}
+    for (model, training), verdict in verdicts.items():
+        parts.setdefault(model, []).append(f"{verdict.short} ({TRAINING_WORDS[training]})")
+    return " ".join(f"{model} against {base}: {', '.join(own)}." for model, own in parts.items()) or None
 
 
 def _same_weights(backbones: Sequence[Backbone]) -> list[str]:
     """Say which models are the base under another name, such as an adaptation that handed back the start model."""
-    base = backbones[0]
-    return [
-        f"{other.name} has the same weights as {base.name}" for other in backbones[1:] if other.digest == base.digest
-    ]
+    base, *others = backbones
+    return [f"{other.name} has the same weights as {base.name}" for other in others if other.digest == base.digest]
 
 
-def _mirror_notes(plan: Plan, measured: Measured) -> list[str]:
+def _mirror_notes(plan: CurvePlan, measured: Measured) -> list[str]:
     """Say where averaging with the mirror image did harm: such images have a left and a right."""
     notes = []
     for training in plan.trainings if plan.tta != "none" else ():
-        points = [point.values for (_, t), found in measured.items() if t == training for point in found]
+        points = [point.values for (_, t), own in measured.items() if t == training for point in own]
         plain = float(np.mean([point["plain"]["log_loss"] for point in points]))
         rise = float(np.mean([point["log_loss"] for point in points])) - plain
         if rise > MIRROR_HARM * plain:

@@ -39,31 +39,20 @@ SHOWN: Final = ("log_loss", "macro_f1", "auc", "accuracy")
 
 
 @dataclass(frozen=True)
-class Plan:
+class CurvePlan:
     """What a curve measures, checked.
 
-    Attributes
-    ----------
-    setting
-        Its split has all labels; `budgets` take from its training and validation part, the test part stays.
-    seeds
-        Each draws labels of its own and trains with them.
-    recipe
-        Of the training ``full``.
-    tta
-        ``hflip`` or ``none``.
-    negative
-        Classes that count as negative for ``auc_positive``; without any it is not measured.
+    The task's split has all labels: `budgets` take from its training and validation part, the test part stays.
     """
 
     task: Task
     runtime: Runtime
     budgets: tuple[Budget, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # each draws labels of its own and trains with them
     trainings: tuple[Training, ...]
-    recipe: Recipe
-    tta: str
-    negative: tuple[int, ...] = ()
+    recipe: Recipe  # of the training ``full``
+    tta: str  # ``hflip`` or ``none``
+    negative: tuple[int, ...] = ()  # classes that count as negative for ``auc_positive``; it needs one
     notes: tuple[str, ...] = ()
 
     @property
@@ -118,13 +107,10 @@ class Point:
 Fit = Callable[[Draw], Fitted]
 
 
-def measure_points(plan: Plan, backbone: Backbone, training: Training, folder: Path | None) -> list[Point]:
-    """Return the points of one model and training, in the order of `Plan.draws`; what rows know is not done again.
+def measure_points(plan: CurvePlan, backbone: Backbone, training: Training, folder: Path | None) -> list[Point]:
+    """Return the points of one model and training, in the order of `CurvePlan.draws`; finished rows are read again.
 
-    Parameters
-    ----------
-    folder
-        Where rows and runs lie; None keeps nothing, for the training ``head`` alone.
+    Rows and runs lie in the folder; None keeps nothing, for the training ``head`` alone.
     """
     results = None if folder is None else Results(folder)
     draws = list(plan.draws())
@@ -144,34 +130,29 @@ def measure_points(plan: Plan, backbone: Backbone, training: Training, folder: P
             fitted = fit(draw)
             if results is not None:
                 _store(plan, backbone, training, draw, fitted, results)
-            found = fitted.probabilities
+            by_view = fitted.probabilities
         elif results is not None:
-            found = {view: results.predictions(key).probabilities for view, key in own.items()}
-        points.append(_point(plan, backbone.name, training, draw, found))
-        if fit is not None and (training == "full" or number == len(draws)):
-            _tell(plan, f"{training} of {backbone.name}: {number} of {len(draws)}, {draw.budget.labels} labels")
+            by_view = {view: results.predictions(key).probabilities for view, key in own.items()}
+        points.append(_point(plan, backbone.name, training, draw, by_view))
+        if fit is not None and not plan.runtime.quiet and (training == "full" or number == len(draws)):
+            progress = f"{training} of {backbone.name}: {number} of {len(draws)}, {draw.budget.labels} labels"
+            print(progress, file=sys.stderr, flush=True)
     return points
 
 
-def _tell(plan: Plan, text: str) -> None:
-    if not plan.runtime.quiet:
-        print(text, file=sys.stderr, flush=True)
-
-
-def _start(plan: Plan, backbone: Backbone, training: Training, folder: Path | None, missing: Sequence[Draw]) -> Fit:
+def _start(plan: CurvePlan, backbone: Backbone, training: Training, folder: Path | None, draws: Sequence[Draw]) -> Fit:
     if training == "head":
-        return head(plan, backbone, missing)
+        return head(plan, backbone, draws)
     if folder is None:
         raise ValueError("full finetuning needs a folder for its runs")
     return full(plan, backbone, folder)
 
 
-def head(plan: Plan, backbone: Backbone, draws: Sequence[Draw]) -> Fit:
+def head(plan: CurvePlan, backbone: Backbone, draws: Sequence[Draw]) -> Fit:
     """Return a function that fits logistic regression on a draw's features; C is chosen on its validation images.
 
-    The first of a budget's `draws` that is asked for has them all fitted at once, and each is told its share of the
-    seconds. A fit uses no random number: a draw of the same images as an earlier one, such as all of them, is not
-    fitted again.
+    At the first of a budget's `draws` all of them are fitted at once; each has its share of the seconds. A fit uses no
+    random number: a draw of the same images as an earlier one, such as all of them, is not fitted again.
     """
     task, runtime, split = plan.task, plan.runtime, plan.task.split
     n_classes, y = len(task.images.classes), task.images.labels
@@ -179,20 +160,20 @@ def head(plan: Plan, backbone: Backbone, draws: Sequence[Draw]) -> Fit:
     tests = [x[split.test]]
     if plan.tta == "hflip":
         tests.append(np.asarray(task.features(backbone, runtime, split.test, hflip=True).x[split.test]))
-    known: dict[str, Fitted] = {}
+    fits: dict[str, Fitted] = {}
 
     def fit(draw: Draw) -> Fitted:
-        if _same(draw) not in known:
+        if _same(draw) not in fits:
             new = {_same(other): other for other in (*draws, draw) if other.budget == draw.budget}
-            new = {name: other for name, other in new.items() if name not in known}
+            new = {name: other for name, other in new.items() if name not in fits}
             started = time.perf_counter()
             parts = [(other.split.train, other.split.val) for other in new.values()]
             classifiers = fit_draws(x, y, parts, n_classes=n_classes)
-            found = [np.stack([one.predict_proba(test) for test in tests]) for one in classifiers]
+            stacks = [np.stack([one.predict_proba(test) for test in tests]) for one in classifiers]
             seconds, total = (time.perf_counter() - started) / len(new), backbone.parameters
-            for name, one, p in zip(new, classifiers, found, strict=True):
-                known[name] = Fitted(_by_view(p), seconds, 0, total, chosen={"C": one.settings["C"]})
-        return known[_same(draw)]
+            for name, one, p in zip(new, classifiers, stacks, strict=True):
+                fits[name] = Fitted(_by_view(p), seconds, 0, total, chosen={"C": one.settings["C"]})
+        return fits[_same(draw)]
 
     return fit
 
@@ -202,7 +183,7 @@ def _same(draw: Draw) -> str:
     return digest(draw.split.train.tolist(), draw.split.val.tolist())
 
 
-def full(plan: Plan, backbone: Backbone, folder: Path) -> Fit:
+def full(plan: CurvePlan, backbone: Backbone, folder: Path) -> Fit:
     """Return a function that trains the recipe on a draw, in a run folder of its own.
 
     The run never sees the test part. Its weights are dropped once its rows are kept: a curve is made of many runs, and
@@ -214,12 +195,7 @@ def full(plan: Plan, backbone: Backbone, folder: Path) -> Fit:
         place = folder / "runs" / run_name(backbone, draw)
         own = replace(plan.task_of(draw), use_test=False)
         row = run_recipe(own, backbone, replace(runtime, quiet=True), plan.recipe, place).row
-        p = Classifier.load(place).predict_views(
-            task.images,
-            runtime,
-            indices=task.split.test,
-            tta="hflip",
-        )
+        p = Classifier.load(place).predict_views(task.images, runtime, indices=task.split.test, tta="hflip")
         return Fitted(_by_view(p), row.seconds, row.trainable, row.total, leftover=place / WEIGHTS)
 
     return fit
@@ -233,11 +209,11 @@ def run_name(backbone: Backbone, draw: Draw) -> str:
 
 def _by_view(p: Float64) -> dict[str, Float32]:
     """Return probabilities as they are kept: of the image, and averaged with those of its mirror image."""
-    found = {"none": p[0].astype(np.float32)}
-    return found if len(p) == 1 else found | {"hflip": p.mean(axis=0).astype(np.float32)}
+    plain = {"none": p[0].astype(np.float32)}
+    return plain if len(p) == 1 else plain | {"hflip": p.mean(axis=0).astype(np.float32)}
 
 
-def _stated(plan: Plan, training: Training, draw: Draw, view: str) -> Stated:
+def _stated(plan: CurvePlan, training: Training, draw: Draw, view: str) -> Stated:
     """Return how the row of a view names what was run."""
     parts = (draw.split.train, draw.split.val, draw.split.test)
     recipe = plan.recipe.model_dump(mode="json") if training == "full" else {}
@@ -246,14 +222,14 @@ def _stated(plan: Plan, training: Training, draw: Draw, view: str) -> Stated:
     return Stated(name if view == "none" else f"{name}, {view}", settings)
 
 
-def _store(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitted: Fitted, results: Results) -> None:
+def _store(plan: CurvePlan, model: Backbone, training: Training, draw: Draw, fitted: Fitted, results: Results) -> None:
     """Write a row for each view, then drop what only they were needed for."""
     test = plan.task.split.test
     labels = plan.task.images.labels[test]
     for view, p in fitted.probabilities.items():
         row = result_row(
             plan.task_of(draw),
-            backbone,
+            model,
             plan.runtime,
             _stated(plan, training, draw, view),
             {"test": measure(p, labels, n_classes=p.shape[1])},
@@ -267,10 +243,10 @@ def _store(plan: Plan, backbone: Backbone, training: Training, draw: Draw, fitte
         fitted.leftover.unlink(missing_ok=True)
 
 
-def _point(plan: Plan, model: str, training: Training, draw: Draw, found: Mapping[str, Float32]) -> Point:
+def _point(plan: CurvePlan, model: str, training: Training, draw: Draw, by_view: Mapping[str, Float32]) -> Point:
     labels = plan.task.images.labels[plan.task.split.test]
-    p = found[plan.tta]
-    plain = {} if plan.tta == "none" else {"plain": numbers(found["none"], labels, plan.negative)}
+    p = by_view[plan.tta]
+    plain = {} if plan.tta == "none" else {"plain": numbers(by_view["none"], labels, plan.negative)}
     values = {
         "model": model,
         "labels": draw.budget.labels,
@@ -290,10 +266,10 @@ def numbers(p: Float32, labels: npt.NDArray[np.int64], negative: tuple[int, ...]
     ``auc_positive`` asks how well the probability of all but the negative classes tells images of those from the
     others; it is there only if negative classes are given.
     """
-    found = measure(p, labels, n_classes=p.shape[1])
-    shown = {name: found[name] for name in SHOWN}
+    metrics = measure(p, labels, n_classes=p.shape[1])
+    values = {name: metrics[name] for name in SHOWN}
     if negative:
         rest = np.setdiff1d(np.arange(p.shape[1]), negative)
         positive = p[:, rest].sum(axis=1, dtype=np.float64)
-        shown["auc_positive"] = auc(np.stack([-positive, positive], axis=1), np.isin(labels, rest).astype(np.int64))
-    return {name: value if math.isfinite(value) else None for name, value in shown.items()}
+        values["auc_positive"] = auc(np.stack([-positive, positive], axis=1), np.isin(labels, rest).astype(np.int64))
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

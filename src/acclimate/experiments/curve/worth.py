@@ -26,7 +26,7 @@ Said = Literal["better", "worse", "same", "unknown"]
 SMALLEST_LOSS: Final = 0.01
 
 
-class Change(NamedTuple):
+class LossChange(NamedTuple):
     """A mean difference to the base and its interval; the ends are None where one seed shows no spread."""
 
     mean: float
@@ -43,25 +43,17 @@ class Change(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """How many times the labels.
+    """How many times the labels."""
 
-    Attributes
-    ----------
-    times
-        The base needs so many times the labels to be as good; None where its curve does not reach that value.
-    low, high
-        Ends of the interval; None where the base's curve ends before it, or where there is one seed.
-    side
-        ``above``: better than the base ever is, worth more than `bound` times; ``below``: worse than the base with
-        the fewest labels, worth less than `bound` times.
-    bound
-        How many times the labels the base's curve goes on to, on that side; for ``inside`` the same as `times`.
-    """
-
+    # the base needs so many times the labels to be as good; None where its curve does not reach that value
     times: float | None
+    # low, high: ends of the interval; None where the base's curve ends before it, or where there is one seed
     low: float | None
     high: float | None
+    # ``above``: better than the base ever is, worth more than `bound` times; ``below``: worse than the base with the
+    # fewest labels, worth less than `bound` times
     side: Literal["inside", "above", "below"]
+    # how many times the labels the base's curve goes on to, on that side; for ``inside`` the same as `times`
     bound: float
 
     @property
@@ -86,19 +78,12 @@ def _times_text(value: float) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """Two models with the same labels: what changes from the base to the other one.
+    """Two models with the same labels: what changes from the base to the other one."""
 
-    Attributes
-    ----------
-    labels
-        The budget as text, such as ``10`` (a class) or ``25%``.
-    log_loss, accuracy
-        Mean over seeds and test images of other minus base.
-    """
-
-    labels: str
-    log_loss: Change
-    accuracy: Change
+    labels: str  # the budget as text, such as ``10`` (a class) or ``25%``
+    # log_loss, accuracy: mean over seeds and test images of other minus base
+    log_loss: LossChange
+    accuracy: LossChange
     worth: Worth
 
     @property
@@ -116,21 +101,18 @@ class Verdict:
     words: str
 
 
-def change(differences: Float64, *, seed: int) -> Change:
+def change(differences: Float64, *, seed: int) -> LossChange:
     """Return the mean of ``(seeds, images)`` paired differences, with an interval if there are two seeds."""
     if len(differences) < 2:
-        return Change(float(differences.mean()), None, None)
-    return Change(*paired_over(differences, seed=seed))
+        return LossChange(float(differences.mean()), None, None)
+    return LossChange(*paired_over(differences, seed=seed))
 
 
-def average_change(base: Float64, other: Float64, *, seed: int) -> Change:
+def average_change(base: Float64, other: Float64, *, seed: int) -> LossChange:
     """Return the relative change of the log loss, averaged over budgets: -0.1 is ten percent less than the base's.
 
-    Parameters
-    ----------
-    base, other : (budgets, seeds, images)
-        Log losses in nats. Each budget counts the same, whatever its loss: it is divided by the base's mean there,
-        which is taken as known.
+    ``base`` and ``other`` are log losses in nats, ``(budgets, seeds, images)``. Each budget counts the same, whatever
+    its loss: it is divided by the base's mean there, which is taken as known.
     """
     scale = np.maximum(base.mean(axis=(1, 2), keepdims=True), SMALLEST_LOSS)
     relative: Float64 = ((other - base) / scale).mean(axis=0)
@@ -158,28 +140,23 @@ def labels_worth(
     >>> [one.words for one in labels_worth(base, other, np.array([1.0, 2.0, 4.0, 8.0]), seed=0)]
     ['about 2.0x', 'about 2.0x', 'about 2.0x', 'more than 1.0x']
     """
-    logs = np.log(amounts)
+    logs, curves = np.log(amounts), None
     means = base.mean(axis=(1, 2))[None], other.mean(axis=(1, 2))[None]
-    curves = _resampled(base, other, seed, resamples) if base.shape[1] > 1 else None
+    if base.shape[1] > 1:  # seeds and images are drawn again, alike for both models
+        both = two_way_curves(np.concatenate([base, other]), resamples=resamples, seed=seed)
+        curves = both[:, : len(base)], both[:, len(base) :]
     return [_worth(means, curves, logs, at) for at in range(len(logs))]
 
 
 def _worth(means: Curves, curves: Curves | None, logs: Float64, at: int) -> Worth:
     least, most = float(logs[0] - logs[at]), float(logs[-1] - logs[at])
-    found = float(_distance(*means, logs, at)[0])
-    low, high = (None, None) if curves is None else _ends(_distance(*curves, logs, at), found, least, most)
-    if found == np.inf:
+    point = float(_distance(*means, logs, at)[0])
+    low, high = (None, None) if curves is None else _ends(_distance(*curves, logs, at), point, least, most)
+    if point == np.inf:
         return Worth(None, low, None, "above", float(np.exp(most)))
-    if found == -np.inf:
+    if point == -np.inf:
         return Worth(None, None, high, "below", float(np.exp(least)))
-    return Worth(float(np.exp(found)), low, high, "inside", float(np.exp(found)))
-
-
-def _resampled(base: Float64, other: Float64, seed: int, resamples: int) -> Curves:
-    """Return both learning curves (resamples, budgets) with seeds and images drawn again, alike for both models."""
-    budgets = len(base)
-    curves = two_way_curves(np.concatenate([base, other]), resamples=resamples, seed=seed)
-    return curves[:, :budgets], curves[:, budgets:]
+    return Worth(float(np.exp(point)), low, high, "inside", float(np.exp(point)))
 
 
 def _ends(sampled: Float64, point: float, least: float, most: float) -> tuple[float | None, float | None]:
@@ -187,10 +164,7 @@ def _ends(sampled: Float64, point: float, least: float, most: float) -> tuple[fl
     low, high = outer_percentiles(sampled)
     # The quoted value lies in its interval, also where the monotone curves of the resamples lean to one side.
     low, high = min(low, point, most), max(high, point, least)
-    return (
-        float(np.exp(low)) if low > -np.inf else None,
-        float(np.exp(high)) if high < np.inf else None,
-    )
+    return float(np.exp(low)) if low > -np.inf else None, float(np.exp(high)) if high < np.inf else None
 
 
 def _distance(base: Float64, other: Float64, logs: Float64, at: int) -> Float64:
@@ -208,56 +182,55 @@ def _distance(base: Float64, other: Float64, logs: Float64, at: int) -> Float64:
     drop = best[rows, k - 1] - best[rows, after]
     share = np.divide(best[rows, k - 1] - target, drop, out=np.ones_like(target), where=drop > 0)
     reached = np.where(worse == 0, logs[0], logs[k - 1] + share * (logs[after] - logs[k - 1]))
-    left = np.where(last >= worse, logs[np.maximum(last, 0)], reached)
-    x = np.clip(logs[at], reached, np.maximum(left, reached))
+    end = np.where(last >= worse, logs[np.maximum(last, 0)], reached)
+    x = np.clip(logs[at], reached, np.maximum(end, reached))
     x = np.where(last < 0, -np.inf, np.where(worse == len(logs), np.inf, x))
     distance: Float64 = x - logs[at]
     return distance
 
 
-def conclude(found: Sequence[Compared], average: Change, *, seeds: int) -> Verdict:
+def conclude(lines: Sequence[Compared], average: LossChange, *, seeds: int) -> Verdict:
     """Say what a curve shows, in the terms of its user.
 
     The average over all budgets decides: one question, one interval. The budget that is quoted is the middle one of
     those at which the other model is better; budgets that say the opposite by themselves are named.
     """
-    said, numbers = average.said(), _numbers(average)
-    if said == "unknown":
+    direction, numbers = average.said(), _numbers(average)
+    if direction == "unknown":
         short = f"no verdict from {seeds} seed"
         return Verdict("unknown", short, f"{short}, which shows no spread ({numbers}); give --seeds 5")
-    if said == "same":
+    if direction == "same":
         short = f"no difference that {seeds} seeds can show"
-        return Verdict("same", short, f"{short} ({numbers}){_alone(found, 'better')}{_alone(found, 'worse')}")
-    if said == "worse":
-        return Verdict("hurt", "it hurt", f"it hurt ({numbers}){_alone(found, 'better')}")
-    short, interval = _quote(found)
+        return Verdict("same", short, f"{short} ({numbers}){_alone(lines, 'better')}{_alone(lines, 'worse')}")
+    if direction == "worse":
+        return Verdict("hurt", "it hurt", f"it hurt ({numbers}){_alone(lines, 'better')}")
+    short, interval = _quote(lines)
     sure = f"{LEVEL:.0%} interval {interval}; " if interval else ""
-    return Verdict("helped", short, f"{short} ({sure}{numbers}){_alone(found, 'worse')}")
+    return Verdict("helped", short, f"{short} ({sure}{numbers}){_alone(lines, 'worse')}")
 
 
-def _quote(found: Sequence[Compared]) -> tuple[str, str]:
+def _quote(lines: Sequence[Compared]) -> tuple[str, str]:
     """Return the worth at the budget that is quoted, in words, and its interval."""
-    gained = [one for one in found if one.worth.side == "inside" and one.worth.bound > 1]
-    if known := [one for one in gained if one.said == "better"] or gained:
-        middle = known[len(known) // 2]
+    gains = [one for one in lines if one.worth.side == "inside" and one.worth.bound > 1]
+    if quotable := [one for one in gains if one.said == "better"] or gains:
+        middle = quotable[len(quotable) // 2]
         return f"worth {middle.worth.words} the labels at {amount_words(middle.labels)}", middle.worth.interval
-    beyond = [one for one in found if one.worth.side == "above" and one.worth.bound > 1]
-    if beyond:
+    if beyond := [one for one in lines if one.worth.side == "above" and one.worth.bound > 1]:
         return f"worth {beyond[0].worth.words} the labels at {amount_words(beyond[0].labels)}", ""
     return "better, by more than this curve can say in labels", ""
 
 
-def _numbers(average: Change) -> str:
+def _numbers(average: LossChange) -> str:
     text = f"log loss {average.mean:+.1%} on average over the budgets"
     if average.low is None or average.high is None:
         return text
     return f"{text}, {LEVEL:.0%} interval {average.low:+.1%} to {average.high:+.1%}"
 
 
-def _alone(found: Sequence[Compared], said: Said) -> str:
+def _alone(lines: Sequence[Compared], direction: Said) -> str:
     """Name the budgets whose own interval says this."""
-    where = [amount_words(one.labels) for one in found if one.said == said]
-    return f"; by itself {said} at {', '.join(where)}" if where else ""
+    where = [amount_words(one.labels) for one in lines if one.said == direction]
+    return f"; by itself {direction} at {', '.join(where)}" if where else ""
 
 
 def amount_words(labels: str) -> str:

@@ -1,38 +1,13 @@
 """What training changed inside a network: two states of one architecture on the same images, layer by layer."""
 
-from acclimate.experiments.explanation.affine import Change, changes
-from acclimate.experiments.explanation.compare import RESAMPLES, compare, draws
-from acclimate.experiments.explanation.record import record
-from acclimate.experiments.explanation.run import (
-    Sample,
-    compare_models,
-    finished_run,
-    own_data,
-    require_unchanged,
-    sample,
-    start_model,
-    trained_model,
-)
-from acclimate.experiments.explanation.similarity import FEWEST
-from acclimate.experiments.explanation.words import sentences
-from acclimate.stats import LEVEL
-
-__all__ = [
-    "FEWEST",
-    "LEVEL",
-    "RESAMPLES",
-    "Change",
-    "Sample",
-    "changes",
-    "compare",
-    "compare_models",
-    "draws",
-    "finished_run",
-    "own_data",
-    "record",
-    "require_unchanged",
-    "sample",
-    "sentences",
-    "start_model",
-    "trained_model",
-]
+from acclimate.experiments.explanation.affine import changes as changes
+from acclimate.experiments.explanation.compare import RESAMPLES as RESAMPLES
+from acclimate.experiments.explanation.run import compare_models as compare_models
+from acclimate.experiments.explanation.run import finished_run as finished_run
+from acclimate.experiments.explanation.run import own_data as own_data
+from acclimate.experiments.explanation.run import require_unchanged as require_unchanged
+from acclimate.experiments.explanation.run import sample as sample
+from acclimate.experiments.explanation.run import start_model as start_model
+from acclimate.experiments.explanation.run import trained_model as trained_model
+from acclimate.experiments.explanation.similarity import FEWEST as FEWEST
+from acclimate.stats import LEVEL as LEVEL

@@ -16,32 +16,20 @@ ROLES = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_va
 
 
 @dataclass(frozen=True)
-class Change:
-    """How one vector of one norm layer changed.
+class NormChange:
+    """How one vector of one norm layer changed."""
 
-    Attributes
-    ----------
-    layer, role
-        Name of the layer, and ``scale``, ``shift`` (affine parameters), ``mean`` or ``variance`` (running statistics).
-    n
-        Number of channels.
-    length, start
-        ||a1 - a0|| and ||a0||.
-    sign_changed
-        Share of channels whose sign is the opposite of what it was, in [0, 1].
-    largest
-        max |a1 - a0|.
-    before, after
-        Means over the channels.
-    """
-
+    # layer, role: name of the layer, and ``scale``, ``shift`` (affine parameters), ``mean`` or ``variance`` (running
+    # statistics)
     layer: str
     role: str
-    n: int
+    n: int  # number of channels
+    # length, start: ||a1 - a0|| and ||a0||
     length: float
     start: float
-    sign_changed: float
-    largest: float
+    sign_changed: float  # share of channels whose sign is the opposite of what it was, in [0, 1]
+    largest: float  # max |a1 - a0|
+    # before, after: means over the channels
     before: float
     after: float
 
@@ -56,7 +44,7 @@ class Change:
         return self.length / self.start if self.start > 0 else None
 
 
-def changes(before: nn.Module, after: nn.Module) -> list[Change]:
+def changes(before: nn.Module, after: nn.Module) -> list[NormChange]:
     """Return how each norm layer's vectors changed, in the order of the network's modules.
 
     Both networks have one architecture. A norm without affine parameters has rows for its running statistics only.
@@ -71,13 +59,13 @@ def changes(before: nn.Module, after: nn.Module) -> list[Change]:
 
 
 def _vectors(module: nn.Module) -> dict[str, npt.NDArray[np.float64]]:
-    found = {role: getattr(module, name, None) for name, role in ROLES.items()}
-    return {role: t.detach().cpu().double().numpy().ravel() for role, t in found.items() if isinstance(t, Tensor)}
+    values = {role: getattr(module, name, None) for name, role in ROLES.items()}
+    return {role: t.detach().cpu().double().numpy().ravel() for role, t in values.items() if isinstance(t, Tensor)}
 
 
-def _change(layer: str, role: str, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> Change:
+def _change(layer: str, role: str, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> NormChange:
     moved = after - before
-    return Change(
+    return NormChange(
         layer=layer,
         role=role,
         n=len(before),
@@ -90,7 +78,7 @@ def _change(layer: str, role: str, before: npt.NDArray[np.float64], after: npt.N
     )
 
 
-def together(rows: Sequence[Change]) -> float | None:
+def together(rows: Sequence[NormChange]) -> float | None:
     """Return the relative change of several layers' vectors taken as one long vector; None where all began at zero."""
     start = sum(row.start**2 for row in rows)
     return float((sum(row.length**2 for row in rows) / start) ** 0.5) if start > 0 else None

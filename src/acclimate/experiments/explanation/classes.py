@@ -27,18 +27,15 @@ def separation(x: npt.NDArray[np.floating], labels: Labels, weights: Float64) ->
     R^2 = 1 - (mean cosine distance within a class) / (mean cosine distance of any two images), every class counting the
     same: about 0 where features know nothing of the classes, 1 where a class is a point.
 
-    Parameters
-    ----------
-    x, labels
-        ``(n, d)`` and ``(n,)``, at least two classes of at least two images.
-    weights
-        ``(b, n)`` how often each image counts.
+    ``x`` ``(n, d)`` and ``labels`` ``(n,)`` have at least two classes of at least two images; ``weights`` ``(b, n)``
+    say how often each image counts.
 
     Returns
     -------
     ``(b,)``; NaN where a weighting leaves fewer than two classes with two different images, or all are alike.
     """
-    unit = _unit(x)
+    data = np.asarray(x, np.float64)
+    unit = data / np.maximum(np.linalg.norm(data, axis=1, keepdims=True), 1e-300)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, 0.0)  # an image and itself, or its copy in a bootstrap, are no pair
     _, index = np.unique(labels, return_inverse=True)
@@ -54,9 +51,9 @@ def separation(x: npt.NDArray[np.floating], labels: Labels, weights: Float64) ->
     between = ((share @ (similarity - own)) * share).sum(1)
     n_classes = here.sum(1)
     usable = n_classes >= 2
-    known = np.where(usable, n_classes, 1)
-    total = 1.0 - (between + within.sum(1)) / known**2
-    inside = 1.0 - within.sum(1) / known
+    divisor = np.where(usable, n_classes, 1)
+    total = 1.0 - (between + within.sum(1)) / divisor**2
+    inside = 1.0 - within.sum(1) / divisor
     apart = usable & (total > 1e-12)
     return np.where(apart, 1.0 - inside / np.where(apart, total, 1.0), np.nan)
 
@@ -78,9 +75,3 @@ def nearest_mean(x: npt.NDArray[np.floating], labels: Labels) -> Bools:
     distance[np.arange(len(data)), index] *= (size / (size - 1)) ** 2
     hits: Bools = distance.argmin(1) == index
     return hits
-
-
-def _unit(x: npt.NDArray[np.floating]) -> Float64:
-    data = np.asarray(x, np.float64)
-    out: Float64 = data / np.maximum(np.linalg.norm(data, axis=1, keepdims=True), 1e-300)
-    return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,10 @@ import numpy.typing as npt
 
 from acclimate.experiments.explanation.classes import countable, nearest_mean, separation
 from acclimate.experiments.explanation.layers import Place, group_of
-from acclimate.experiments.explanation.measures import (
-    Layer,
-    dead,
-    effective_rank,
-    hoyer,
-    log_variance_ratio,
-    mean_shift,
-)
+from acclimate.experiments.explanation.measures import Layer, dead, hoyer, log_variance_ratio, mean_shift
 from acclimate.experiments.explanation.similarity import cka, gram
+from acclimate.scores.estimates import prepare
+from acclimate.scores.estimates.rank import rankme
 from acclimate.stats import bootstrap_counts, paired_difference, percentile_interval
 
 RESAMPLES = 500
@@ -33,20 +28,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """How often each image counts, in the estimate (once) and in each resample.
+    """How often each image counts, in the estimate (once) and in each resample."""
 
-    Attributes
-    ----------
-    all
-        ``(1 + b, n)`` over all images: the first row is ones.
-    asked
-        ``(n,)`` which images can be asked about classes.
-    of_classes
-        ``(1 + b, m)`` over these m, drawn within their classes, so that class sizes stay what they are.
-    """
-
-    all: Float64
-    asked: npt.NDArray[np.bool_]
+    all: Float64  # ``(1 + b, n)`` over all images: the first row is ones
+    countable: npt.NDArray[np.bool_]  # ``(n,)`` which images count for classes
+    # ``(1 + b, m)`` over these m, drawn within their classes, so that class sizes stay what they are
     of_classes: Float64
     seed: int
 
@@ -54,9 +40,9 @@ class Draws:
 def draws(labels: Labels, *, seed: int, resamples: int = RESAMPLES) -> Draws:
     """Return the bootstrap of images with these labels ``(n,)``; -1 is no label."""
     rng = np.random.default_rng([_DRAWS, seed])
-    n, asked = len(labels), countable(labels)
-    everyone = _counts(np.zeros(n, np.int64), resamples, rng)
-    return Draws(everyone, asked, _counts(labels[asked], resamples, rng), seed)
+    countables = countable(labels)
+    everyone = _counts(np.zeros(len(labels), np.int64), resamples, rng)
+    return Draws(everyone, countables, _counts(labels[countables], resamples, rng), seed)
 
 
 def _counts(labels: Labels, resamples: int, rng: np.random.Generator) -> Float64:
@@ -68,20 +54,16 @@ def _counts(labels: Labels, resamples: int, rng: np.random.Generator) -> Float64
     return out
 
 
-def compare(before: Mapping[Place, Layer], after: Mapping[Place, Layer], labels: Labels, drawn: Draws) -> list[Row]:
+def compare(before: Mapping[Place, Layer], after: Mapping[Place, Layer], labels: Labels, resampled: Draws) -> list[Row]:
     """Return one row a layer, in the order in which they run; the keys are explained in docs/explain.md.
 
-    Parameters
-    ----------
-    before, after
-        What `record` saw of the two networks, on the same n images in the same order.
-    labels
-        ``(n,)``, -1 for no label. Without two classes of two images ``separation`` and ``class_mean`` are None.
+    ``before`` and ``after`` are `record`'s of the two networks, on the same n images in the same order; ``labels`` are
+    ``(n,)``, -1 for no label. Without two classes of two images ``separation`` and ``class_mean`` are None.
     """
-    return [_row(place, layer, after[place], labels, drawn) for place, layer in before.items() if place in after]
+    return [_row(place, layer, after[place], labels, resampled) for place, layer in before.items() if place in after]
 
 
-def _row(place: Place, before: Layer, after: Layer, labels: Labels, drawn: Draws) -> Row:
+def _row(place: Place, before: Layer, after: Layer, labels: Labels, resampled: Draws) -> Row:
     ratio = log_variance_ratio(before, after)
     return {
         "layer": place.name,
@@ -90,29 +72,33 @@ def _row(place: Place, before: Layer, after: Layer, labels: Labels, drawn: Draws
         "width": before.pooled.shape[1],
         "shift": mean_shift(before, after),
         "log_variance": None if ratio is None else dict(zip(("low", "median", "high"), ratio, strict=True)),
-        "dead": {"before": dead(before), "after": dead(after)},
-        "zeros": {"before": before.zeros, "after": after.zeros},
-        "hoyer": {"before": hoyer(before), "after": hoyer(after)},
-        "rank": {"before": effective_rank(before), "after": effective_rank(after)},
-        "cka": _cka(before, after, drawn),
-        **_classes(before, after, labels, drawn),
+        "dead": _both(dead, before, after),
+        "zeros": _both(lambda layer: layer.zeros, before, after),
+        "hoyer": _both(hoyer, before, after),
+        "rank": _both(lambda layer: rankme(prepare(layer.pooled)), before, after),  # Garrido et al. 2023
+        "cka": _cka(before, after, resampled),
+        **_classes(before, after, labels, resampled),
     }
 
 
-def _cka(before: Layer, after: Layer, drawn: Draws) -> Row | None:
-    values = cka(gram(before.pooled), gram(after.pooled), drawn.all)
+def _both(measure: Callable[[Layer], float | None], before: Layer, after: Layer) -> Row:
+    return {"before": measure(before), "after": measure(after)}
+
+
+def _cka(before: Layer, after: Layer, resampled: Draws) -> Row | None:
+    values = cka(gram(before.pooled), gram(after.pooled), resampled.all)
     if math.isnan(values[0]):
         return None
     return {"value": float(values[0]), **_ends(values)}
 
 
-def _classes(before: Layer, after: Layer, labels: Labels, drawn: Draws) -> Row:
-    asked = labels[drawn.asked]
-    if len(np.unique(asked)) < 2:
+def _classes(before: Layer, after: Layer, labels: Labels, resampled: Draws) -> Row:
+    own = labels[resampled.countable]
+    if len(np.unique(own)) < 2:
         return {"separation": None, "class_mean": None}
-    first, second = (layer.pooled[drawn.asked] for layer in (before, after))
-    apart = [separation(x, asked, drawn.of_classes) for x in (first, second)]
-    return {"separation": _separation(*apart), "class_mean": _class_mean(first, second, asked, drawn.seed)}
+    first, second = (layer.pooled[resampled.countable] for layer in (before, after))
+    apart = [separation(x, own, resampled.of_classes) for x in (first, second)]
+    return {"separation": _separation(*apart), "class_mean": _class_mean(first, second, own, resampled.seed)}
 
 
 def _separation(before: Float64, after: Float64) -> Row | None:

@@ -13,20 +13,11 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @dataclass(frozen=True)
 class Place:
-    """One layer of a network.
+    """One layer of a network."""
 
-    Attributes
-    ----------
-    name
-        timm's name of the module.
-    kind
-        ``norm`` or ``block``.
-    channels_first
-        Whether channels are axis 1 of its output; else they are the last one, as they always are of tokens.
-    """
-
-    name: str
-    kind: str
+    name: str  # timm's name of the module
+    kind: str  # ``norm`` or ``block``
+    # whether channels are axis 1 of its output; else they are the last one, as they always are of tokens
     channels_first: bool
 
 
@@ -38,13 +29,13 @@ def places(network: nn.Module) -> tuple[Place, ...]:
     """
     blocks = _blocks(network)
     last = str(getattr(network, "output_fmt", "")).upper().endswith("NHWC")  # timm's word for channels at the end
-    found = []
+    layers = []
     for name, module in network.named_modules():
         if is_norm_layer(module):
-            found.append(Place(name, "norm", _norm_is_first(module)))
+            layers.append(Place(name, "norm", _norm_is_first(module)))
         elif name in blocks:
-            found.append(Place(name, "block", not last))
-    return tuple(found)
+            layers.append(Place(name, "block", not last))
+    return tuple(layers)
 
 
 def is_norm_layer(module: nn.Module) -> bool:
@@ -55,32 +46,24 @@ def is_norm_layer(module: nn.Module) -> bool:
 
 def _blocks(network: nn.Module) -> set[str]:
     modules = dict(network.named_modules())
-    members = {
-        name
-        for name, module in modules.items()
-        if name and _repeats(modules[name.rpartition(".")[0]]) and _is_block(module) and _has_norm(module)
-    }
+    members = {name for name, module in modules.items() if name and _is_block(module, modules[name.rpartition(".")[0]])}
     return {name for name in members if not any(other.startswith(f"{name}.") for other in members)}
 
 
-def _repeats(parent: nn.Module) -> bool:
-    return isinstance(parent, _CONTAINERS) or type(parent).__name__.endswith("Stage")
-
-
-def _is_block(module: nn.Module) -> bool:
-    """Whether a member is more than a norm, and no mere sequence: those are the way from one stage to the next."""
-    return not is_norm_layer(module) and not isinstance(module, _CONTAINERS)
-
-
-def _has_norm(module: nn.Module) -> bool:
-    return any(is_norm_layer(inner) for inner in module.modules() if inner is not module)
+def _is_block(module: nn.Module, parent: nn.Module) -> bool:
+    """Whether a member of what repeats has norms inside and is no mere sequence, which leads from stage to stage."""
+    repeats = isinstance(parent, _CONTAINERS) or type(parent).__name__.endswith("Stage")
+    return (
+        repeats
+        and not is_norm_layer(module)
+        and not isinstance(module, _CONTAINERS)
+        and any(is_norm_layer(inner) for inner in module.modules() if inner is not module)
+    )
 
 
 def _norm_is_first(module: nn.Module) -> bool:
     """Whether a norm's channels are axis 1: so for batch and group norm, and for timm's layer norms called ``2d``."""
-    if isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm):
-        return True
-    return "2d" in type(module).__name__
+    return isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm) or "2d" in type(module).__name__
 
 
 def by_channel(output: Tensor, place: Place) -> Tensor:

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.scores.estimates import prepare
-from acclimate.scores.estimates.rank import rankme
-
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 
@@ -19,22 +16,14 @@ ROUNDING = 1e-12  # variance beside the squared mean: below it is what float32 c
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What one network's layer gave on all images.
+    """What one network's layer gave on all images."""
 
-    Attributes
-    ----------
-    pooled
-        ``(n, C)`` features of each image, averaged over its positions (pixels or tokens, class token included).
-    mean, variance
-        ``(C,)`` of each channel, over images and positions.
-    zeros
-        Share of all values that are exactly zero, in [0, 1].
-    """
-
+    # ``(n, C)`` features of each image, averaged over its positions (pixels or tokens, class token included)
     pooled: Float32
+    # mean, variance: ``(C,)`` of each channel, over images and positions
     mean: Float64
     variance: Float64
-    zeros: float
+    zeros: float  # share of all values that are exactly zero, in [0, 1]
 
 
 def mean_shift(before: Layer, after: Layer) -> float | None:
@@ -83,8 +72,3 @@ def hoyer(layer: Layer) -> float | None:
     x, length = x[length > 0], length[length > 0]
     root = np.sqrt(x.shape[1])
     return float(np.clip((root - np.abs(x).sum(1) / length) / (root - 1), 0, 1).mean())
-
-
-def effective_rank(layer: Layer) -> float:
-    """Return RankMe of the pooled features (Garrido et al. 2023), in [1, min(n, C)]; see `scores.estimates.rank`."""
-    return rankme(prepare(layer.pooled))

@@ -63,6 +63,10 @@ class Recorder:
         """Say that another batch begins."""
         self._seen = set()
 
+    def hook(self, place: Place, _module: nn.Module, _inputs: object, output: object) -> None:
+        """Take in a layer's output, as a forward hook."""
+        self.take(place, output)
+
     def take(self, place: Place, output: object) -> None:
         """Take in a layer's output; what is no tensor of features is left out."""
         if not isinstance(output, Tensor) or output.ndim < 2 or place in self._seen:
@@ -116,7 +120,7 @@ def record(
 def _hooked(network: nn.Module, recorder: Recorder) -> Iterator[None]:
     """Let the recorder see every layer of the network, in evaluation mode, for as long as the block lasts."""
     modules, modes = dict(network.named_modules()), {module: module.training for module in network.modules()}
-    handles = [modules[place.name].register_forward_hook(partial(_show, recorder, place)) for place in places(network)]
+    handles = [modules[place.name].register_forward_hook(partial(recorder.hook, place)) for place in places(network)]
     network.eval()
     try:
         yield
@@ -125,7 +129,3 @@ def _hooked(network: nn.Module, recorder: Recorder) -> Iterator[None]:
             handle.remove()
         for module, mode in modes.items():
             module.training = mode
-
-
-def _show(recorder: Recorder, place: Place, _module: nn.Module, _inputs: object, output: object) -> None:
-    recorder.take(place, output)

@@ -1,4 +1,4 @@
-"""A finished run and the model it began with: both networks, and the images that both are asked."""
+"""A finished run and the model it began with: both networks, and the images on which both are compared."""
 
 from __future__ import annotations
 
@@ -33,32 +33,17 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """The images that both networks are asked.
-
-    Attributes
-    ----------
-    indices
-        Ascending.
-    labels
-        ``(n,)`` of these, -1 for none.
-    part
-        ``val``, ``pool`` (an adaptation without labels) or ``all but test`` (other data without a validation part).
-    """
+    """The images on which both networks are compared."""
 
     images: Images
-    indices: Indices
-    labels: Indices
+    indices: Indices  # ascending
+    labels: Indices  # ``(n,)`` of these, -1 for none
+    # ``val``, ``pool`` (an adaptation without labels) or ``all but test`` (other data without a validation part)
     part: str
 
 
 def finished_run(folder: Path) -> dict[str, Any]:
-    """Return the run's own document.
-
-    Raises
-    ------
-    InputError
-        When the folder holds no finished run of this kind.
-    """
+    """Return the run's own document. Raises `InputError` when the folder holds no finished run of this kind."""
     path, expected = folder / RUN, "expected the folder of a finished 'acclimate tune' or 'acclimate adapt'"
     if not path.is_file():
         if (folder / "checkpoint.pt").is_file():
@@ -79,15 +64,9 @@ def finished_run(folder: Path) -> dict[str, Any]:
 def start_model(facts: Mapping[str, Any], start: str | None) -> Backbone:
     """Return the model that the run began with; its weights are checked.
 
-    Parameters
-    ----------
-    start
-        Where it is now; None: where the run found it.
+    Raises `ModelError` when it cannot be found, or is another one.
 
-    Raises
-    ------
-    ModelError
-        When it cannot be found, or is another one.
+    ``start`` says where it is now; None: where the run has it from.
     """
     name, expected = start or str(facts.get("model")), facts.get("weights")
     try:
@@ -117,13 +96,7 @@ def trained_model(folder: Path, facts: Mapping[str, Any]) -> tuple[Backbone, lis
 
 
 def own_data(facts: Mapping[str, Any]) -> str:
-    """Return where the run found its images.
-
-    Raises
-    ------
-    DataError
-        When it does not say so.
-    """
+    """Return where the run found its images. Raises `DataError` when it does not say so."""
     origin = facts.get("origin")
     if not origin:
         raise DataError(f"the run does not say where its data '{facts.get('data')}' is; pass --data DATA")
@@ -143,10 +116,7 @@ def require_unchanged(images: Images, facts: Mapping[str, Any]) -> None:
 def sample(images: Images, facts: Mapping[str, Any], *, most: int, seed: int) -> Sample:
     """Choose the images: of the run's own data the validation part of the run's own split, never a test image.
 
-    Raises
-    ------
-    DataError
-        When there are too few, or when they do not have the run's classes.
+    Raises `DataError` when there are too few, or when they do not have the run's classes.
     """
     part, indices = _part(images, facts)
     labels = _labels(images, facts)[indices]
@@ -156,8 +126,8 @@ def sample(images: Images, facts: Mapping[str, Any], *, most: int, seed: int) ->
             "pass other images with --data DATA"
         )
     if len(indices) > most:
-        chosen = np.sort(np.random.default_rng([_CHOICE, seed]).permutation(len(indices))[:most])
-        indices, labels = indices[chosen], labels[chosen]
+        subset = np.sort(np.random.default_rng([_CHOICE, seed]).permutation(len(indices))[:most])
+        indices, labels = indices[subset], labels[subset]
     return Sample(images, indices, labels, part)
 
 
@@ -181,8 +151,7 @@ def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
             f"{images.name} has no labels; expected images of the run's classes: {some(classes, 10, quoted=True)}. "
             "Give class folders or a manifest with labels"
         )
-    new = sorted(set(images.classes) - set(classes))
-    if new:
+    if new := sorted(set(images.classes) - set(classes)):
         raise DataError(
             f"{images.name} has classes that the run does not know: {some(new, 10, quoted=True)}; expected some of: "
             f"{some(classes, 10, quoted=True)}"
@@ -190,14 +159,14 @@ def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
     return images.labels
 
 
-def compare_models(before: Backbone, after: Backbone, asked: Sample, runtime: Runtime, *, seed: int) -> dict[str, Any]:
+def compare_models(before: Backbone, after: Backbone, images: Sample, runtime: Runtime, *, seed: int) -> dict[str, Any]:
     """Return ``layers``, ``affine`` and ``summary``: what changed from one model to the other."""
     device, preprocess = choose_device(runtime.device), after.preprocess
-    pixels = decoded(asked.images, preprocess.geometry, indices=asked.indices, cache=runtime.cache).array
+    pixels = decoded(images.images, preprocess.geometry, indices=images.indices, cache=runtime.cache).array
     first, second = (
-        record(model.module, preprocess, pixels, asked.indices, device=device) for model in (before, after)
+        record(model.module, preprocess, pixels, images.indices, device=device) for model in (before, after)
     )
-    layers = compare(first, second, asked.labels, draws(asked.labels, seed=seed))
+    layers = compare(first, second, images.labels, draws(images.labels, seed=seed))
     affine_changes = changes(before.module, after.module)
     affine = [{**asdict(change), "group": change.group, "relative": change.relative} for change in affine_changes]
     return {"layers": layers, "affine": affine, "summary": sentences(layers, affine_changes)}

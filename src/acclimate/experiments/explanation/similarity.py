@@ -51,9 +51,9 @@ def cka(k: Float64, other: Float64, weights: Float64) -> Float64:
     both = _hsic(k * other, first, second, weights)
     own, others = _hsic(k * k, first, first, weights), _hsic(other * other, second, second, weights)
     # Anything this small beside Gram matrices of size 1 is rounding.
-    known = (own > 1e-15) & (others > 1e-15)
-    scale = np.sqrt(np.where(known, own, 1.0) * np.where(known, others, 1.0))
-    return np.where(known, np.clip(both / scale, -1.0, 1.0), np.nan)
+    apart = (own > 1e-15) & (others > 1e-15)
+    scale = np.sqrt(np.where(apart, own, 1.0) * np.where(apart, others, 1.0))
+    return np.where(apart, np.clip(both / scale, -1.0, 1.0), np.nan)
 
 
 def _hsic(product: Float64, rows: Float64, columns: Float64, w: Float64) -> Float64:
@@ -63,14 +63,7 @@ def _hsic(product: Float64, rows: Float64, columns: Float64, w: Float64) -> Floa
     sums, so that an image drawn twice by a bootstrap never meets its copy: both layers would find the two alike, and
     so look more alike than they are. With all weights 1 this is equation 3 of Nguyen et al.
 
-    Parameters
-    ----------
-    product
-        ``(n, n)`` K L, element by element.
-    rows, columns
-        ``(b, n)`` W K and W L.
-    w
-        ``(b, n)``.
+    ``product`` is K L, element by element, ``(n, n)``; ``rows`` W K, ``columns`` W L and ``w`` are ``(b, n)``.
     """
     weighted, squares = w @ product, w**2  # (b, n)
     pairs = (weighted * w).sum(1)

@@ -23,23 +23,16 @@ SPLITS: Final = ("train", "val", "test", "")
 
 @dataclass(frozen=True, eq=False)
 class FeatureFile:
-    """What a features file holds.
+    """What a features file holds."""
 
-    Attributes
-    ----------
-    x, y
-        (n, d) floats and (n,) classes 0..C-1, -1 for "no label".
-    p, views
-        Source predictions (n, z) and views (m, q, d), or None.
-    train, val
-        Labelled rows that may be learnt from, and rows that held-out classifiers are chosen on, taken from `train` when
-        the file names none (`carved`).
-    """
-
+    # x, y: (n, d) floats and (n,) classes 0..C-1, -1 for "no label"
     x: Array
     y: npt.NDArray[np.int64]
+    # p, views: source predictions (n, z) and views (m, q, d), or None
     p: Array | None
     views: Array | None
+    # train, val: labelled rows that may be learnt from, and rows that held-out classifiers are chosen on, taken from
+    # `train` when the file names none (`carved`)
     train: npt.NDArray[np.int64]
     val: npt.NDArray[np.int64]
     carved: bool
@@ -60,15 +53,9 @@ def is_feature_file(data: str | Path) -> bool:
 def read_feature_file(path: Path, seed: int) -> FeatureFile:
     """Read a features file.
 
-    Parameters
-    ----------
-    seed
-        Chooses the held-out fifth of every class when the file has no ``val`` rows.
+    Raises `DataError` for a missing y, Python objects inside, or arrays whose shapes or types do not fit; one line.
 
-    Raises
-    ------
-    DataError
-        For a missing y, Python objects inside, or arrays whose shapes or types do not fit; one line.
+    The seed chooses the held-out fifth of every class when the file has no ``val`` rows.
     """
     arrays = _arrays(path)
     x = _floats(arrays["x"], f"{path}: x")
@@ -82,8 +69,7 @@ def read_feature_file(path: Path, seed: int) -> FeatureFile:
         raise DataError(f"{path} has no labelled row to learn from; expected labels y >= 0 outside val and test")
     carved = not len(val)
     if carved:
-        kept = label_subset(y, learn, fraction=1 - VAL_FRACTION, seed=seed)
-        val = np.setdiff1d(learn, kept)
+        val = np.setdiff1d(learn, label_subset(y, learn, fraction=1 - VAL_FRACTION, seed=seed))
     p, views = (_floats(arrays[key], f"{path}: {key}") if key in arrays else None for key in ("p", "views"))
     return FeatureFile(x, y, p, views, learn, val, carved)
 
@@ -121,9 +107,9 @@ def _codes(y: Array, n: int, path: Path) -> npt.NDArray[np.int64]:
         y = y.astype(np.int64)
     if y.dtype.kind not in "iubU":
         raise DataError(f"{path}: y has type {y.dtype}; expected whole numbers, -1 for no label, or text")
-    known = y != "" if y.dtype.kind == "U" else y.astype(np.int64) >= 0
+    labelled = y != "" if y.dtype.kind == "U" else y.astype(np.int64) >= 0
     codes = np.full(n, -1, np.int64)
-    codes[known] = np.unique(y[known], return_inverse=True)[1]
+    codes[labelled] = np.unique(y[labelled], return_inverse=True)[1]
     return codes
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError, RecipeError, unknown
-from acclimate.experiments.scoring.estimates import described, notes_of
 from acclimate.experiments.scoring.feature_file import FeatureFile, read_feature_file
 from acclimate.scores import PROBES
-from acclimate.scores.estimates import ESTIMATES, prepare
+from acclimate.scores.estimates import ESTIMATES, Prepared, prepare, table
 from acclimate.stats.metrics import measure
 
 Document = dict[str, Any]
@@ -21,10 +20,7 @@ Document = dict[str, Any]
 def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the held-out classifiers and the training-free estimates that a name means; ``all`` means all.
 
-    Raises
-    ------
-    RecipeError
-        For an unknown name; the nearest one is named.
+    Raises `RecipeError` for an unknown name; the nearest one is named.
     """
     if score == "all":
         return tuple(PROBES), tuple(ESTIMATES)
@@ -38,12 +34,7 @@ def names_of(score: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def score_file(path: Path, *, score: str, seed: int) -> Document:
     """Measure scores of a features file and return the part of the document that holds the numbers.
 
-    Raises
-    ------
-    DataError
-        When the file cannot be used; see `read_feature_file`.
-    RecipeError
-        For an unknown score.
+    Raises `DataError` when the file cannot be used; see `read_feature_file`; `RecipeError` for an unknown score.
     """
     classifiers, names = names_of(score)
     file = read_feature_file(path, seed)
@@ -82,25 +73,18 @@ def _classified(
     file: FeatureFile, names: tuple[str, ...], seed: int
 ) -> tuple[dict[str, Document], dict[str, Document], list[str]]:
     """Return metrics and settings by classifier, and what is to be said; nothing is fitted without held-out rows."""
-    train = np.setdiff1d(file.train, file.val)
-    missing = (
-        not len(file.val) or len(np.unique(file.y[train])) < 2 or np.setdiff1d(file.y[file.val], file.y[train]).size
-    )
+    train, x_val, y_val = np.setdiff1d(file.train, file.val), file.x[file.val], file.y[file.val]
+    missing = not len(y_val) or len(np.unique(file.y[train])) < 2 or np.setdiff1d(y_val, file.y[train]).size
     if names and missing:
         return {}, {}, ["no held-out rows for classifiers: label two or more images of each class"]
     classes = int(file.y.max()) + 1
     metrics, settings = {}, {}
     for name in names:
-        fitted = PROBES[name].fit(
-            file.x[train], file.y[train], file.x[file.val], file.y[file.val], n_classes=classes, seed=seed
-        )
-        probabilities = fitted.predict_proba(file.x[file.val])
-        metrics[name] = {"val": measure(probabilities, file.y[file.val], n_classes=classes)}
+        fitted = PROBES[name].fit(file.x[train], file.y[train], x_val, y_val, n_classes=classes, seed=seed)
+        metrics[name] = {"val": measure(fitted.predict_proba(x_val), y_val, n_classes=classes)}
         settings[name] = dict(fitted.settings)
-    few = (
-        f"only {len(file.val)} held-out rows: an accuracy is uncertain by up to {82 / len(file.val) ** 0.5:.0f} points"
-    )
-    return metrics, settings, [few] if names and len(file.val) < 100 else []
+    few = f"only {len(y_val)} held-out rows: an accuracy is uncertain by up to {82 / len(y_val) ** 0.5:.0f} points"
+    return metrics, settings, [few] if names and len(y_val) < 100 else []
 
 
 def _split_note(file: FeatureFile, seed: int) -> str:
@@ -110,3 +94,34 @@ def _split_note(file: FeatureFile, seed: int) -> str:
         f"classifiers: {len(file.val)} rows held out, a fifth of each class, seed {seed}; "
         f"estimates: all {len(file.train)} rows"
     )
+
+
+def described(prepared: Prepared, names: tuple[str, ...]) -> list[Document]:
+    """Return a document for each estimate: name, value, meaning, range, better, pool_relative, warning.
+
+    One estimate that cannot be had is an error; of several, it has no value and a warning.
+    """
+    rows = table(prepared, names)
+    if len(rows) == 1 and rows[0].value is None:
+        raise DataError(f"{rows[0].name}: {rows[0].warning}")
+    return [
+        {
+            "name": row.name,
+            "value": list(row.value) if isinstance(row.value, tuple) else row.value,
+            "meaning": (estimate := ESTIMATES[row.name]).meaning,
+            "range": estimate.extent.words,
+            "better": estimate.better,
+            "pool_relative": estimate.pool_relative,
+            "warning": row.warning,
+        }
+        for row in rows
+    ]
+
+
+def notes_of(estimates: list[Document], score: str) -> list[str]:
+    """Return the warnings of single estimates; a table of all has them in its lines, but for the worthless ones."""
+    lines = [line for line in estimates if line["warning"] and line["value"] is not None]
+    if score != "all":
+        return [f"{line['name']}: {line['warning']}" for line in lines]
+    worthless = [line["name"] for line in lines if line["warning"].startswith("worthless")]
+    return [f"worthless with so few images for so many dimensions: {', '.join(worthless)}"] if worthless else []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from acclimate.errors import InputError, RecipeError
-from acclimate.experiments.scoring.estimates import described
+from acclimate.experiments.scoring.files import described
 from acclimate.models import LAST, Backbone, Tap, extract_taps
 from acclimate.protocols import Protocol, Task, find_protocol
 from acclimate.protocols.scale import check_scale
@@ -78,13 +78,8 @@ def score_layers(task: Task, backbone: Backbone, runtime: Runtime, named: Named,
     """Return the part of the document for several layers, measured on features of one forward pass."""
     if len(named.protocols) != 1 or named.estimates:
         raise InputError("got several layers for more than one classifier; expected one, such as --score logistic")
-    features = extract_taps(
-        backbone,
-        task.images,
-        taps,
-        runtime,
-        indices=np.sort(np.concatenate([task.split.train, task.split.val])),
-    )
+    needed = np.sort(np.concatenate([task.split.train, task.split.val]))
+    features = extract_taps(backbone, task.images, taps, runtime, indices=needed)
     lines: list[dict[str, Any]] = []
     settings = {}
     for tap, columns in zip(taps, features, strict=True):

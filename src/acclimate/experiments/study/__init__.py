@@ -1,15 +1,7 @@
 """Studies: models x data sets x protocols x seeds x label fractions, resumable and shared between processes."""
 
-from acclimate.experiments.study.campaign import dry_run, run_study
-from acclimate.experiments.study.file import Study, load_study, parse_study
-from acclimate.experiments.study.plan import Plan, plan_study
-
-__all__ = [
-    "Plan",
-    "Study",
-    "dry_run",
-    "load_study",
-    "parse_study",
-    "plan_study",
-    "run_study",
-]
+from acclimate.experiments.study.campaign import dry_run as dry_run
+from acclimate.experiments.study.campaign import run_study as run_study
+from acclimate.experiments.study.file import load_study as load_study
+from acclimate.experiments.study.file import parse_study as parse_study
+from acclimate.experiments.study.plan import plan_study as plan_study

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +14,8 @@ from acclimate import __version__
 from acclimate.errors import Interrupted, StudyError
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Cell, Plan
-from acclimate.experiments.study.progress import Shown
+from acclimate.experiments.study.plan import Cell, StudyPlan
+from acclimate.experiments.study.progress import StudyProgress
 from acclimate.experiments.study.work import Worker
 from acclimate.experiments.study.workers import Crew
 from acclimate.models import choose_device
@@ -25,7 +26,7 @@ from acclimate.storage.store import safe_name
 SHOWN: Final = "accuracy"
 
 
-def dry_run(plan: Plan, ledger: Ledger | None = None) -> dict[str, Any]:
+def dry_run(plan: StudyPlan, ledger: Ledger | None = None) -> dict[str, Any]:
     """Return what a study would do: every cell, what is missing or has to be downloaded, and what is done already."""
     gone = {one.name for one in plan.missing}
     return {
@@ -34,46 +35,27 @@ def dry_run(plan: Plan, ledger: Ledger | None = None) -> dict[str, Any]:
         "models": [_input(one) for one in plan.models],
         "data": [_input(one) for one in plan.data],
         "missing": [_input(one) for one in plan.missing],
-        "cells": [
-            {
-                "model": cell.model,
-                "data": cell.data,
-                "protocol": cell.protocol,
-                "labels": cell.labels,
-                "seed": cell.seed,
-                "state": "missing" if gone & {cell.model, cell.data} else _state(cell, ledger),
-            }
-            for cell in plan.cells
-        ],
+        "cells": [_cell(cell, "missing" if gone & {cell.model, cell.data} else "", ledger) for cell in plan.cells],
     }
 
 
-def _state(cell: Cell, ledger: Ledger | None) -> str:
-    if ledger is None:
-        return "open"
-    return "failed" if ledger.has_failed(cell) else "done" if ledger.settled(cell) else "open"
+def _cell(cell: Cell, state: str, ledger: Ledger | None) -> dict[str, Any]:
+    if not state and ledger is not None:
+        state = "failed" if ledger.has_failed(cell) else "done" if ledger.settled(cell) else ""
+    return {key: value for key, value in asdict(cell).items() if key != "id"} | {"state": state or "open"}
 
 
 def _input(one: Input) -> dict[str, str]:
     return {"name": one.name, "state": one.state, "said": one.said}
 
 
-def _head(plan: Plan) -> dict[str, Any]:
-    study = plan.study
-    return {
-        "study": study.name,
-        "source": study.source,
-        "deviations": list(study.deviations),
-        "protocols": list(study.protocols),
-        "labels": list(study.labels),
-        "seeds": list(plan.seeds),
-        "scale": study.scale,
-        "image_size": study.image_size,
-    }
+def _head(plan: StudyPlan) -> dict[str, Any]:
+    keys = {"source", "deviations", "protocols", "labels", "scale", "image_size"}
+    return {"study": plan.study.name, **plan.study.model_dump(mode="json", include=keys), "seeds": list(plan.seeds)}
 
 
 def run_study(
-    plan: Plan,
+    plan: StudyPlan,
     folder: Path,
     *,
     runtime: Runtime = AUTO,
@@ -82,6 +64,9 @@ def run_study(
     skip_missing: bool = False,
 ) -> dict[str, Any]:
     """Measure every cell that has no row yet; leave rows, ``results.csv`` and ``study.json``, and return the document.
+
+    Raises `StudyError` for missing inputs, a folder of another study, data or models that changed, or a study of which
+    nothing worked; `Interrupted` on Ctrl-C; the text says how to go on.
 
     Parameters
     ----------
@@ -93,13 +78,6 @@ def run_study(
         Try cells again that failed before.
     skip_missing
         Leave out the cells of inputs that are not on this machine, instead of refusing to begin.
-
-    Raises
-    ------
-    StudyError
-        Missing inputs, a folder of another study, data or models that changed, or a study of which nothing worked.
-    Interrupted
-        On Ctrl-C; the text says how to go on.
     """
     started, ledger = time.perf_counter(), Ledger(folder)
     possible = require_inputs(plan, skip_missing=skip_missing)
@@ -136,13 +114,10 @@ def run_study(
     return document
 
 
-def require_inputs(plan: Plan, *, skip_missing: bool) -> Plan:
+def require_inputs(plan: StudyPlan, *, skip_missing: bool) -> StudyPlan:
     """Return the plan without the cells of missing inputs, if that is asked for.
 
-    Raises
-    ------
-    StudyError
-        When something is missing otherwise, or nothing is left.
+    Raises `StudyError` when something is missing otherwise, or nothing is left.
     """
     possible = plan.possible()
     if not plan.missing or (skip_missing and possible.cells):
@@ -153,15 +128,15 @@ def require_inputs(plan: Plan, *, skip_missing: bool) -> Plan:
     raise StudyError(f"'{first.name}'{more} of study '{plan.study.name}' is not on this machine: {first.said}; {cure}")
 
 
-def _work(plan: Plan, ledger: Ledger, runtime: Runtime, workers: int) -> None:
+def _work(plan: StudyPlan, ledger: Ledger, runtime: Runtime, workers: int) -> None:
     words = {group.id: f"{group.model.name} on {group.data.name}" for group in plan.groups()}
     size = min(workers, len(words))
     try:
-        with Shown(plan.cells, workers=size, quiet=runtime.quiet, words=words) as shown:
+        with StudyProgress(plan.cells, workers=size, quiet=runtime.quiet, words=words) as progress:
             if size > 1:
-                Crew(plan, ledger, runtime, shown, size).run()
+                Crew(plan, ledger, runtime, progress, size).run()
             else:
-                Worker(plan, ledger, runtime, shown).run()
+                Worker(plan, ledger, runtime, progress).run()
     except (KeyboardInterrupt, Interrupted):
         settled = sum(ledger.settled(cell) for cell in plan.cells)
         raise Interrupted(
@@ -175,16 +150,13 @@ def _summary(rows: Sequence[tuple[Cell, Result]]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, ...], list[Result]] = {}
     for cell, row in rows:
         groups.setdefault((row.dataset, cell.protocol, cell.labels, cell.model), []).append(row)
-    found = []
-    for (dataset, protocol, labels, model), members in groups.items():
+    lines = []
+    for place, members in groups.items():
         split = "test" if "test" in members[0].metrics else "val"
         values = [row.metrics[split][SHOWN] for row in members]
-        found.append(
+        lines.append(
             {
-                "dataset": dataset,
-                "protocol": protocol,
-                "labels": labels,
-                "model": model,
+                **dict(zip(("dataset", "protocol", "labels", "model"), place, strict=True)),
                 "random_start": members[0].random_start,
                 "split": split,
                 "metric": SHOWN,
@@ -193,19 +165,19 @@ def _summary(rows: Sequence[tuple[Cell, Result]]) -> list[dict[str, Any]]:
                 "seeds": len(values),
             }
         )
-    return found
+    return lines
 
 
 def _notes(rows: Sequence[tuple[Cell, Result]]) -> list[str]:
     """Say what a reader of the table could take for more than it is."""
     notes = []
     repeated: Counter[tuple[str, str]] = Counter()
-    seen: dict[tuple[object, ...], str] = {}
+    places: set[tuple[object, ...]] = set()
     for cell, row in rows:
         values = tuple(sorted((part, name, value) for part, of in row.metrics.items() for name, value in of.items()))
         place = (row.dataset, cell.protocol, cell.labels, cell.model, values)
-        repeated[row.dataset, cell.labels] += place in seen
-        seen[place] = cell.id
+        repeated[row.dataset, cell.labels] += place in places
+        places.add(place)
     for (dataset, labels), times in repeated.items():
         if times:
             notes.append(
@@ -219,6 +191,6 @@ def _notes(rows: Sequence[tuple[Cell, Result]]) -> list[str]:
     return notes
 
 
-def default_folder(plan: Plan) -> str:
+def default_folder(plan: StudyPlan) -> str:
     """Return where a study goes without ``--out``."""
     return f"runs/study-{safe_name(plan.study.name)}"

@@ -123,22 +123,19 @@ class Study(BaseModel):
 
 def _refuse_twice(axis: str, values: tuple[str, ...]) -> None:
     """Refuse two values that make the same cells."""
-    seen: dict[object, str] = {}
+    texts: dict[object, str] = {}
     for value in values:
         same = parse_labels(value) if axis == "labels" else value
-        if same in seen:
-            also = "" if seen[same] == value else f" (as '{seen[same]}' and '{value}')"
+        if same in texts:
+            also = "" if texts[same] == value else f" (as '{texts[same]}' and '{value}')"
             raise ValueError(f"{axis}: got '{value}' twice{also}, which makes the same cells twice; give it once")
-        seen[same] = value
+        texts[same] = value
 
 
 def parse_study(values: Mapping[str, Any], *, where: str) -> Study:
     """Check a study given as plain values.
 
-    Raises
-    ------
-    StudyError
-        With the place and the first thing that is wrong; an unknown key names the nearest known one.
+    Raises `StudyError` with the place and the first thing that is wrong; an unknown key names the nearest known one.
     """
     try:
         return Study.model_validate(values)
@@ -149,10 +146,8 @@ def parse_study(values: Mapping[str, Any], *, where: str) -> Study:
 def load_study(study: str | Path) -> tuple[Study, Path]:
     """Return a study by its name or from a TOML file, and the folder that its paths are relative to.
 
-    Raises
-    ------
-    StudyError
-        For an unknown name (the nearest one is named), an unreadable file, or anything in it that cannot be.
+    Raises `StudyError` for an unknown name (the nearest one is named), an unreadable file, or anything in it that
+    cannot be.
     """
     table = catalogue.read("studies", study)
     return parse_study(table.values, where=table.where), table.path.parent if table.path else Path()

@@ -25,24 +25,12 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetens
 
 @dataclass(frozen=True)
 class Input:
-    """One model or data set of a study.
+    """One model or data set of a study."""
 
-    Attributes
-    ----------
-    name
-        As the study has it.
-    given
-        What the program opens: the same with paths made absolute.
-    state
-        ``here``, ``download`` (fetched when it is needed) or ``missing``.
-    said
-        Where it comes from, or how to get it.
-    """
-
-    name: str
-    given: str
-    state: str = HERE
-    said: str = ""
+    name: str  # as the study has it
+    given: str  # what the program opens: the same with paths made absolute
+    state: str = HERE  # ``here``, ``download`` (fetched when it is needed) or ``missing``
+    said: str = ""  # where it comes from, or how to get it
 
     @property
     def is_path(self) -> bool:
@@ -53,17 +41,10 @@ class Input:
 def find_model(name: str, roots: Sequence[Path]) -> Input:
     """Return what a model's name stands for.
 
-    Parameters
-    ----------
-    roots
-        Folders that a path may lie in; a relative one is looked for in each.
+    Raises `ModelError` for a name that nothing has; the nearest one is named; `StudyError` for a path that leads out of
+    the folders.
 
-    Raises
-    ------
-    ModelError
-        For a name that nothing has; the nearest one is named.
-    StudyError
-        For a path that leads out of the folders.
+    A relative path is looked for in each of the folders ``roots``, and lies in one of them.
     """
     kind, colon, rest = name.partition(":")
     if colon and kind == "zoo":
@@ -125,24 +106,19 @@ def _file(name: str, before: str, file: str, roots: Sequence[Path]) -> Input:
 def find_data(name: str, roots: Sequence[Path]) -> Input:
     """Return what the name of a data set stands for; see `find_model`.
 
-    A ``data:NAME`` without a folder is looked for as a folder NAME in the roots, then downloaded if that can be.
-
-    Raises
-    ------
-    DataError
-        For a name that nothing has; the nearest one is named.
-    StudyError
-        For a path that leads out of the folders.
+    A ``data:NAME`` without a folder is looked for as a folder NAME in the roots, then downloaded if that can be. Raises
+    `DataError` for a name that nothing has; the nearest one is named; `StudyError` for a path that leads out of the
+    folders.
     """
     kind, colon, rest = name.partition(":")
     if colon and kind == "builtin":
         if rest not in BUILTIN:
-            raise DataError(unknown("built-in data set", name, (f"builtin:{known}" for known in BUILTIN)))
+            raise DataError(unknown("built-in data set", name, (f"builtin:{short}" for short in BUILTIN)))
         return Input(name, name)
     if colon and kind == "torchvision":
-        known = importlib.import_module("torchvision.datasets").__all__  # no types, and slow to import
-        if rest not in known:
-            raise DataError(unknown("torchvision data set", rest, known))
+        names = importlib.import_module("torchvision.datasets").__all__  # no types, and slow to import
+        if rest not in names:
+            raise DataError(unknown("torchvision data set", rest, names))
         return Input(name, name, FETCHED, "through torchvision")
     if colon and kind == "hf":
         return Input(name, name, FETCHED, "from the Hugging Face hub")
@@ -153,15 +129,10 @@ def find_data(name: str, roots: Sequence[Path]) -> Input:
         return Input(name, str(path))
     if colon:
         raise DataError(f"{unknown('kind of data', kind, SOURCES)}, as in 'builtin:digits' (got '{name}')")
-    _refuse_forgotten_kind(name)
-    return Input(name, str(path), MISSING, f"there is no file or folder {path}")
-
-
-def _refuse_forgotten_kind(name: str) -> None:
-    known = [f"builtin:{rest}" for rest in BUILTIN] + [f"data:{rest}" for rest in dataset_entries()]
-    for full in known:
+    for full in (*(f"builtin:{short}" for short in BUILTIN), *(f"data:{short}" for short in dataset_entries())):
         if full.partition(":")[2] == name:
             raise DataError(f"there is no folder '{name}'; did you mean '{full}'?")
+    return Input(name, str(path), MISSING, f"there is no file or folder {path}")
 
 
 def _named(name: str, rest: str, roots: Sequence[Path]) -> Input:
@@ -180,17 +151,13 @@ def _named(name: str, rest: str, roots: Sequence[Path]) -> Input:
 def inside(text: str, roots: Sequence[Path]) -> Path:
     """Return the absolute path of a text, below one of the roots when links are followed.
 
-    Raises
-    ------
-    StudyError
-        For one that leads out of them.
+    Raises `StudyError` for one that leads out of them.
     """
-    given = Path(text).expanduser()
-    places = [root / given for root in roots]
-    chosen = next((place for place in places if place.exists()), places[0]).resolve()
-    if any(chosen.is_relative_to(root.resolve()) for root in roots):
-        return chosen
+    places = [root / Path(text).expanduser() for root in roots]
+    path = next((place for place in places if place.exists()), places[0]).resolve()
+    if any(path.is_relative_to(root.resolve()) for root in roots):
+        return path
     raise StudyError(
-        f"'{text}' leads to {chosen}, outside of {' and '.join(str(root.resolve()) for root in roots)}; expected a "
+        f"'{text}' leads to {path}, outside of {' and '.join(str(root.resolve()) for root in roots)}; expected a "
         "path inside: put it there, or name the folder that holds it with --data-root"
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import AcclimateError, StudyError
-from acclimate.experiments.study.plan import Cell, Plan
+from acclimate.experiments.study.plan import Cell, StudyPlan
 from acclimate.storage.results import COLUMNS, Result, Results
 from acclimate.storage.store import write_atomic
 
@@ -38,8 +38,7 @@ class Ledger:
 
     def key(self, cell: Cell) -> str | None:
         """Return the key of a finished cell's row; None while it is not finished."""
-        note = _read(self._done(cell))
-        key = str(note.get("key", ""))
+        key = str(_read(self._done(cell)).get("key", ""))
         return key if key and self.results.has(key) else None
 
     def has_failed(self, cell: Cell) -> bool:
@@ -69,7 +68,7 @@ class Ledger:
         for cell in cells:
             self._failed(cell).unlink(missing_ok=True)
 
-    def failures(self, plan: Plan) -> list[dict[str, Any]]:
+    def failures(self, plan: StudyPlan) -> list[dict[str, Any]]:
         """Return the failed cells with their reasons."""
         return [
             {**asdict(cell), "reason": _read(self._failed(cell)).get("reason", "")}
@@ -78,17 +77,9 @@ class Ledger:
         ]
 
     def require_same(self, cells: Sequence[Cell], *, what: str, digest: str, name: str) -> None:
-        """Refuse rows of other images or of another model under the same name.
+        """Refuse rows of other images or of another model under the same name, with a `StudyError`.
 
-        Parameters
-        ----------
-        what
-            ``fingerprint`` of the data or ``weights`` of the model, as notes have it.
-
-        Raises
-        ------
-        StudyError
-            When a finished cell was measured on something else.
+        ``what`` is ``fingerprint`` of the data or ``weights`` of the model, as notes have it.
         """
         for cell in cells:
             if self.key(cell) is not None and _read(self._done(cell)).get(what) != digest:
@@ -97,10 +88,9 @@ class Ledger:
                     "--out, or put back what it was"
                 )
 
-    def rows(self, plan: Plan) -> list[tuple[Cell, Result]]:
+    def rows(self, plan: StudyPlan) -> list[tuple[Cell, Result]]:
         """Return the rows of a plan's finished cells, in its order."""
-        found = [(cell, self.key(cell)) for cell in plan.cells]
-        return [(cell, self.results.get(key)) for cell, key in found if key is not None]
+        return [(cell, self.results.get(key)) for cell in plan.cells if (key := self.key(cell)) is not None]
 
     def write_table(self, rows: Sequence[tuple[Cell, Result]]) -> Path:
         """Write ``results.csv``: one line for each metric of each part of each row, columns `COLUMNS`."""
@@ -110,8 +100,8 @@ class Ledger:
         for cell, row in rows:
             for split, metrics in row.metrics.items():
                 for name, value in metrics.items():
-                    told = "" if math.isnan(value) else repr(float(value))
-                    writer.writerow((cell.model, row.dataset, cell.protocol, name, told, cell.seed, split, cell.labels))
+                    text = "" if math.isnan(value) else repr(float(value))
+                    writer.writerow((cell.model, row.dataset, cell.protocol, name, text, cell.seed, split, cell.labels))
         write_atomic(self.folder / TABLE, buffer.getvalue())
         return self.folder / TABLE
 
@@ -119,25 +109,23 @@ class Ledger:
         """Write ``study.json``."""
         write_atomic(self.folder / DOCUMENT, json.dumps(document, indent=1, allow_nan=False))
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: StudyPlan) -> None:
         """Take a folder for a study: a new one, or one where a study of this name was begun.
 
-        Raises
-        ------
-        StudyError
-            When another study is there, or this one with inputs of another size: rows do not say their size.
+        Raises `StudyError` when another study is there, or this one with inputs of another size: rows do not say their
+        size.
         """
-        found, size = _read(self.folder / DOCUMENT), plan.study.image_size
-        there = found.get("study")
+        document, size = _read(self.folder / DOCUMENT), plan.study.image_size
+        there = document.get("study")
         if there not in (None, plan.study.name):
             raise StudyError(f"'{self.folder}' holds the study '{there}'; choose another --out for '{plan.study.name}'")
         if there is None:
             self.write_document({"command": "study", "study": plan.study.name, "image_size": size, "finished": False})
-        elif found.get("image_size") != size:
-            had, wanted = (
-                f"image_size {one}" if one else "the models' own sizes" for one in (found.get("image_size"), size)
+        elif (old := document.get("image_size")) != size:
+            sizes = [f"image_size {one}" if one else "the models' own sizes" for one in (old, size)]
+            raise StudyError(
+                f"'{self.folder}' holds the study '{there}' at {sizes[0]}; choose another --out for {sizes[1]}"
             )
-            raise StudyError(f"'{self.folder}' holds the study '{there}' at {had}; choose another --out for {wanted}")
 
     def _done(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.id}.json"
@@ -149,7 +137,7 @@ class Ledger:
 def _read(path: Path) -> dict[str, Any]:
     """Return a note; nothing where there is none or it is damaged: that cell is then done again."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return note if isinstance(note, dict) else {}

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from acclimate.errors import StudyError
+from acclimate.catalogue import ALIASES
+from acclimate.errors import RecipeError, StudyError, unknown
 from acclimate.experiments.study.file import Study
-from acclimate.experiments.study.inputs import MISSING, Input, find_data, find_model
-from acclimate.experiments.study.protocol import StudyProtocol, find_study_protocol
+from acclimate.experiments.study.inputs import MISSING, Input, find_data, find_model, inside
 from acclimate.images import parse_labels
+from acclimate.protocols import Protocol, find_protocol, protocol_names
 from acclimate.storage.store import digest
 
 
 @dataclass(frozen=True)
+class StudyProtocol:
+    """One protocol of a study."""
+
+    name: str  # as the study has it
+    # what the program opens: the same, the name that stands for a deprecated one, or the absolute path of a TOML file
+    given: str
+    content: str = ""  # digest of a TOML file, so that a changed one makes other cells; else ""
+
+    @functools.cached_property
+    def protocol(self) -> Protocol:
+        """The protocol itself."""
+        return find_protocol(self.given)
+
+
+@dataclass(frozen=True)
 class Cell:
-    """One measurement: it becomes one row, or one reason why not.
+    """One measurement: it becomes one row, or one reason why not."""
 
-    Attributes
-    ----------
-    id
-        Digest of all that the study says of the cell, known before anything is loaded.
-    """
-
-    id: str
+    id: str  # digest of all that the study says of the cell, known before anything is loaded
     model: str
     data: str
     protocol: str
@@ -54,21 +65,15 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A checked study on this machine.
-
-    Attributes
-    ----------
-    cells
-        Data sets outermost, then models; within both protocols, labels and seeds.
-    """
+class StudyPlan:
+    """A checked study on this machine."""
 
     study: Study
     models: tuple[Input, ...]
     data: tuple[Input, ...]
     protocols: tuple[StudyProtocol, ...]
     seeds: tuple[int, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...]  # data sets outermost, then models; within both protocols, labels and seeds
 
     @property
     def missing(self) -> tuple[Input, ...]:
@@ -78,8 +83,7 @@ class Plan:
     def possible(self) -> Self:
         """Return the plan without the cells of missing inputs."""
         gone = {one.name for one in self.missing}
-        kept = tuple(cell for cell in self.cells if not gone & {cell.model, cell.data})
-        return type(self)(self.study, self.models, self.data, self.protocols, self.seeds, kept)
+        return replace(self, cells=tuple(cell for cell in self.cells if not gone & {cell.model, cell.data}))
 
     def groups(self) -> list[Group]:
         """Return the cells by data set and model, in the order of the work."""
@@ -95,7 +99,7 @@ class Plan:
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it, for workers."""
-        return {"study": self.study.model_dump(mode="json"), **{k: v for k, v in asdict(self).items() if k != "study"}}
+        return asdict(self) | {"study": self.study.model_dump(mode="json")}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
@@ -107,22 +111,13 @@ class Plan:
         return cls(study, models, data, protocols, tuple(document["seeds"]), cells)
 
 
-def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, seed: int = 0) -> Plan:
+def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, seed: int = 0) -> StudyPlan:
     """Find every input of a study and list its cells; nothing is loaded.
 
-    Parameters
-    ----------
-    folder
-        Of the study's file: its relative paths begin there.
-    data_root
-        Another folder for data sets; it is looked at first.
-    seed
-        The first one.
+    Raises `InputError` for a name that nothing has, a path that leads out of the folders, or no cell at all.
 
-    Raises
-    ------
-    InputError
-        For a name that nothing has, a path that leads out of the folders, or no cell at all.
+    The study's file lies in ``folder``: its relative paths begin there. ``data_root`` is another folder for data sets;
+    it is looked at first. ``seed`` is the first one.
     """
     roots = [folder] if data_root is None else [data_root, folder]
     if data_root is not None and not data_root.is_dir():
@@ -135,7 +130,23 @@ def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, see
     _refuse_two_budgets(protocols, cells)
     if not cells:
         raise StudyError(f"study '{study.name}' excludes every one of its cells; expected at least one to be left")
-    return Plan(study, models, data, protocols, seeds, cells)
+    return StudyPlan(study, models, data, protocols, seeds, cells)
+
+
+def find_study_protocol(name: str, roots: Sequence[Path]) -> StudyProtocol:
+    """Return what a name stands for: a protocol of the program, or a TOML file.
+
+    Raises `RecipeError` for a name that nothing has (the nearest one is named), or a recipe that ends without a
+    classifier; `StudyError` for a file outside of the roots.
+    """
+    if name in protocol_names():
+        find_protocol(name)  # which tells of a deprecated name
+        return StudyProtocol(name, ALIASES.get(name, name))
+    path = inside(name, roots)
+    if not name.endswith(".toml") or not path.exists():
+        raise RecipeError(f"{unknown('protocol', name, protocol_names())}, or a TOML file")
+    find_protocol(path)
+    return StudyProtocol(name, str(path), digest(path.read_text(encoding="utf-8")))
 
 
 def _cells(study: Study, protocols: tuple[StudyProtocol, ...], seeds: tuple[int, ...]) -> list[Cell]:

@@ -62,7 +62,7 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
 
 
-class Shown:
+class StudyProgress:
     """A context that shows events; called with each of them."""
 
     def __init__(self, cells: Sequence[Cell], *, workers: int, quiet: bool, words: Mapping[str, str]) -> None:
@@ -96,14 +96,14 @@ class Shown:
         if self.quiet:
             return
         what, done = self._what(event), self.total - len(self.clock.waiting)
-        left = duration(self.clock.left)
-        self.bar.update(self.task, completed=done, left=left)
+        rest = duration(self.clock.left)
+        self.bar.update(self.task, completed=done, left=rest)
         if what:
             self.bar.update(self.task, what=escape(what))
         if not self.console.is_terminal and (now - self.last > EVERY or event.kind == "open"):
             self.last = now
             failed = f", {self.failed} failed" if self.failed else ""
-            print(f"{done} of {self.total} cells{failed}, {left} left: {what}", file=sys.stderr, flush=True)
+            print(f"{done} of {self.total} cells{failed}, {rest} left: {what}", file=sys.stderr, flush=True)
 
     def _what(self, event: Event) -> str:
         group = self.words.get(event.group, "")

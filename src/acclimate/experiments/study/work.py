@@ -14,7 +14,7 @@ from acclimate.experiments.curve.budgets import plan_budgets
 from acclimate.experiments.study.claims import PAUSE, Claims
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Cell, Group, Plan, all_labels
+from acclimate.experiments.study.plan import Cell, Group, StudyPlan, all_labels
 from acclimate.images import Images, Split, decoded, load_images, make_split, open_pixels
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import WEIGHTS
@@ -25,15 +25,10 @@ from acclimate.storage.store import digest, safe_name
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a user may want to see.
+    """Something that a user may want to see."""
 
-    Attributes
-    ----------
-    kind
-        ``open`` (a group), ``images`` (``done`` of ``total`` decoded or extracted), ``start``, ``done``, ``failed`` (a
-        cell), ``seen`` (a cell that was settled before, or by another process).
-    """
-
+    # ``open`` (a group), ``images`` (``done`` of ``total`` decoded or extracted), ``start``, ``done``, ``failed`` (a
+    # cell), ``seen`` (a cell that was settled before, or by another process)
     kind: Literal["open", "images", "start", "done", "failed", "seen"]
     group: str
     cell: str = ""
@@ -48,22 +43,17 @@ Opened = TypeVar("Opened")
 
 @dataclass
 class Worker:
-    """One worker of a study. Several may share a folder; each cell is measured by one of them.
+    """One worker of a study. Several may share a folder; each cell is measured by one of them."""
 
-    Attributes
-    ----------
-    turn
-        Share of the groups that it leaves for later, in [0, 1), so that workers begin with different data sets.
-    """
-
-    plan: Plan
+    plan: StudyPlan
     ledger: Ledger
     runtime: Runtime
     tell: Tell
+    # share of the groups that it leaves for later, in [0, 1), so that workers begin with different data sets
     turn: float = 0.0
     images: dict[str, Images] = field(default_factory=dict)  # the data set in hand, none or one
     broken: dict[str, Exception] = field(default_factory=dict)  # inputs that could not be opened
-    seen: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
 
     @property
     def claims(self) -> Claims:
@@ -73,19 +63,15 @@ class Worker:
     def run(self) -> None:
         """Work until every cell has its row or a reason why not, whoever does it.
 
-        Raises
-        ------
-        StudyError
-            When a data set or model changed since rows of this folder were made.
-        Interrupted
-            On Ctrl-C.
+        Raises `StudyError` when a data set or model changed since rows of this folder were made; `Interrupted` on
+        Ctrl-C.
         """
         groups = self.plan.groups()
         at = round(self.turn * len(groups))
         groups = groups[at:] + groups[:at]
-        while left := [group for group in groups if self._left(group)]:
+        while rest := [group for group in groups if self._left(group)]:
             worked = False
-            for group in left:
+            for group in rest:
                 with self.claims.attempt(group.id) as got:
                     if got and (cells := self._left(group)):
                         self._group(group, cells)
@@ -94,12 +80,12 @@ class Worker:
                 time.sleep(PAUSE)  # others have the rest; a claim is free again when its process ends
 
     def _left(self, group: Group) -> list[Cell]:
-        left = [cell for cell in group.cells if not self.ledger.settled(cell)]
+        cells = [cell for cell in group.cells if not self.ledger.settled(cell)]
         for cell in group.cells:
-            if cell not in left and cell.id not in self.seen:
-                self.seen.add(cell.id)
+            if cell not in cells and cell.id not in self.settled:
+                self.settled.add(cell.id)
                 self.tell(Event("seen", group.id, cell.id))
-        return left
+        return cells
 
     def _group(self, group: Group, cells: Sequence[Cell]) -> None:
         """Measure cells that share data and model. What cannot be opened is the reason of all of them."""
@@ -135,12 +121,12 @@ class Worker:
         self.ledger.finish(cell, row)
         for weights in run.rglob(WEIGHTS):  # a study is made of many runs, and each would leave a whole network
             weights.unlink(missing_ok=True)
-        self.seen.add(cell.id)
+        self.settled.add(cell.id)
         self.tell(Event("done", group.id, cell.id, cell.words))
 
     def _failed(self, group: Group, cell: Cell, error: Exception) -> None:
         self.ledger.fail(cell, error)
-        self.seen.add(cell.id)
+        self.settled.add(cell.id)
         self.tell(Event("failed", group.id, cell.id, cell.words))
 
     def _images(self, data: Input) -> Images:
@@ -223,8 +209,8 @@ def draw(images: Images, labels: str, seed: int) -> tuple[Split, str | None]:
     if all_labels(labels):
         return split, None
     budget = plan_budgets([labels], images, split)[0][0]
-    drawn = budget.draw(images, split, seed)
-    return (drawn if len(split.test) else replace(drawn, val=split.val)), budget.labels
+    few = budget.draw(images, split, seed)
+    return (few if len(split.test) else replace(few, val=split.val)), budget.labels
 
 
 def _run_name(cell: Cell) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from acclimate.errors import AcclimateError, Interrupted
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Plan
+from acclimate.experiments.study.plan import StudyPlan
 from acclimate.experiments.study.work import Worker
 from acclimate.storage.runtime import Runtime
 
@@ -28,7 +28,7 @@ def main() -> int:
     cache = order["runtime"].pop("cache")
     runtime = Runtime(**order["runtime"], cache=Path(cache) if cache else None)
     ledger = Ledger(Path(order["folder"]))
-    worker = Worker(Plan.of(order["plan"]), ledger, runtime, lambda event: say(asdict(event)), order["turn"])
+    worker = Worker(StudyPlan.of(order["plan"]), ledger, runtime, lambda event: say(asdict(event)), order["turn"])
     try:
         worker.run()
     except (KeyboardInterrupt, Interrupted):

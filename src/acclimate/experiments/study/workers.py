@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 from acclimate.errors import StudyError, TrainingError
 from acclimate.experiments.study.ledger import Ledger
-from acclimate.experiments.study.plan import Plan
+from acclimate.experiments.study.plan import StudyPlan
 from acclimate.experiments.study.work import Event, Tell
 from acclimate.storage.runtime import Runtime
 
@@ -33,7 +33,7 @@ Message = tuple[int, dict[str, Any] | None]  # of a worker; None when its stdout
 class Crew:
     """The workers of a study, seen from the process that started them."""
 
-    plan: Plan
+    plan: StudyPlan
     ledger: Ledger
     runtime: Runtime
     tell: Tell
@@ -42,17 +42,12 @@ class Crew:
     at: dict[int, tuple[str, str]] = field(default_factory=dict)  # worker -> group and cell in its hands
     deaths: Counter[tuple[str, str]] = field(default_factory=Counter)
     inbox: queue.Queue[Message] = field(default_factory=queue.Queue)
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Start the workers and wait until all are done.
 
-        Raises
-        ------
-        StudyError
-            What a worker raised.
-        TrainingError
-            When workers cannot even start.
+        Raises the `StudyError` of a worker; `TrainingError` when workers cannot even start.
         """
         try:
             for number in range(self.size):
@@ -104,10 +99,10 @@ class Crew:
             event = Event(**message)
             if event.kind in ("open", "start"):
                 self.at[number] = (event.group, event.cell)
-            if event.kind not in ("seen", "done", "failed") or event.cell not in self.told:
+            if event.kind not in ("seen", "done", "failed") or event.cell not in self.reported:
                 self.tell(event)
             if event.kind in ("seen", "done", "failed"):
-                self.told.add(event.cell)
+                self.reported.add(event.cell)
 
     def _ended(self, number: int) -> None:
         """Let a worker go that is done; put another in the place of one that died."""
@@ -116,7 +111,8 @@ class Crew:
             return
         self.deaths[self.at[number]] += 1
         if self.deaths[self.at[number]] >= DEATHS:
-            self._blame(*self.at[number], _how(code))
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            self._blame(*self.at[number], how)
         self._start(number)
 
     def _blame(self, group: str, cell: str, how: str) -> None:
@@ -142,7 +138,3 @@ class Crew:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _how(code: int) -> str:
-    return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
