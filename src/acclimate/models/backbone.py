@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from acclimate.errors import ModelError
 from acclimate.images import Geometry
-from acclimate.models.outline import Outline
-from acclimate.models.taps import DEFAULT, LAST, Tap
+from acclimate.models.taps import DEFAULT, LAST, Outline, Tap
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

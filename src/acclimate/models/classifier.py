@@ -65,10 +65,7 @@ class Classifier:
     def load(cls, run: str | Path) -> Classifier:
         """Return the classifier of a run's folder, or of its weights file.
 
-        Raises
-        ------
-        ModelError
-            When there are no weights, or they have no classifier.
+        Raises ModelError when there are no weights, or they have no classifier.
         """
         path = Path(run) / WEIGHTS if Path(run).is_dir() else Path(run)
         if not path.is_file():
@@ -93,12 +90,7 @@ class Classifier:
         save_weights(folder / WEIGHTS, self.network, card)
 
     def predict_proba(
-        self,
-        images: Images,
-        runtime: Runtime = AUTO,
-        *,
-        tta: str = "none",
-        batch: int = 64,
+        self, images: Images, runtime: Runtime = AUTO, *, tta: str = "none", batch: int = 64
     ) -> npt.NDArray[np.float64]:
         """Return class probabilities ``(n, C)``.
 
@@ -197,10 +189,7 @@ class Deployed(nn.Module):
 def _as_timm(classifier: Classifier) -> nn.Module:
     """Return the network with timm's own classifier; what normalises its features is folded into its weights.
 
-    Raises
-    ------
-    ModelError
-        When the head is no linear function of timm's pooled features.
+    Raises ModelError when the head is no linear function of timm's pooled features.
     """
     head = own_head(classifier.network)
     if head is None:
@@ -252,16 +241,11 @@ def export_timm(classifier: Classifier, folder: Path) -> Path:
 def export_onnx(classifier: Classifier, path: Path) -> dict[str, float]:
     """Write an ONNX graph with a free batch size and check it against onnxruntime.
 
+    Raises InputError when the ``onnx`` extra is not installed. Raises ModelError when the two differ by more than 1e-4.
+
     Returns
     -------
     ``max_difference`` of the probabilities of eight random images between torch and onnxruntime.
-
-    Raises
-    ------
-    InputError
-        When the ``onnx`` extra is not installed.
-    ModelError
-        When the two differ by more than 1e-4.
     """
     try:
         import onnxruntime

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acclimate.errors import ModelError
-from acclimate.models.network import classifiers, feature_width, place_classifier
+from acclimate.models.network import Dressed, black_image, classifiers, evaluating, feature_width, place_classifier
 
 KINDS = ("linear", "bn+linear", "mlp")
 NORMALIZE = ("none", "l2", "zscore")
@@ -60,10 +60,7 @@ class HeadSpec:
 def parse_layers(text: str) -> tuple[int, bool]:
     """Read ``4`` or ``4+avg``: how many of the last blocks, and whether the mean over positions is joined.
 
-    Raises
-    ------
-    ValueError
-        For anything else.
+    Raises ValueError for anything else.
     """
     found = _LAYERS.match(text)
     if not found:
@@ -194,7 +191,7 @@ class Heads(_Normalized):
         return words | ({"layers": list(self.columns)[layers]} if self.spec.layers else {})
 
 
-class Layered(nn.Module):
+class Layered(Dressed):
     """A timm network whose features are those of its last blocks, under a classifier of its own.
 
     The features are, block by block, the class token after the network's last norm, where there is none the mean over
@@ -203,13 +200,13 @@ class Layered(nn.Module):
     """
 
     def __init__(self, body: nn.Module, blocks: int, *, avg: bool) -> None:
-        super().__init__()
+        super().__init__(body)
         if not hasattr(body, "forward_intermediates"):
             raise ModelError(
                 f"got layers '{blocks}'; {type(body).__name__} gives no features of its blocks (timm's "
                 "forward_intermediates); leave 'layers' out"
             )
-        self.body, self.blocks, self.fc = body, blocks, cast(nn.Module, nn.Identity())
+        self.blocks = blocks
         self.avg = avg and has_class_token(body)
         self.pretrained_cfg = getattr(body, "pretrained_cfg", {})
         self.register_state_dict_post_hook(_without_body)  # type: ignore[no-untyped-call]  # torch gives them no types
@@ -229,18 +226,6 @@ class Layered(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the joined features ``(n, d)``."""
         return torch.cat([part.float() for part in self.parts(x)], 1)
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits, or the features as they are with ``pre_logits``."""
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return what the classifier says of a batch ``(n, 3, h, w)``."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """Return the classifier."""
-        return self.fc
 
 
 def has_class_token(body: nn.Module) -> bool:
@@ -265,10 +250,7 @@ def with_head(network: nn.Module, spec: HeadSpec, n_classes: int, size: tuple[in
 
     A hidden layer's first weights come from torch's global generator.
 
-    Raises
-    ------
-    ModelError
-        When the network has no single classifier, or gives no features of its blocks.
+    Raises ModelError when the network has no single classifier, or gives no features of its blocks.
     """
     if spec.plain:
         return network
@@ -307,17 +289,11 @@ def _layered(network: nn.Module, layers: Sequence[str], size: tuple[int, int]) -
 
 
 def _widths(layered: Layered, size: tuple[int, int]) -> list[int]:
-    modes = {module: module.training for module in layered.modules()}
-    layered.eval()
-    device = next(layered.parameters()).device
     try:
-        with torch.inference_mode():
-            widths = [part.shape[1] for part in layered.parts(torch.zeros(1, 3, *size, device=device))]
+        with evaluating(layered), torch.inference_mode():
+            return [part.shape[1] for part in layered.parts(black_image(layered, size))]
     except (AssertionError, IndexError) as error:  # how timm refuses more blocks than there are
         raise ModelError(f"got layers '{layered.blocks}'; {type(layered.body).__name__} has fewer: {error}") from None
-    for module, mode in modes.items():
-        module.training = mode
-    return widths
 
 
 def own_head(network: nn.Module) -> Head | Heads | None:
@@ -363,10 +339,7 @@ def head_card(network: nn.Module) -> dict[str, Any]:
 def read_card(card: Mapping[str, Any]) -> HeadSpec:
     """Return the head that a weights file speaks of; the plain one where it says nothing.
 
-    Raises
-    ------
-    ModelError
-        When it says what no head is.
+    Raises ModelError when it says what no head is.
     """
     kind, normalize = card.get("kind", "linear"), card.get("normalize", "none")
     layers = tuple(str(text) for text in card.get("layers", ()))

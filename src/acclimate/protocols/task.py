@@ -85,7 +85,7 @@ class Stated:
 
     def on(self, task: Task, backbone: Backbone | None = None) -> Stated:
         """Return what is said of a run on a task: the measured parts, and of a backbone the layer of its features."""
-        features = {} if backbone is None else {"features": str(task.tap.of(backbone.module))}
+        features = {} if backbone is None else {"features": str(backbone.tap(task.tap))}
         return Stated(self.protocol, {**self.settings, **features, "parts": list(task.evaluated())})
 
 

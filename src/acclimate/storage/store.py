@@ -41,10 +41,7 @@ def cache_root() -> Path:
 
     It is ``$ACCLIMATE_CACHE`` if that is set, otherwise ``acclimate`` in the platform's user cache folder.
 
-    Raises
-    ------
-    InputError
-        The folder cannot be made or written to.
+    Raises InputError: the folder cannot be made or written to.
     """
     root = _cache_folder()
     try:
@@ -102,10 +99,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Text is written as UTF-8. Missing folders above `path` are made. What is no file (a pipe, ``/dev/null``) is written
     to, never replaced.
 
-    Raises
-    ------
-    InputError
-        No permission to write there, or no space.
+    Raises InputError: no permission to write there, or no space.
     """
     data = content.encode() if isinstance(content, str) else content
     with _readable_errors(path):
@@ -178,12 +172,7 @@ class ArrayStore:
         that open the same folder at once share one store: each makes its own and the first rename wins.
         Writing the same row twice is harmless because the same row has the same bytes.
 
-        Raises
-        ------
-        DataError
-            An empty shape, or too little disk space.
-        InputError
-            No permission to write there.
+        Raises DataError: an empty shape, or too little disk space. Raises InputError: no permission to write there.
         """
         if not shape or min(shape) < 1:
             raise DataError(f"an array store of shape {shape} would be empty; give at least one row")
@@ -200,10 +189,7 @@ class ArrayStore:
     def find(cls, folder: Path, rows: int, dtype: npt.DTypeLike, meta: dict[str, Any]) -> ArrayStore | None:
         """Return the store in `folder` if it has so many rows of one axis, of any width; None where it has not.
 
-        Raises
-        ------
-        InputError
-            No permission to read and write there.
+        Raises InputError: no permission to read and write there.
         """
         with _readable_errors(folder):
             store = _intact(folder, meta)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from acclimate.models.network import classifiers, pooled
+from acclimate.models.network import classifiers, evaluating, pooled
 
 
 class Anchor:
@@ -47,11 +47,8 @@ class Anchor:
         return total
 
     def _forgotten(self, view: Tensor) -> Tensor:
-        modes = {module: module.training for module in self.network.modules()}
-        self.network.eval()
-        ours = pooled(self.network, view).float()
-        for module, training in modes.items():
-            module.training = training
+        with evaluating(self.network):
+            ours = pooled(self.network, view).float()
         with torch.no_grad():
             theirs = pooled(self.start, view).float()
         return (1 - F.cosine_similarity(ours, theirs)).mean()

@@ -86,10 +86,7 @@ def save_position(folder: Path, position: Position) -> None:
 def load_position(folder: Path, identity: str) -> Position:
     """Return where the run in this folder stands; a fresh start where there is no checkpoint.
 
-    Raises
-    ------
-    InputError
-        When the folder holds the checkpoint of another run.
+    Raises InputError when the folder holds the checkpoint of another run.
     """
     path = folder / FILE
     if not path.is_file():

@@ -27,10 +27,7 @@ class Branch(DropPath):
 def give_depth(network: nn.Module, backbone: Backbone) -> None:
     """Make a network's branches ready to be left out; none is, until ``set_depth`` says so.
 
-    Raises
-    ------
-    RecipeError
-        When the architecture has no stochastic depth.
+    Raises RecipeError when the architecture has no stochastic depth.
     """
     try:
         twin = create(backbone.architecture, {**backbone.arguments, "drop_path_rate": _BUILT})

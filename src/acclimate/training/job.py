@@ -46,10 +46,8 @@ class Job:
 
         A hidden layer's first weights depend on the seed.
 
-        Raises
-        ------
-        ModelError, RecipeError
-            When the architecture cannot have the head or the stochastic depth that the recipe asks for.
+        Raises ModelError, RecipeError when the architecture cannot have the head or the stochastic depth that the
+        recipe asks for.
         """
         network = self.backbone.network(self.classes)
         if any(stage.drop_path for stage in self.recipe.stages):

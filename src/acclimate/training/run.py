@@ -24,13 +24,7 @@ from acclimate.training.stage import StageRun
 from acclimate.training.watch import Watch
 
 
-def train(
-    job: Job,
-    folder: Path,
-    *,
-    checkpoint_seconds: float = 30.0,
-    watch: Watch | None = None,
-) -> Trained:
+def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Watch | None = None) -> Trained:
     """Run a recipe, or go on with the one that was interrupted in this folder.
 
     Parameters

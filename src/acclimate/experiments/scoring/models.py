@@ -55,7 +55,7 @@ def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
     names = layer_names(backbone.module) if layers == EVERY else [part.strip() for part in layers.split(",")]
     if not all(names):
         raise InputError(f"got layers '{layers}'; expected {LAST}, all, or names with commas between them")
-    return tuple(dict.fromkeys(Tap(name, pooling).of(backbone.module) for name in names))
+    return tuple(dict.fromkeys(backbone.tap(Tap(name, pooling)) for name in names))
 
 
 def score_once(task: Task, backbone: Backbone, runtime: Runtime, named: Named) -> dict[str, Any]:

@@ -37,11 +37,7 @@ class FusedConvolution(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
         self.activation = activation
-        self._shape = [
-            [int(p) for p in convolution.padding],
-            list(convolution.stride),
-            list(convolution.dilation),
-        ]
+        self._shape = [[int(p) for p in convolution.padding], list(convolution.stride), list(convolution.dilation)]
         self._groups = convolution.groups
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:

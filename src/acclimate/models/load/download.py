@@ -38,6 +38,9 @@ def fetch(
 ) -> Path:
     """Return `target`, downloaded from `url` unless it is there already.
 
+    Raises ModelError when the file cannot be had, is no weights file or has another checksum. The text says where to
+    put it by hand.
+
     Parameters
     ----------
     checksum
@@ -46,11 +49,6 @@ def fetch(
         What a user who has the file elsewhere may give; it ends the message of a failure.
     progress
         Called with (bytes so far, bytes in all or 0) after each chunk; default: a line on a terminal, else nothing.
-
-    Raises
-    ------
-    ModelError
-        When the file cannot be had, is no weights file or has another checksum. The text says where to put it by hand.
     """
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)

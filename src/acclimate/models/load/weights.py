@@ -27,16 +27,7 @@ from acclimate.models.network import classifier_keys
 from acclimate.storage.store import write_atomic
 
 HEADER = "acclimate"
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    LookupError,
-    EOFError,
-    SafetensorError,
-    zipfile.BadZipFile,
-)
+_UNREADABLE = (OSError, ValueError, TypeError, RuntimeError, LookupError, EOFError, SafetensorError, zipfile.BadZipFile)
 _NESTS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 
 
@@ -45,10 +36,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Torch files are read with ``weights_only=True``: a pickle that asks for anything but tensors is refused.
 
-    Raises
-    ------
-    ModelError
-        When the file cannot be read, is of an unknown kind, or holds no tensors.
+    Raises ModelError when the file cannot be read, is of an unknown kind, or holds no tensors.
     """
     found, header = _read(path)
     for nest in _NESTS:
@@ -65,10 +53,7 @@ def read_layout(path: Path, layout: Layout) -> dict[str, Tensor]:
 
     A file that is a plain table of tensors (safetensors, npz, a saved state_dict) needs no nest: only its names count.
 
-    Raises
-    ------
-    ModelError
-        When the file cannot be read, lacks the nest or the prefix, or two of its names become one.
+    Raises ModelError when the file cannot be read, lacks the nest or the prefix, or two of its names become one.
     """
     found = _descended(path, layout)
     named = {str(name): value for name, value in found.items() if isinstance(value, Tensor | np.ndarray)}
@@ -199,10 +184,7 @@ def load_strictly(
 ) -> None:
     """Fill every tensor of a backbone from ``tensors``; only a classifier's may be left over, with ``classifier``.
 
-    Raises
-    ------
-    ModelError
-        When a tensor is missing, left over or of another shape; the first five of each are named.
+    Raises ModelError when a tensor is missing, left over or of another shape; the first five of each are named.
     """
     wanted = module.state_dict()
     spare = _classifier_prefixes(module) if classifier else ()
@@ -244,11 +226,7 @@ def _first(kind: str, names: list[str]) -> str:
 def _classifier_prefixes(module: nn.Module) -> tuple[str, ...]:
     """Names under which timm and torchvision keep classifiers; a module's own are looked up in its config."""
     own = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
-    return tuple(f"{name}." for name in ((own,) if isinstance(own, str) else own)) or (
-        "fc.",
-        "classifier.",
-        "head.",
-    )
+    return tuple(f"{name}." for name in ((own,) if isinstance(own, str) else own)) or ("fc.", "classifier.", "head.")
 
 
 def timm_state(network: nn.Module) -> dict[str, Tensor]:

@@ -26,8 +26,16 @@ means timm's own parameters by timm's names, with adapters or without: no term b
 """
 
 from acclimate.models.adapters import merge
-from acclimate.models.scope.choice import Scope, Trainable, freeze, parse_scope, prepare, select
-from acclimate.models.scope.mode import BatchNormStatistics, set_mode
+from acclimate.models.scope.choice import (
+    BatchNormStatistics,
+    Scope,
+    Trainable,
+    freeze,
+    parse_scope,
+    prepare,
+    select,
+    set_mode,
+)
 from acclimate.models.scope.terms import TERMS, blocks_of, is_norm
 
 __all__ = [
