@@ -80,8 +80,8 @@ class Classifier:
         network = with_head(
             backbone.network(len(card["classes"])), spec, len(card["classes"]), backbone.preprocess.size
         )
-        kept = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        load_strictly(network, kept, architecture=backbone.architecture, where=str(path))
+        tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        load_strictly(network, tensors, architecture=backbone.architecture, where=str(path))
         return cls(network.eval(), tuple(card["classes"]), backbone)
 
     def save(self, folder: Path) -> None:
@@ -124,19 +124,17 @@ class Classifier:
         wanted = np.arange(len(images)) if indices is None else indices
         device = choose_device(runtime.device)
         precision = choose_precision(runtime.precision, device)
-        pixels = decoded(images, self.backbone.preprocess.geometry, indices=wanted, cache=runtime.cache).array
+        preprocess = self.backbone.preprocess
+        normalize = Normalize(preprocess.mean, preprocess.std)
+        pixels = decoded(images, preprocess.geometry, indices=wanted, cache=runtime.cache).array
         network = self.network.to(device)
         parts = []
         for start in range(0, len(wanted), batch):
-            x = self._input(to_batch(pixels[wanted[start : start + batch]]).to(device))
+            x = center(to_batch(pixels[wanted[start : start + batch]]).to(device), preprocess.size, normalize)
             flips = [x] if tta == "none" else [x, x.flip(-1)]
             parts.append(torch.stack([_softmax(network, view, device, precision) for view in flips]))
         out: npt.NDArray[np.float64] = torch.cat(parts, dim=1).cpu().double().numpy()
         return out
-
-    def _input(self, raw: Tensor) -> Tensor:
-        preprocess = self.backbone.preprocess
-        return center(raw, preprocess.size, Normalize(preprocess.mean, preprocess.std))
 
     def predict(self, images: Images, runtime: Runtime = AUTO, *, tta: str = "none") -> list[str]:
         """Return the most probable class of each image."""
@@ -204,17 +202,18 @@ def _as_timm(classifier: Classifier) -> nn.Module:
     plain = classifier.backbone.network(len(classifier.classes))
     state = {name: t for name, t in classifier.network.state_dict().items() if name in plain.state_dict()}
     plain.load_state_dict(state, strict=False)
-    own = classifiers(plain)[0]
-    cast(nn.Linear, own).weight.data.copy_(folded[0].view_as(cast(nn.Linear, own).weight))
-    cast(nn.Linear, own).bias.data.copy_(folded[1])
+    linear = cast(nn.Linear, classifiers(plain)[0])
+    linear.weight.data.copy_(folded[0].view_as(linear.weight))
+    linear.bias.data.copy_(folded[1])
     return plain.eval()
 
 
 def export_timm(classifier: Classifier, folder: Path) -> Path:
     """Write ``model.safetensors`` and ``config.json`` as a hub has them: timm loads ``local-dir:FOLDER``."""
     plain = _as_timm(classifier)
-    preprocess, network = classifier.backbone.preprocess, cast(Any, plain)
-    n_classes = len(classifier.classes)
+    network, n_classes = cast(Any, plain), len(classifier.classes)
+    preprocess = asdict(classifier.backbone.preprocess)
+    size = preprocess.pop("size")
     config: Mapping[str, Any] = {
         "architecture": classifier.backbone.architecture.partition(".")[0],
         "num_classes": n_classes,
@@ -222,18 +221,14 @@ def export_timm(classifier: Classifier, folder: Path) -> Path:
         "label_names": list(classifier.classes),
         "model_args": dict(classifier.backbone.arguments),
         "pretrained_cfg": {
-            "input_size": [3, *preprocess.size],
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
-            "interpolation": preprocess.interpolation,
-            "crop_pct": preprocess.crop_pct,
-            "crop_mode": preprocess.crop_mode,
+            "input_size": [3, *size],
+            **preprocess,
             "num_classes": n_classes,
             **{key: network.pretrained_cfg.get(key) for key in ("pool_size", "first_conv", "classifier")},
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(folder / "model.safetensors", plain, {"preprocess": asdict(preprocess)})
+    save_weights(folder / "model.safetensors", plain, {"preprocess": asdict(classifier.backbone.preprocess)})
     write_atomic(folder / "config.json", json.dumps(config, indent=2))
     return folder
 

@@ -62,10 +62,10 @@ def parse_layers(text: str) -> tuple[int, bool]:
 
     Raises ValueError for anything else.
     """
-    found = _LAYERS.match(text)
-    if not found:
+    match = _LAYERS.match(text)
+    if not match:
         raise ValueError(f"got layers '{text}'; expected a number of last blocks such as '4', or '4+avg'")
-    return int(found[1]), bool(found[2])
+    return int(match[1]), bool(match[2])
 
 
 class _Normalized(nn.Module):
@@ -159,6 +159,12 @@ class Heads(_Normalized):
         """Return the number of classifiers."""
         return len(self.linears)
 
+    @property
+    def best(self) -> tuple[nn.Linear, slice]:
+        """The classifier that validation chose, and its columns of the features."""
+        columns = list(self.columns.values())[int(self.chosen) // len(self.rates)]
+        return cast(nn.Linear, self.linears[int(self.chosen)]), columns
+
     def every(self, x: Tensor) -> Tensor:
         """Return the logits ``(n, H, C)`` of every classifier: one product for each input."""
         count, out = len(self.rates), []
@@ -172,8 +178,8 @@ class Heads(_Normalized):
         """Return all logits in training, the chosen classifier's in evaluation."""
         if self.training:
             return self.every(x)
-        columns = list(self.columns.values())[int(self.chosen) // len(self.rates)]
-        logits: Tensor = self.linears[int(self.chosen)](self._normalized(x, columns))
+        linear, columns = self.best
+        logits: Tensor = linear(self._normalized(x, columns))
         return logits
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -217,11 +223,11 @@ class Layered(Dressed):
         body = cast(Any, self.body)
         token = has_class_token(self.body)
         arguments: dict[str, Any] = {"return_prefix_tokens": True} if token else {}
-        found = body.forward_intermediates(x, indices=self.blocks, norm=True, intermediates_only=True, **arguments)
+        maps = body.forward_intermediates(x, indices=self.blocks, norm=True, intermediates_only=True, **arguments)
         if not token:
-            return [features.mean((-2, -1)) for features in found]
-        means = [found[-1][0].mean((-2, -1))] if self.avg else []
-        return [prefix[:, 0] for _, prefix in found] + means
+            return [features.mean((-2, -1)) for features in maps]
+        means = [maps[-1][0].mean((-2, -1))] if self.avg else []
+        return [prefix[:, 0] for _, prefix in maps] + means
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the joined features ``(n, d)``."""
@@ -298,14 +304,13 @@ def _widths(layered: Layered, size: tuple[int, int]) -> list[int]:
 
 def own_head(network: nn.Module) -> Head | Heads | None:
     """Return the head that ``with_head`` put there; None where the classifier is timm's own, or there is none."""
-    found = classifiers(network) if hasattr(network, "get_classifier") else []
-    return next((head for head in found if isinstance(head, Head | Heads)), None)
+    heads = classifiers(network) if hasattr(network, "get_classifier") else []
+    return next((head for head in heads if isinstance(head, Head | Heads)), None)
 
 
 def heads_of(network: nn.Module) -> Heads | None:
     """Return the classifiers that train at once; None where there is but one."""
-    found = [head for head in classifiers(network) if isinstance(head, Heads)]
-    return found[0] if found else None
+    return next((head for head in classifiers(network) if isinstance(head, Heads)), None)
 
 
 def settled(network: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
@@ -313,8 +318,7 @@ def settled(network: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
     heads = heads_of(network)
     if heads is None:
         return network, {}
-    words, linear = heads.named(), cast(nn.Linear, heads.linears[int(heads.chosen)])
-    columns = list(heads.columns.values())[int(heads.chosen) // len(heads.rates)]
+    words, (linear, columns) = heads.named(), heads.best
     head = Head(linear.in_features, linear.out_features, kind="linear", normalize=heads.normalize)
     head.linear.load_state_dict(linear.state_dict())
     if heads.normalize == "zscore":
@@ -329,11 +333,11 @@ def settled(network: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
 
 def head_card(network: nn.Module) -> dict[str, Any]:
     """Return what a weights file says of its head; empty for timm's own."""
-    found = [head for head in classifiers(network) if isinstance(head, Head)]
-    layers = [f"{network.blocks}+avg" if network.avg else f"{network.blocks}"] if isinstance(network, Layered) else []
-    if not found:
+    head = next((head for head in classifiers(network) if isinstance(head, Head)), None)
+    if head is None:
         return {}
-    return {"kind": found[0].kind, "normalize": found[0].normalize, "layers": layers}
+    layers = [f"{network.blocks}+avg" if network.avg else f"{network.blocks}"] if isinstance(network, Layered) else []
+    return {"kind": head.kind, "normalize": head.normalize, "layers": layers}
 
 
 def read_card(card: Mapping[str, Any]) -> HeadSpec:

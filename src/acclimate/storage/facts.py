@@ -65,8 +65,7 @@ def forget(kind: type[Fact], *parts: object, cache: Path | None = None) -> None:
 
 
 def _path(kind: type[Fact], parts: tuple[object, ...], cache: Path | None) -> Path:
-    root = cache_root() if cache is None else cache
-    return root / "facts" / f"{digest(kind.__name__, FORMAT, _libraries(), processor(), parts)}.json"
+    return (cache or cache_root()) / "facts" / f"{digest(kind.__name__, FORMAT, _libraries(), processor(), parts)}.json"
 
 
 def _libraries() -> tuple[str, ...]:

@@ -122,11 +122,9 @@ def feature_key(
 
 def open_feature_store(key: str, n: int, d: int, *, cache: Path | None = None, meta: dict[str, Any]) -> ArrayStore:
     """Open or make the ``(n, d)`` float32 store of `key` in ``CACHE/features``; None means `cache_root()`."""
-    root = cache_root() if cache is None else cache
-    return ArrayStore.open(root / "features" / key, (n, d), np.float32, meta)
+    return ArrayStore.open((cache or cache_root()) / "features" / key, (n, d), np.float32, meta)
 
 
 def find_feature_store(key: str, n: int, *, cache: Path | None = None, meta: dict[str, Any]) -> ArrayStore | None:
     """Return the store of `key` with its n rows, whatever their width; None where it is not there, or damaged."""
-    root = cache_root() if cache is None else cache
-    return ArrayStore.find(root / "features" / key, n, np.float32, meta)
+    return ArrayStore.find((cache or cache_root()) / "features" / key, n, np.float32, meta)

@@ -44,17 +44,14 @@ def cache_root() -> Path:
     Raises InputError: the folder cannot be made or written to.
     """
     root = _cache_folder()
-    try:
+    with contextlib.suppress(OSError):
         root.mkdir(parents=True, exist_ok=True)
-        writable = os.access(root, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise InputError(
-            f"the cache folder {root} cannot be written to; set the environment variable ACCLIMATE_CACHE to "
-            "a folder where you may write"
-        )
-    return root
+        if os.access(root, os.W_OK):
+            return root
+    raise InputError(
+        f"the cache folder {root} cannot be written to; set the environment variable ACCLIMATE_CACHE to "
+        "a folder where you may write"
+    )
 
 
 def _cache_folder() -> Path:
@@ -177,13 +174,13 @@ class ArrayStore:
         if not shape or min(shape) < 1:
             raise DataError(f"an array store of shape {shape} would be empty; give at least one row")
         with _readable_errors(folder):
-            found = _existing(folder, shape, np.dtype(dtype), meta)
-            if found is None:
+            store = _existing(folder, shape, np.dtype(dtype), meta)
+            if store is None:
                 _create(folder, shape, np.dtype(dtype), meta)
-                found = _existing(folder, shape, np.dtype(dtype), meta)
-        if found is None:
+                store = _existing(folder, shape, np.dtype(dtype), meta)
+        if store is None:
             raise InputError(f"the array store in {folder} was changed while it was opened; try again")
-        return found
+        return store
 
     @classmethod
     def find(cls, folder: Path, rows: int, dtype: npt.DTypeLike, meta: dict[str, Any]) -> ArrayStore | None:
@@ -323,7 +320,7 @@ def _reserve(handle: int, size: int) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what a process that was killed while it made this store left behind a day ago or earlier."""
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
+    for orphan in folder.parent.glob(f".{folder.name}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left)
+            if time.time() - orphan.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(orphan)

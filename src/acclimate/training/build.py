@@ -90,18 +90,12 @@ def decoded_pixels(job: Job, indices: npt.NDArray[np.int64] | None = None) -> np
     return store.array
 
 
-def _select(network: nn.Module, stage: Stage) -> Trainable:
-    trainable = select(network, parse_scope(stage.scope))
-    if stage.needs_labels:
-        return trainable
-    return trainable.below(network)
-
-
 def prepare_network(network: nn.Module, stage: Stage) -> Trainable:
     """Put a network into the shape, the gradients and the modes of a stage; return what trains."""
     scope = parse_scope(stage.scope)
     prepare(network, scope)
-    trainable = _select(network, stage)
+    trainable = select(network, scope)
+    trainable = trainable if stage.needs_labels else trainable.below(network)
     freeze(network, trainable)
     set_depth(network, stage.drop_path)
     set_mode(network, bn_stats=stage.bn_stats, statistics=scope.statistics)

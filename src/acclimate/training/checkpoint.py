@@ -17,7 +17,7 @@ from torch import Tensor
 from acclimate.errors import InputError
 from acclimate.storage.store import write_atomic
 
-FILE = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass
@@ -40,22 +40,18 @@ class Best:
 
 @dataclass
 class Position:
-    """Where a run stands.
+    """Where a run stands: the next step to do, and the state dicts, which are empty before the first step of a run.
 
     Attributes
     ----------
     identity
         Digest of all that decides the result: recipe, data, split, weights, seed, precision.
-    stage, step
-        The next step to do.
     journal
         Bytes of ``metrics.jsonl`` that belong to what was done.
     seconds, images
         Spent and seen in this stage before the checkpoint.
     finished
         Reports of the stages that are done.
-    network, extra, optimizer
-        State dicts; empty before the first step of a run.
     last
         The network at the end of a stage that was watched, before its best step came back; that one where the end is
         not finite.
@@ -80,7 +76,7 @@ def save_position(folder: Path, position: Position) -> None:
     buffer = io.BytesIO()
     values = {name: getattr(position, name) for name in position.__dataclass_fields__}
     torch.save({**values, "best": vars(position.best)}, buffer)
-    write_atomic(folder / FILE, buffer.getvalue())
+    write_atomic(folder / CHECKPOINT, buffer.getvalue())
 
 
 def load_position(folder: Path, identity: str) -> Position:
@@ -88,7 +84,7 @@ def load_position(folder: Path, identity: str) -> Position:
 
     Raises InputError when the folder holds the checkpoint of another run.
     """
-    path = folder / FILE
+    path = folder / CHECKPOINT
     if not path.is_file():
         return Position(identity)
     try:

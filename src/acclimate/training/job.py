@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -63,8 +61,7 @@ class Job:
 
     def identity(self) -> str:
         """Return a digest of all that decides the resulting weights, for safe resuming."""
-        parts = (self.split.train, self.split.val, self.split.pool)
-        split = [hash_indices(part) for part in parts]
+        split = [digest(part.tolist()) for part in (self.split.train, self.split.val, self.split.pool)]
         return digest(
             self.backbone.digest,
             asdict(self.backbone.preprocess),
@@ -125,8 +122,3 @@ class Trained:
     precision: Precision
     last: dict[str, torch.Tensor]
     chosen: dict[str, Any] = field(default_factory=dict)
-
-
-def hash_indices(indices: npt.NDArray[np.int64]) -> str:
-    """Return a digest of an index array."""
-    return digest(indices.tolist())

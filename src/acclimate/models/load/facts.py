@@ -59,16 +59,9 @@ def recall_backbone(
     facts = recall(BackboneFacts, *_parts(source, image_size), cache=cache)
     if facts is None or facts.files != stamps(map(Path, facts.files)):
         return None
-    opening = Opening(lambda: load(facts.digest).module, facts.outline)
-    return Backbone(
-        source.name,
-        facts.architecture,
-        opening,  # type: ignore[arg-type]  # reads as a network
-        facts.preprocess,
-        facts.digest,
-        facts.random_start,
-        facts.arguments,
-    )
+    values: dict[str, Any] = {name: getattr(facts, name) for name in BackboneFacts.model_fields.keys() - {"files"}}
+    values["module"] = Opening(lambda: load(facts.digest).module, values.pop("outline"))
+    return Backbone(source.name, **values)
 
 
 def remember_backbone(

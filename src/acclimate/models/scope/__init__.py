@@ -25,30 +25,15 @@ With ``lora:R`` the order is ``prepare``, ``select``, ``freeze``, ``set_mode``, 
 means timm's own parameters by timm's names, with adapters or without: no term but ``lora`` selects an adapter.
 """
 
-from acclimate.models.adapters import merge
-from acclimate.models.scope.choice import (
-    BatchNormStatistics,
-    Scope,
-    Trainable,
-    freeze,
-    parse_scope,
-    prepare,
-    select,
-    set_mode,
-)
-from acclimate.models.scope.terms import TERMS, blocks_of, is_norm
-
-__all__ = [
-    "TERMS",
-    "BatchNormStatistics",
-    "Scope",
-    "Trainable",
-    "blocks_of",
-    "freeze",
-    "is_norm",
-    "merge",
-    "parse_scope",
-    "prepare",
-    "select",
-    "set_mode",
-]
+from acclimate.models.adapters import merge as merge
+from acclimate.models.scope.choice import BatchNormStatistics as BatchNormStatistics
+from acclimate.models.scope.choice import Scope as Scope
+from acclimate.models.scope.choice import Trainable as Trainable
+from acclimate.models.scope.choice import freeze as freeze
+from acclimate.models.scope.choice import parse_scope as parse_scope
+from acclimate.models.scope.choice import prepare as prepare
+from acclimate.models.scope.choice import select as select
+from acclimate.models.scope.choice import set_mode as set_mode
+from acclimate.models.scope.terms import TERMS as TERMS
+from acclimate.models.scope.terms import blocks_of as blocks_of
+from acclimate.models.scope.terms import is_norm as is_norm
