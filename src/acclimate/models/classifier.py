@@ -42,15 +42,7 @@ TTA = ("none", "hflip")
 
 @dataclass(frozen=True)
 class Classifier:
-    """A finetuned network.
-
-    Attributes
-    ----------
-    network
-        With its classifier, in eval mode, on the CPU.
-    classes
-        Class names in the order of the logits.
-    """
+    """A finetuned network with its classifier, in eval mode, on the CPU; class names in the order of the logits."""
 
     network: nn.Module = field(repr=False)
     classes: tuple[str, ...]

@@ -136,12 +136,8 @@ class Heads(_Normalized):
     In training the logits are ``(n, H, C)``, the rates of an input side by side; in evaluation they are ``(n, C)``, of
     the classifier that validation chose last. No classifier's gradient depends on another's.
 
-    Attributes
-    ----------
-    columns
-        Of the features, for each input.
-    chosen
-        Number of the classifier that validation chose.
+    ``columns`` are those of the features, for each input; ``chosen`` is the number of the classifier that validation
+    chose.
     """
 
     chosen: Tensor

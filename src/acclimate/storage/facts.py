@@ -36,14 +36,9 @@ Kind = TypeVar("Kind", bound=Fact)
 
 
 def recall(kind: type[Kind], *parts: object, cache: Path | None = None) -> Kind | None:
-    """Return the fact that `parts` decide, or None where it is not known.
+    """Return the fact that `parts` decide, or None where it is not known; default `cache` is `cache_root`.
 
-    Parameters
-    ----------
-    parts
-        Plain values that, with the versions of the libraries and the kind of processor, decide the answer.
-    cache
-        Folder of the cache; default `cache_root`.
+    Parts are plain values; the versions of the libraries and the kind of processor decide with them.
     """
     with contextlib.suppress(*_UNUSABLE):
         return kind.model_validate_json(_path(kind, parts, cache).read_bytes())

@@ -21,10 +21,7 @@ from acclimate.models.network import classifiers, evaluating, pooled
 class Anchor:
     """The start network, frozen, and the distance to it.
 
-    Attributes
-    ----------
-    start
-        Belongs into the checkpoint: a later stage starts from weights that stand nowhere else.
+    ``start`` belongs into the checkpoint: a later stage starts from weights that stand nowhere else.
     """
 
     def __init__(self, network: nn.Module, *, l2_sp: float, distill: float) -> None:

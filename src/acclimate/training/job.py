@@ -19,13 +19,7 @@ from acclimate.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides the result of a recipe.
-
-    Attributes
-    ----------
-    split
-        Training, validation and pool indices; the test part is never read in training.
-    """
+    """Everything that decides the result of a recipe; the test part of the split is never read in training."""
 
     backbone: Backbone
     recipe: Recipe
@@ -108,8 +102,6 @@ class Trained:
     ----------
     network
         On the CPU, in eval mode; with a classifier unless the recipe has no supervised stage.
-    reports
-        One for each stage.
     last
         State of the network at the end of the last watched stage, whichever of its steps was the best; else empty.
     chosen

@@ -75,13 +75,7 @@ def _is_pair(node: fx.Node, parts: dict[str, nn.Module]) -> bool:
 
 
 class FusedConvolution(nn.Module):
-    """A convolution of inference with what follows it: ``act(conv(x) + other)``.
-
-    Attributes
-    ----------
-    activation
-        oneDNN's name of the activation; ``none`` for none.
-    """
+    """A convolution of inference with what follows it: ``act(conv(x) + other)``; ``activation`` is oneDNN's name."""
 
     weight: Tensor
     bias: Tensor | None

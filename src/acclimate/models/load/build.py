@@ -40,10 +40,7 @@ def from_module(
 ) -> Backbone:
     """Return a Backbone around a module of your own that gives ``(n, d)`` or ``(n, d, h, w)`` features.
 
-    Parameters
-    ----------
-    features
-        d, the width of the features.
+    ``features`` is d, the width of the features.
     """
     headed = Headed(module, features).eval()
     architecture = f"module:{type(module).__name__}"

@@ -24,13 +24,7 @@ Stamp = tuple[int, int, int, int]  # size, times of the last change of content a
 
 
 class BackboneFacts(Fact):
-    """A backbone without its network.
-
-    Attributes
-    ----------
-    files
-        Stamp of every file that decided what was loaded.
-    """
+    """A backbone without its network, and the stamp of every file that decided what was loaded."""
 
     files: dict[str, Stamp]
     architecture: str = Field(min_length=1)

@@ -20,15 +20,7 @@ BatchNormStatistics = Literal["adapt", "frozen"]
 
 @dataclass(frozen=True)
 class Scope:
-    """A parsed scope.
-
-    Attributes
-    ----------
-    text
-        As the user wrote it.
-    terms
-        ``(name, argument)`` pairs; the argument is ``""`` where the term takes none.
-    """
+    """A parsed scope: the user's text, and its ``(name, argument)`` terms, ``""`` for a term that takes none."""
 
     text: str
     terms: tuple[tuple[str, str], ...]
