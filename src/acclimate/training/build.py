@@ -36,10 +36,8 @@ from acclimate.views import AUGMENTS, Augment, Normalize, for_domain, scaled
 def plan(job: Job) -> list[Trainable]:
     """Return what each stage of a job trains, without training: for dry runs, and to fail early.
 
-    Raises
-    ------
-    DataError, ScopeError, RecipeError
-        When a stage has too few images, its scope selects nothing, or its objective cannot work on this architecture.
+    Raises DataError, ScopeError, RecipeError when a stage has too few images, its scope selects nothing, or its
+    objective cannot work on this architecture.
     """
     network, out = job.network(), []
     width = feature_width(network, job.backbone.preprocess.size)
@@ -92,18 +90,12 @@ def decoded_pixels(job: Job, indices: npt.NDArray[np.int64] | None = None) -> np
     return store.array
 
 
-def _select(network: nn.Module, stage: Stage) -> Trainable:
-    trainable = select(network, parse_scope(stage.scope))
-    if stage.needs_labels:
-        return trainable
-    return trainable.below(network)
-
-
 def prepare_network(network: nn.Module, stage: Stage) -> Trainable:
     """Put a network into the shape, the gradients and the modes of a stage; return what trains."""
     scope = parse_scope(stage.scope)
     prepare(network, scope)
-    trainable = _select(network, stage)
+    trainable = select(network, scope)
+    trainable = trainable if stage.needs_labels else trainable.below(network)
     freeze(network, trainable)
     set_depth(network, stage.drop_path)
     set_mode(network, bn_stats=stage.bn_stats, statistics=scope.statistics)
@@ -177,10 +169,7 @@ def build_stage(
     module = network
     if parse_scope(stage.scope).head_only and stage.augment == "none" and can_cache_trunk(network):
         needed = np.unique(np.concatenate([images, job.split.val]))
-        batches, module = (
-            trunk_features(network, from_pixels, needed, precision=precision),
-            classifiers(network)[0],
-        )
+        batches, module = (trunk_features(network, from_pixels, needed, precision=precision), classifiers(network)[0])
         set_mode(network, bn_stats=stage.bn_stats)
     _measure_head(job, index, network, batches, images, precision)
     width = feature_width(network, job.backbone.preprocess.size)

@@ -16,7 +16,7 @@ from acclimate.models.scope import Trainable, merge, parse_scope, prepare
 from acclimate.storage.store import step_seed
 from acclimate.training.batches import logits
 from acclimate.training.build import build_stage, decoded_pixels, make_fabric, pixel_batches, prepare_network, seeded
-from acclimate.training.checkpoint import Best, Position, load_position
+from acclimate.training.checkpoint import Position, load_position
 from acclimate.training.job import Job, StageReport, Trained
 from acclimate.training.journal import Journal
 from acclimate.training.shield import shielded
@@ -24,13 +24,7 @@ from acclimate.training.stage import StageRun
 from acclimate.training.watch import Watch
 
 
-def train(
-    job: Job,
-    folder: Path,
-    *,
-    checkpoint_seconds: float = 30.0,
-    watch: Watch | None = None,
-) -> Trained:
+def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Watch | None = None) -> Trained:
     """Run a recipe, or go on with the one that was interrupted in this folder.
 
     Parameters
@@ -117,10 +111,5 @@ def _next(position: Position, run: StageRun, trainable: Trainable, last: dict[st
         best_step=None if position.best.state is None else position.best.step,
         stopped=run.stopped,
     )
-    return Position(
-        identity=position.identity,
-        stage=position.stage + 1,
-        finished=[*position.finished, asdict(report)],
-        best=Best(),
-        last=last,
-    )
+    finished = [*position.finished, asdict(report)]
+    return Position(position.identity, position.stage + 1, finished=finished, last=last)
