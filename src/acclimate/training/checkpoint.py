@@ -67,6 +67,7 @@ class Position:
     network: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
     last: dict[str, Tensor] = field(default_factory=dict)
 

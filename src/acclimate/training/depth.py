@@ -7,11 +7,18 @@ numbers come from torch's global generator, to which the loop lends the seed of 
 
 from __future__ import annotations
 
-from timm.layers.drop import DropPath
+from typing import TYPE_CHECKING
+
 from torch import nn
 
 from acclimate.errors import ModelError, RecipeError
 from acclimate.models import Backbone, create
+from acclimate.models.load.lean import import_timm
+
+if TYPE_CHECKING:
+    from timm.layers.drop import DropPath
+else:
+    DropPath = import_timm().layers.DropPath
 
 _BUILT = 0.5  # the chance that the second network is built with; only the shares of it count
 

@@ -15,7 +15,7 @@ from acclimate.models.heads import settled
 from acclimate.models.scope import Trainable, merge, parse_scope, prepare
 from acclimate.storage.store import step_seed
 from acclimate.training.batches import logits
-from acclimate.training.build import build_stage, decoded_pixels, make_fabric, pixel_batches, prepare_network, seeded
+from acclimate.training.build import build_stage, decoded_pixels, pixel_batches, prepare_network, seeded
 from acclimate.training.checkpoint import Position, load_position
 from acclimate.training.job import Job, StageReport, Trained
 from acclimate.training.journal import Journal
@@ -48,7 +48,6 @@ def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Wa
     device, precision = job.resolved()
     folder.mkdir(parents=True, exist_ok=True)
     position = load_position(folder, job.identity())
-    fabric = make_fabric(device, precision)
     network = job.network().to(device).to(memory_format=torch.channels_last)
     if position.network:
         if position.step:
@@ -62,7 +61,7 @@ def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Wa
         for index in range(position.stage, len(job.recipe.stages)):
             with seeded(step_seed("prepare", job.seed, index)):
                 trainable = prepare_network(network, job.recipe.stages[index])
-            run = build_stage(job, index, network, pixels, fabric, precision, folder, checkpoint_seconds)
+            run = build_stage(job, index, network, pixels, folder, checkpoint_seconds)
             run.watch = None if job.recipe.stages[index].needs_labels else watch
             if position.step:
                 run.restore(position)

@@ -16,18 +16,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from acclimate.errors import Interrupted, TrainingError
-from acclimate.models import Precision
 from acclimate.models.heads import heads_of
 from acclimate.models.network import classifier_names
 from acclimate.models.scope import parse_scope, set_mode
 from acclimate.objectives import Objective
 from acclimate.storage.store import step_seed
 from acclimate.training.anchor import Anchor
+from acclimate.training.arithmetic import Arithmetic
 from acclimate.training.batches import Batches, Indices, embed, every_logits
 from acclimate.training.checkpoint import Best, Position, save_position
 from acclimate.training.journal import Journal, Line, Meter
@@ -79,8 +78,7 @@ class StageRun:
     images: Indices
     labels: Tensor
     val: Indices
-    fabric: Fabric
-    precision: Precision
+    arithmetic: Arithmetic
     seed: int
     folder: Path
     checkpoint_seconds: float
@@ -147,6 +145,7 @@ class StageRun:
         position.network = self.network.state_dict()
         position.extra = self.extra.state_dict()
         position.optimizer = self.optimizer.state_dict() if self.optimizer else {}
+        position.scaler = self.arithmetic.state_dict()
         position.journal = journal.position
         save_position(self.folder, position)
 
@@ -156,6 +155,7 @@ class StageRun:
         self.extra.load_state_dict(position.extra)
         if self.optimizer:
             self.optimizer.load_state_dict(position.optimizer)
+        self.arithmetic.load_state_dict(position.scaler)
 
     def do_step(self, step: int) -> Done:
         """Do optimizer step number ``step`` (0-based) and say what it took."""
@@ -197,29 +197,26 @@ class StageRun:
         self._warming = warming
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.stage.clip:
-            trained = nn.ModuleList([self.network, self.extra])
-            self.fabric.clip_gradients(trained, optimizer, max_norm=self.stage.clip, error_if_nonfinite=False)
-        optimizer.step()
+        self.arithmetic.step(optimizer, clip=self.stage.clip)
         optimizer.zero_grad(set_to_none=True)
 
     def _backward(self, views: list[Tensor], batch: Indices, seed: int) -> Tensor:
         """Add one batch's gradients. Dropout draws from torch's global generator: it is lent a seed, then restored."""
-        device = self.fabric.device
+        device = self.arithmetic.device
         labels = self.labels[torch.from_numpy(batch)].to(device) if self.stage.needs_labels else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            with self.fabric.autocast():
+            with self.arithmetic.autocast():
                 loss = self.objective.loss(views, labels)
                 if self.anchor is not None and not self._warming:
                     loss = loss + self.anchor.penalty(views[0])
                 loss = loss / self.stage.accumulate
         if not self.objective.gradient_free:
-            self.fabric.backward(loss)
+            self.arithmetic.backward(loss)
         return loss.detach()
 
     def _checked(self, loss: Tensor, step: int) -> float | None:
-        if self.fabric.device.type != "cpu" and step % CHECK_EVERY:
+        if self.arithmetic.device.type != "cpu" and step % CHECK_EVERY:
             return None
         value = float(loss)
         if not math.isfinite(value):
@@ -272,7 +269,7 @@ class StageRun:
 
     @property
     def _where(self) -> dict[str, Any]:
-        return {"precision": self.precision, "device": self.fabric.device.type}
+        return {"precision": self.arithmetic.precision, "device": self.arithmetic.device.type}
 
     def _validate(self) -> tuple[Line, float]:
         scores = every_logits(self.network, self.module, self.batches, self.val, **self._where)
