@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from acclimate.models import choose_precision
-from acclimate.models.features.fold import folded, for_inference
-from acclimate.models.features.fuse import FusedConvolution, can_fuse
+from acclimate.models.features.fold import FusedConvolution, can_fuse, folded, for_inference
 
 
 def network(architecture: str) -> nn.Module:

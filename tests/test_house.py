@@ -30,7 +30,6 @@ HEAVY = (
     "torchvision",
     "timm",
     "lightly",
-    "lightning_fabric",
     "sklearn",
     "scipy",
     "pandas",

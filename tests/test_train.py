@@ -242,3 +242,24 @@ def test_a_stage_without_images(backbone: Backbone, images: Images, tmp_path: Pa
     this = dataclasses.replace(job(backbone, images, HEAD), split=Split(empty, empty, empty, empty))
     with pytest.raises(DataError, match="has no images to train on"):
         train(this, tmp_path)
+
+
+def test_float16_learns_and_resumes_to_the_bit(
+    backbone: Backbone, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients are scaled up and down again: without that every step would be thousands of times too long."""
+
+    def half(*stages: Stage) -> Job:
+        return dataclasses.replace(job(backbone, images, *stages), runtime=Runtime("cpu", "16", quiet=True))
+
+    sgd = FULL.model_copy(update={"optimizer": "sgd", "lr": 0.05, "accumulate": 1})
+    whole, exact = train(half(sgd), tmp_path / "whole"), train(job(backbone, images, sgd), tmp_path / "exact")
+    losses = [line["val_log_loss"] for line in journal(tmp_path / "whole") if "val_log_loss" in line]
+    reference = [line["val_log_loss"] for line in journal(tmp_path / "exact") if "val_log_loss" in line]
+    assert losses == pytest.approx(reference, rel=0.2)
+    assert exact.precision != whole.precision
+    with monkeypatch.context() as patch:
+        cut(patch, 5)
+        with pytest.raises(Killed):
+            train(half(sgd), tmp_path / "cut", checkpoint_seconds=0)
+    assert weights(train(half(sgd), tmp_path / "cut").network) == weights(whole.network)

@@ -16,8 +16,7 @@ from acclimate.images import Images
 from acclimate.models import Backbone, Preprocess, from_module, load_backbone
 from acclimate.training import plan, train
 from acclimate.training.depth import Branch, give_depth, set_depth
-from acclimate.training.lars import Lars
-from acclimate.training.optimizer import build_optimizer
+from acclimate.training.optimizer import Lars, build_optimizer
 from acclimate.training.recipe import Stage
 from acclimate.training.schedule import learning_rate
 

@@ -31,29 +31,19 @@ if TYPE_CHECKING:
     from acclimate.models.taps import LAST as LAST
     from acclimate.models.taps import Tap as Tap
 
-_HOMES = {
-    "DEFAULT": "taps",
-    "LAST": "taps",
-    "Backbone": "backbone",
-    "Precision": "device",
-    "Preprocess": "backbone",
-    "Tap": "taps",
-    "autocast": "device",
-    "choose_device": "device",
-    "choose_precision": "device",
-    "create": "load.build",
-    "digest": "load.build",
-    "extract": "features.extract",
-    "extract_taps": "features.extract",
-    "from_module": "load.build",
-    "layer_names": "network",
-    "load_backbone": "load.names",
-    "load_strictly": "load.weights",
-    "read_weights": "load.weights",
-    "save_weights": "load.weights",
-    "tapped_widths": "layers",
-    "to_batch": "features.forward",
+_NAMES = {
+    "backbone": ("Backbone", "Preprocess"),
+    "device": ("Precision", "autocast", "choose_device", "choose_precision"),
+    "features.extract": ("extract", "extract_taps"),
+    "features.forward": ("to_batch",),
+    "layers": ("tapped_widths",),
+    "load.build": ("create", "digest", "from_module"),
+    "load.names": ("load_backbone",),
+    "load.weights": ("load_strictly", "read_weights", "save_weights"),
+    "network": ("layer_names",),
+    "taps": ("DEFAULT", "LAST", "Tap"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [*_HOMES]
 

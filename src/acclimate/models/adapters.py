@@ -71,10 +71,10 @@ def attach(network: nn.Module, rank: int, skip: Collection[str] = ()) -> tuple[s
     }
     linear = sum(isinstance(layer, nn.Linear) for layer in layers.values())
     kind = nn.Linear if 2 * linear >= len(layers) else nn.Conv2d
-    chosen = {name: layer for name, layer in layers.items() if isinstance(layer, kind) and name not in skip}
-    for layer in chosen.values():
+    adapted = {name: layer for name, layer in layers.items() if isinstance(layer, kind) and name not in skip}
+    for layer in adapted.values():
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
-    return tuple(chosen)
+    return tuple(adapted)
 
 
 def adapter_names(network: nn.Module) -> set[str]:
@@ -100,13 +100,10 @@ def merge(network: nn.Module) -> None:
     ``requires_grad`` and the memory format they had. A network without adapters is left as it is.
     """
     for module in list(network.modules()):
-        if parametrize.is_parametrized(module, "weight") and _adapter(module) is not None:
-            _merge_layer(module)
-
-
-def _adapter(module: nn.Module) -> LowRank | None:
-    updates = cast(nn.ModuleList, cast(nn.ModuleDict, module.parametrizations)["weight"])
-    return next((update for update in updates if isinstance(update, LowRank)), None)
+        if parametrize.is_parametrized(module, "weight"):
+            updates = cast(nn.ModuleList, cast(nn.ModuleDict, module.parametrizations)["weight"])
+            if any(isinstance(update, LowRank) for update in updates):
+                _merge_layer(module)
 
 
 def _merge_layer(module: nn.Module) -> None:

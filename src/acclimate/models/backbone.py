@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from acclimate.errors import ModelError
 from acclimate.images import Geometry
-from acclimate.models.outline import Outline
-from acclimate.models.taps import DEFAULT, LAST, Tap
+from acclimate.models.taps import DEFAULT, LAST, Outline, Tap
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -149,15 +148,7 @@ class Backbone:
 
     def named(self, name: str) -> Backbone:
         """Return the same backbone under another name; unlike ``dataclasses.replace`` it loads no network."""
-        return Backbone(
-            name,
-            self.architecture,
-            self.__dict__["module"],
-            self.preprocess,
-            self.digest,
-            self.random_start,
-            self.arguments,
-        )
+        return Backbone(**{**self.__dict__, "name": name})
 
     def embed(self, x: Tensor, *, layer: str = LAST, pooling: str = DEFAULT) -> Tensor:
         """Return features ``(n, d)`` float32 of a normalised batch ``(n, 3, h, w)``.

@@ -43,15 +43,7 @@ TTA = ("none", "hflip")
 
 @dataclass(frozen=True)
 class Classifier:
-    """A finetuned network.
-
-    Attributes
-    ----------
-    network
-        With its classifier, in eval mode, on the CPU.
-    classes
-        Class names in the order of the logits.
-    """
+    """A finetuned network with its classifier, in eval mode, on the CPU; class names in the order of the logits."""
 
     network: nn.Module = field(repr=False)
     classes: tuple[str, ...]
@@ -66,10 +58,7 @@ class Classifier:
     def load(cls, run: str | Path) -> Classifier:
         """Return the classifier of a run's folder, or of its weights file.
 
-        Raises
-        ------
-        ModelError
-            When there are no weights, or they have no classifier.
+        Raises ModelError when there are no weights, or they have no classifier.
         """
         path = Path(run) / WEIGHTS if Path(run).is_dir() else Path(run)
         if not path.is_file():
@@ -84,8 +73,8 @@ class Classifier:
         network = with_head(
             backbone.network(len(card["classes"])), spec, len(card["classes"]), backbone.preprocess.size
         )
-        kept = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        load_strictly(network, kept, architecture=backbone.architecture, where=str(path))
+        tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        load_strictly(network, tensors, architecture=backbone.architecture, where=str(path))
         return cls(network.eval(), tuple(card["classes"]), backbone)
 
     def save(self, folder: Path) -> None:
@@ -94,12 +83,7 @@ class Classifier:
         save_weights(folder / WEIGHTS, self.network, card)
 
     def predict_proba(
-        self,
-        images: Images,
-        runtime: Runtime = AUTO,
-        *,
-        tta: str = "none",
-        batch: int = 64,
+        self, images: Images, runtime: Runtime = AUTO, *, tta: str = "none", batch: int = 64
     ) -> npt.NDArray[np.float64]:
         """Return class probabilities ``(n, C)``.
 
@@ -133,19 +117,17 @@ class Classifier:
         wanted = np.arange(len(images)) if indices is None else indices
         device = choose_device(runtime.device)
         precision = choose_precision(runtime.precision, device)
-        pixels = decoded(images, self.backbone.preprocess.geometry, indices=wanted, cache=runtime.cache).array
+        preprocess = self.backbone.preprocess
+        normalize = Normalize(preprocess.mean, preprocess.std)
+        pixels = decoded(images, preprocess.geometry, indices=wanted, cache=runtime.cache).array
         network = self.network.to(device)
         parts = []
         for start in range(0, len(wanted), batch):
-            x = self._input(to_batch(pixels[wanted[start : start + batch]]).to(device))
+            x = center(to_batch(pixels[wanted[start : start + batch]]).to(device), preprocess.size, normalize)
             flips = [x] if tta == "none" else [x, x.flip(-1)]
             parts.append(torch.stack([_softmax(network, view, device, precision) for view in flips]))
         out: npt.NDArray[np.float64] = torch.cat(parts, dim=1).cpu().double().numpy()
         return out
-
-    def _input(self, raw: Tensor) -> Tensor:
-        preprocess = self.backbone.preprocess
-        return center(raw, preprocess.size, Normalize(preprocess.mean, preprocess.std))
 
     def predict(self, images: Images, runtime: Runtime = AUTO, *, tta: str = "none") -> list[str]:
         """Return the most probable class of each image."""
@@ -198,10 +180,7 @@ class Deployed(nn.Module):
 def _as_timm(classifier: Classifier) -> nn.Module:
     """Return the network with timm's own classifier; what normalises its features is folded into its weights.
 
-    Raises
-    ------
-    ModelError
-        When the head is no linear function of timm's pooled features.
+    Raises ModelError when the head is no linear function of timm's pooled features.
     """
     head = own_head(classifier.network)
     if head is None:
@@ -216,17 +195,18 @@ def _as_timm(classifier: Classifier) -> nn.Module:
     plain = classifier.backbone.network(len(classifier.classes))
     state = {name: t for name, t in classifier.network.state_dict().items() if name in plain.state_dict()}
     plain.load_state_dict(state, strict=False)
-    own = classifiers(plain)[0]
-    cast(nn.Linear, own).weight.data.copy_(folded[0].view_as(cast(nn.Linear, own).weight))
-    cast(nn.Linear, own).bias.data.copy_(folded[1])
+    linear = cast(nn.Linear, classifiers(plain)[0])
+    linear.weight.data.copy_(folded[0].view_as(linear.weight))
+    linear.bias.data.copy_(folded[1])
     return plain.eval()
 
 
 def export_timm(classifier: Classifier, folder: Path) -> Path:
     """Write ``model.safetensors`` and ``config.json`` as a hub has them: timm loads ``local-dir:FOLDER``."""
     plain = _as_timm(classifier)
-    preprocess, network = classifier.backbone.preprocess, cast(Any, plain)
-    n_classes = len(classifier.classes)
+    network, n_classes = cast(Any, plain), len(classifier.classes)
+    preprocess = asdict(classifier.backbone.preprocess)
+    size = preprocess.pop("size")
     config: Mapping[str, Any] = {
         "architecture": classifier.backbone.architecture.partition(".")[0],
         "num_classes": n_classes,
@@ -234,18 +214,14 @@ def export_timm(classifier: Classifier, folder: Path) -> Path:
         "label_names": list(classifier.classes),
         "model_args": dict(classifier.backbone.arguments),
         "pretrained_cfg": {
-            "input_size": [3, *preprocess.size],
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
-            "interpolation": preprocess.interpolation,
-            "crop_pct": preprocess.crop_pct,
-            "crop_mode": preprocess.crop_mode,
+            "input_size": [3, *size],
+            **preprocess,
             "num_classes": n_classes,
             **{key: network.pretrained_cfg.get(key) for key in ("pool_size", "first_conv", "classifier")},
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(folder / "model.safetensors", plain, {"preprocess": asdict(preprocess)})
+    save_weights(folder / "model.safetensors", plain, {"preprocess": asdict(classifier.backbone.preprocess)})
     write_atomic(folder / "config.json", json.dumps(config, indent=2))
     return folder
 
@@ -253,16 +229,11 @@ def export_timm(classifier: Classifier, folder: Path) -> Path:
 def export_onnx(classifier: Classifier, path: Path) -> dict[str, float]:
     """Write an ONNX graph with a free batch size and check it against onnxruntime.
 
+    Raises InputError when the ``onnx`` extra is not installed. Raises ModelError when the two differ by more than 1e-4.
+
     Returns
     -------
     ``max_difference`` of the probabilities of eight random images between torch and onnxruntime.
-
-    Raises
-    ------
-    InputError
-        When the ``onnx`` extra is not installed.
-    ModelError
-        When the two differ by more than 1e-4.
     """
     try:
         import onnxruntime

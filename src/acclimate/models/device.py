@@ -31,10 +31,7 @@ class Processor(Fact):
 def choose_device(device: str = "auto") -> str:
     """Return ``cuda``, ``mps`` or ``cpu``: the first of them this machine has for ``auto``, else what was asked for.
 
-    Raises
-    ------
-    InputError
-        For an unknown device, or one this machine does not have.
+    Raises InputError for an unknown device, or one this machine does not have.
     """
     require_device(device)
     if device == "cpu" or (device == "auto" and _remembered() is not None):
@@ -54,10 +51,7 @@ def choose_precision(precision: str, device: str) -> Precision:
 
     On a CPU that means AVX-512 BF16 or AMX: elsewhere bfloat16 is emulated and several times slower than float32.
 
-    Raises
-    ------
-    InputError
-        For an unknown precision.
+    Raises InputError for an unknown precision.
     """
     require_precision(precision)
     if precision == "auto":

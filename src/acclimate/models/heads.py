@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import ModelError
 from acclimate.models.head_spec import HeadSpec, parse_layers
-from acclimate.models.network import classifiers, feature_width, place_classifier
+from acclimate.models.network import Dressed, black_image, classifiers, evaluating, feature_width, place_classifier
 
 EPS = 1e-6  # of the batch norm, and of a column's deviation
 
@@ -93,12 +93,8 @@ class Heads(_Normalized):
     In training the logits are ``(n, H, C)``, the rates of an input side by side; in evaluation they are ``(n, C)``, of
     the classifier that validation chose last. No classifier's gradient depends on another's.
 
-    Attributes
-    ----------
-    columns
-        Of the features, for each input.
-    chosen
-        Number of the classifier that validation chose.
+    ``columns`` are those of the features, for each input; ``chosen`` is the number of the classifier that validation
+    chose.
     """
 
     chosen: Tensor
@@ -116,6 +112,12 @@ class Heads(_Normalized):
         """Return the number of classifiers."""
         return len(self.linears)
 
+    @property
+    def best(self) -> tuple[nn.Linear, slice]:
+        """The classifier that validation chose, and its columns of the features."""
+        columns = list(self.columns.values())[int(self.chosen) // len(self.rates)]
+        return cast(nn.Linear, self.linears[int(self.chosen)]), columns
+
     def every(self, x: Tensor) -> Tensor:
         """Return the logits ``(n, H, C)`` of every classifier: one product for each input."""
         count, out = len(self.rates), []
@@ -129,8 +131,8 @@ class Heads(_Normalized):
         """Return all logits in training, the chosen classifier's in evaluation."""
         if self.training:
             return self.every(x)
-        columns = list(self.columns.values())[int(self.chosen) // len(self.rates)]
-        logits: Tensor = self.linears[int(self.chosen)](self._normalized(x, columns))
+        linear, columns = self.best
+        logits: Tensor = linear(self._normalized(x, columns))
         return logits
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -148,7 +150,7 @@ class Heads(_Normalized):
         return words | ({"layers": list(self.columns)[layers]} if self.spec.layers else {})
 
 
-class Layered(nn.Module):
+class Layered(Dressed):
     """A timm network whose features are those of its last blocks, under a classifier of its own.
 
     The features are, block by block, the class token after the network's last norm, where there is none the mean over
@@ -157,13 +159,13 @@ class Layered(nn.Module):
     """
 
     def __init__(self, body: nn.Module, blocks: int, *, avg: bool) -> None:
-        super().__init__()
+        super().__init__(body)
         if not hasattr(body, "forward_intermediates"):
             raise ModelError(
                 f"got layers '{blocks}'; {type(body).__name__} gives no features of its blocks (timm's "
                 "forward_intermediates); leave 'layers' out"
             )
-        self.body, self.blocks, self.fc = body, blocks, cast(nn.Module, nn.Identity())
+        self.blocks = blocks
         self.avg = avg and has_class_token(body)
         self.pretrained_cfg = getattr(body, "pretrained_cfg", {})
         self.register_state_dict_post_hook(_without_body)  # type: ignore[no-untyped-call]  # torch gives them no types
@@ -174,27 +176,15 @@ class Layered(nn.Module):
         body = cast(Any, self.body)
         token = has_class_token(self.body)
         arguments: dict[str, Any] = {"return_prefix_tokens": True} if token else {}
-        found = body.forward_intermediates(x, indices=self.blocks, norm=True, intermediates_only=True, **arguments)
+        maps = body.forward_intermediates(x, indices=self.blocks, norm=True, intermediates_only=True, **arguments)
         if not token:
-            return [features.mean((-2, -1)) for features in found]
-        means = [found[-1][0].mean((-2, -1))] if self.avg else []
-        return [prefix[:, 0] for _, prefix in found] + means
+            return [features.mean((-2, -1)) for features in maps]
+        means = [maps[-1][0].mean((-2, -1))] if self.avg else []
+        return [prefix[:, 0] for _, prefix in maps] + means
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the joined features ``(n, d)``."""
         return torch.cat([part.float() for part in self.parts(x)], 1)
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits, or the features as they are with ``pre_logits``."""
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return what the classifier says of a batch ``(n, 3, h, w)``."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """Return the classifier."""
-        return self.fc
 
 
 def has_class_token(body: nn.Module) -> bool:
@@ -219,10 +209,7 @@ def with_head(network: nn.Module, spec: HeadSpec, n_classes: int, size: tuple[in
 
     A hidden layer's first weights come from torch's global generator.
 
-    Raises
-    ------
-    ModelError
-        When the network has no single classifier, or gives no features of its blocks.
+    Raises ModelError when the network has no single classifier, or gives no features of its blocks.
     """
     if spec.plain:
         return network
@@ -261,29 +248,22 @@ def _layered(network: nn.Module, layers: Sequence[str], size: tuple[int, int]) -
 
 
 def _widths(layered: Layered, size: tuple[int, int]) -> list[int]:
-    modes = {module: module.training for module in layered.modules()}
-    layered.eval()
-    device = next(layered.parameters()).device
     try:
-        with torch.inference_mode():
-            widths = [part.shape[1] for part in layered.parts(torch.zeros(1, 3, *size, device=device))]
+        with evaluating(layered), torch.inference_mode():
+            return [part.shape[1] for part in layered.parts(black_image(layered, size))]
     except (AssertionError, IndexError) as error:  # how timm refuses more blocks than there are
         raise ModelError(f"got layers '{layered.blocks}'; {type(layered.body).__name__} has fewer: {error}") from None
-    for module, mode in modes.items():
-        module.training = mode
-    return widths
 
 
 def own_head(network: nn.Module) -> Head | Heads | None:
     """Return the head that ``with_head`` put there; None where the classifier is timm's own, or there is none."""
-    found = classifiers(network) if hasattr(network, "get_classifier") else []
-    return next((head for head in found if isinstance(head, Head | Heads)), None)
+    heads = classifiers(network) if hasattr(network, "get_classifier") else []
+    return next((head for head in heads if isinstance(head, Head | Heads)), None)
 
 
 def heads_of(network: nn.Module) -> Heads | None:
     """Return the classifiers that train at once; None where there is but one."""
-    found = [head for head in classifiers(network) if isinstance(head, Heads)]
-    return found[0] if found else None
+    return next((head for head in classifiers(network) if isinstance(head, Heads)), None)
 
 
 def settled(network: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
@@ -291,8 +271,7 @@ def settled(network: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
     heads = heads_of(network)
     if heads is None:
         return network, {}
-    words, linear = heads.named(), cast(nn.Linear, heads.linears[int(heads.chosen)])
-    columns = list(heads.columns.values())[int(heads.chosen) // len(heads.rates)]
+    words, (linear, columns) = heads.named(), heads.best
     head = Head(linear.in_features, linear.out_features, kind="linear", normalize=heads.normalize)
     head.linear.load_state_dict(linear.state_dict())
     if heads.normalize == "zscore":
@@ -307,11 +286,11 @@ def settled(network: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
 
 def head_card(network: nn.Module) -> dict[str, Any]:
     """Return what a weights file says of its head; empty for timm's own."""
-    found = [head for head in classifiers(network) if isinstance(head, Head)]
-    layers = [f"{network.blocks}+avg" if network.avg else f"{network.blocks}"] if isinstance(network, Layered) else []
-    if not found:
+    head = next((head for head in classifiers(network) if isinstance(head, Head)), None)
+    if head is None:
         return {}
-    return {"kind": found[0].kind, "normalize": found[0].normalize, "layers": layers}
+    layers = [f"{network.blocks}+avg" if network.avg else f"{network.blocks}"] if isinstance(network, Layered) else []
+    return {"kind": head.kind, "normalize": head.normalize, "layers": layers}
 
 
 def _zeros(width: int, n_classes: int) -> nn.Linear:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import ModelError
-from acclimate.models.network import feature_width, has_class_token, layer_names
+from acclimate.models.network import black_image, feature_width, has_class_token, layer_names
 from acclimate.models.taps import LAST, Tap
 
 # Widths of networks that live: a study asks for the same one at every cell, and each answer costs a forward pass.
@@ -24,7 +24,7 @@ _WIDTHS: Final[WeakKeyDictionary[nn.Module, dict[tuple[int, int], int]]] = WeakK
 
 
 def tapped(network: nn.Module, x: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
-    """Return features ``(n, d)`` of a normalised batch for each tap (of ``Tap.of``); all layers from one pass."""
+    """Return features ``(n, d)`` of a normalised batch for each tap (of ``Backbone.tap``); all layers from one pass."""
     names = layer_names(network) if any(tap.layer != LAST for tap in taps) else ()
     wanted = sorted({index for tap in taps for index in tap.indices(names)})
     layers = dict(zip(wanted, _layers(network, x, wanted), strict=True)) if wanted else {}
@@ -45,9 +45,8 @@ def tapped_widths(network: nn.Module, size: tuple[int, int], taps: Sequence[Tap]
     others = [tap for tap in taps if tap != Tap()]
     widths = {Tap(): _width(network, size)} if len(others) < len(taps) else {}
     if others:
-        device = next((p.device for p in network.parameters()), torch.device("cpu"))
         with torch.inference_mode():
-            features = tapped(network, torch.zeros(1, 3, *size, device=device), others)
+            features = tapped(network, black_image(network, size), others)
         widths |= {tap: columns.shape[1] for tap, columns in zip(others, features, strict=True)}
     return [widths[tap] for tap in taps]
 

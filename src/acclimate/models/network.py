@@ -5,13 +5,15 @@ timm gives these methods to all its models, but ``nn.Module``'s type does not kn
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from acclimate.models.outline import Family as Family
-from acclimate.models.outline import Outline, require_layers
+from acclimate.models.taps import Family as Family
+from acclimate.models.taps import Outline, require_layers
 
 
 def pooled(network: nn.Module, x: Tensor) -> Tensor:
@@ -19,6 +21,48 @@ def pooled(network: nn.Module, x: Tensor) -> Tensor:
     timm_network = cast(Any, network)
     features: Tensor = timm_network.forward_head(timm_network.forward_features(x), pre_logits=True)
     return features.flatten(1)
+
+
+class Dressed(nn.Module):
+    """What answers as a timm network does: features below, a classifier ``fc`` on top, an identity where there is none.
+
+    A subclass says what its features ``(n, d)`` of a batch ``(n, 3, h, w)`` are, in ``forward_features``.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.fc: nn.Module = nn.Identity()
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Return the logits, or the features as they are with ``pre_logits``."""
+        return x if pre_logits else self.fc(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits ``(n, C)``, or the features ``(n, d)`` without a classifier."""
+        return self.forward_head(cast(Any, self).forward_features(x))
+
+    def get_classifier(self) -> nn.Module:
+        """Return the classifier."""
+        return self.fc
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and each of its modules back into the mode it had."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def black_image(network: nn.Module, size: tuple[int, int]) -> Tensor:
+    """Return a batch of one black image ``(1, 3, h, w)``, where the network is."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    return torch.zeros(1, 3, *size, device=device)
 
 
 def classifiers(network: nn.Module) -> list[nn.Module]:
@@ -50,9 +94,7 @@ def place_classifier(network: nn.Module, head: nn.Module) -> None:
 
 def reset_classifier(network: nn.Module, n_classes: int) -> None:
     """Put a new classifier on top, all zeros; 0 classes take it away."""
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # a new layer draws weights, which are thrown away, from the caller's generator
+    with torch.random.fork_rng(devices=[]):  # a new layer draws weights, which are thrown away
         cast(Any, network).reset_classifier(n_classes)
     for head in classifiers(network):
         for parameter in head.parameters():
@@ -61,14 +103,8 @@ def reset_classifier(network: nn.Module, n_classes: int) -> None:
 
 def feature_width(network: nn.Module, size: tuple[int, int]) -> int:
     """Return d by running one black image: timm's ``num_features`` is not the pooled width of every architecture."""
-    training = {module for module in network.modules() if module.training}
-    network.eval()
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    with torch.inference_mode():
-        width = pooled(network, torch.zeros(1, 3, *size, device=device)).shape[1]
-    for module in training:
-        module.training = True
-    return int(width)
+    with evaluating(network), torch.inference_mode():
+        return int(pooled(network, black_image(network, size)).shape[1])
 
 
 def takes_any_size(network: nn.Module) -> bool:
@@ -78,18 +114,12 @@ def takes_any_size(network: nn.Module) -> bool:
     by running black images of 48 and 80 pixels, odd multiples of 16 both; no random number is drawn, and every module's
     mode is left as it was.
     """
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
     try:
-        with torch.inference_mode():
+        with evaluating(network), torch.inference_mode():
             for side in (48, 80):
-                pooled(network, torch.zeros(1, 3, side, side, device=device))
+                pooled(network, black_image(network, (side, side)))
     except (AssertionError, RuntimeError, ValueError):  # how architectures refuse a size
         return False
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return True
 
 
@@ -121,10 +151,7 @@ def outline_of(network: nn.Module) -> Outline:
 def layer_names(network: nn.Module) -> tuple[str, ...]:
     """Return the names of the layers that features can be taken from, the first first.
 
-    Raises
-    ------
-    ModelError
-        For a network that does not say where they are.
+    Raises ModelError for a network that does not say where they are.
     """
     return require_layers(_named_layers(network), type(network).__name__)
 

@@ -5,22 +5,55 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final, Literal
 
 from acclimate.errors import ModelError, unknown
-from acclimate.models.outline import Outline
-
-if TYPE_CHECKING:
-    from torch import nn
 
 LAST: Final = "last"
 DEFAULT: Final = "default"
 POOLINGS: Final = (DEFAULT, "cls", "mean", "cls+mean")
+Family = Literal["batch-norm", "transformer", "other"]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What can be said of a network without running it: asked once, and remembered with the name of its weights.
+
+    Attributes
+    ----------
+    kind
+        Name of its class.
+    parameters
+        Their number, without a classifier.
+    layers
+        Names of the layers that features can be taken from, the first first; empty where the network names none.
+    pooling
+        What ``default`` means below the last layer.
+    """
+
+    kind: str
+    parameters: int
+    family: Family
+    layers: tuple[str, ...]
+    class_token: bool
+    pooling: Literal["cls", "mean"]
+
+
+def require_layers(layers: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Return the layers of a network of some kind, or raise ``ModelError`` where it names none."""
+    if not layers:
+        raise ModelError(
+            f"{kind} does not say where its layers are (timm's feature_info); expected a timm network such as a "
+            "ResNet, ConvNeXt or ViT, or layer 'last'"
+        )
+    return layers
 
 
 @dataclass(frozen=True)
 class Tap:
     """Where features are taken.
+
+    Raises ModelError for an unknown pooling, or a count that is no number of layers.
 
     Attributes
     ----------
@@ -31,11 +64,6 @@ class Tap:
         ``default``: as the network does it, which of a layer below the last is its class token or else the mean.
         ``cls``: the class token. ``mean``: over all positions, without class and register tokens. ``cls+mean``: one
         after the other, the mean of the last layer only (as in DINOv2's linear evaluation).
-
-    Raises
-    ------
-    ModelError
-        For an unknown pooling, or a count that is no number of layers.
     """
 
     layer: str = LAST
@@ -51,19 +79,10 @@ class Tap:
         """Return how rows and caches name it."""
         return DEFAULT if self == Tap() else f"{self.layer}/{self.pooling}"
 
-    def of(self, network: nn.Module) -> Tap:
-        """Return the same as `on` for a network that is there."""
-        from acclimate.models.network import outline_of
-
-        return self.on(outline_of(network))
-
     def on(self, outline: Outline) -> Tap:
         """Return the same with the layer's name in the place of its number, and without ``default`` below the last.
 
-        Raises
-        ------
-        ModelError
-            When the network has no such layer (the nearest is named), no class token, or names no layers.
+        Raises ModelError when the network has no such layer (the nearest is named), no class token, or names no layers.
         """
         if self == Tap():
             return self
@@ -74,7 +93,7 @@ class Tap:
         return pooled if self.layer == LAST else replace(pooled, layer=self._layer_on(outline))
 
     def _layer_on(self, outline: Outline) -> str:
-        names, layer = outline.layer_names(), self.layer
+        names, layer = require_layers(outline.layers, outline.kind), self.layer
         if layer.startswith("last:"):
             if len(self.indices(names)) < _count(layer):
                 raise ModelError(f"got layer '{layer}', but {outline.kind} has {len(names)} layers")

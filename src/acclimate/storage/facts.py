@@ -7,20 +7,22 @@ another form is no error: the question is asked again. A cache that cannot be wr
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from acclimate.errors import InputError
+from acclimate.storage.results import installed
 from acclimate.storage.store import cache_root, digest, write_atomic
 
 FORMAT: Final = 1  # of the facts; another number forgets them all
 _DECIDING: Final = ("acclimate", "torch", "timm", "safetensors")
+_UNUSABLE: Final = (OSError, InputError, ValueError)  # pydantic's errors are ValueErrors
 _CPU: Final = Path("/proc/cpuinfo")
 
 
@@ -34,52 +36,35 @@ Kind = TypeVar("Kind", bound=Fact)
 
 
 def recall(kind: type[Kind], *parts: object, cache: Path | None = None) -> Kind | None:
-    """Return the fact that `parts` decide, or None where it is not known.
+    """Return the fact that `parts` decide, or None where it is not known; default `cache` is `cache_root`.
 
-    Parameters
-    ----------
-    parts
-        Plain values that, with the versions of the libraries and the kind of processor, decide the answer.
-    cache
-        Folder of the cache; default `cache_root`.
+    Parts are plain values; the versions of the libraries and the kind of processor decide with them.
     """
-    try:
+    with contextlib.suppress(*_UNUSABLE):
         return kind.model_validate_json(_path(kind, parts, cache).read_bytes())
-    except (OSError, InputError, ValidationError):
-        return None
+    return None
 
 
 def remember(fact: Fact, *parts: object, cache: Path | None = None) -> None:
-    """Keep a fact for `recall`."""
-    try:
-        write_atomic(_path(type(fact), parts, cache), fact.model_dump_json())
-    except (OSError, InputError):
-        return
+    """Keep a fact for `recall`; one that does not come back from JSON as it is is not kept."""
+    with contextlib.suppress(*_UNUSABLE):
+        text = fact.model_dump_json()
+        if type(fact).model_validate_json(text) == fact:
+            write_atomic(_path(type(fact), parts, cache), text)
 
 
 def forget(kind: type[Fact], *parts: object, cache: Path | None = None) -> None:
     """Drop a fact that turned out to be wrong."""
-    try:
+    with contextlib.suppress(*_UNUSABLE):
         _path(kind, parts, cache).unlink(missing_ok=True)
-    except (OSError, InputError):
-        return
 
 
 def _path(kind: type[Fact], parts: tuple[object, ...], cache: Path | None) -> Path:
-    root = cache_root() if cache is None else cache
-    return root / "facts" / f"{digest(kind.__name__, FORMAT, _libraries(), processor(), parts)}.json"
+    return (cache or cache_root()) / "facts" / f"{digest(kind.__name__, FORMAT, _libraries(), processor(), parts)}.json"
 
 
-@functools.cache  # they cannot change while the program runs
 def _libraries() -> tuple[str, ...]:
-    return tuple(_version(name) for name in _DECIDING)
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    return tuple(installed(_DECIDING).values())
 
 
 @functools.cache

@@ -20,17 +20,15 @@ from acclimate.storage.store import ArrayStore, cache_root, digest, write_atomic
 class Features:
     """The features of n images in the order of the data set.
 
+    Raises DataError: shapes or types that do not fit, a label below -1, or a value that is not finite (its row is
+    named).
+
     Attributes
     ----------
     x
         ``(n, d)`` float32, finite.
     y
         ``(n,)`` int64 labels, -1 for "no label".
-
-    Raises
-    ------
-    DataError
-        Shapes or types that do not fit, a label below -1, or a value that is not finite (its row is named).
     """
 
     x: npt.NDArray[np.float32]
@@ -94,10 +92,8 @@ def save_features(
 def load_features(path: Path) -> Features:
     """Read the ``x`` and ``y`` of a file of `save_features`, or of any ``.npz`` that has them.
 
-    Raises
-    ------
-    DataError
-        No such file, no ``.npz``, a missing array, Python objects inside, or arrays that `Features` refuses.
+    Raises DataError: no such file, no ``.npz``, a missing array, Python objects inside, or arrays that `Features`
+    refuses.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -126,11 +122,9 @@ def feature_key(
 
 def open_feature_store(key: str, n: int, d: int, *, cache: Path | None = None, meta: dict[str, Any]) -> ArrayStore:
     """Open or make the ``(n, d)`` float32 store of `key` in ``CACHE/features``; None means `cache_root()`."""
-    root = cache_root() if cache is None else cache
-    return ArrayStore.open(root / "features" / key, (n, d), np.float32, meta)
+    return ArrayStore.open((cache or cache_root()) / "features" / key, (n, d), np.float32, meta)
 
 
 def find_feature_store(key: str, n: int, *, cache: Path | None = None, meta: dict[str, Any]) -> ArrayStore | None:
     """Return the store of `key` with its n rows, whatever their width; None where it is not there, or damaged."""
-    root = cache_root() if cache is None else cache
-    return ArrayStore.find(root / "features" / key, n, np.float32, meta)
+    return ArrayStore.find((cache or cache_root()) / "features" / key, n, np.float32, meta)

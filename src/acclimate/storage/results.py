@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import math
+import platform
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -40,34 +41,27 @@ class Result:
 
     Attributes
     ----------
-    model, dataset, protocol : str
+    model, dataset, protocol
         Names, for people.
-    seed : int
-        Seed of the run.
-    metrics : dict
-        Split name (`val`, and `test` if there is one) -> name of a metric -> value; nan where it is
-        undefined.
-    settings : dict
+    metrics
+        Split (`val`, and `test` if there is one) -> name of a metric -> value; nan where it is undefined.
+    settings
         What was asked of the protocol, JSON-able. It identifies the row, so it must be known before the run.
-    labels : str, int, float or None
+    labels
         Label budget; None for all labels.
-    trainable, total : int
+    trainable, total
         Numbers of parameters.
-    random_start : bool
+    random_start
         Whether the backbone began from random weights.
-    fingerprint, weights : str
+    fingerprint, weights
         Digests of the data and of the model the run began with.
-    versions : dict
-        Package -> version, see `versions`.
-    seconds : float
+    seconds
         Wall time of the run.
-    images_per_second, peak_memory_mb : float or None
+    images_per_second, peak_memory_mb
         None where it was not measured.
-    device, precision : str
-        Such as `cpu` and `float32`.
-    created : str
+    created
         UTC, ISO 8601.
-    chosen : dict
+    chosen
         What the run found by validation, such as k or C; JSON-able and no part of the identity.
     """
 
@@ -104,14 +98,12 @@ class Predictions:
 
     Attributes
     ----------
-    probabilities : (m, C) float32
-        Class probabilities.
-    labels : (m,) int64
-        True classes.
-    index : (m,) int64
-        Which images of the data set, so that two rows can be paired.
-    part : (m,) uint8 or None
-        Which part each image belongs to, as its place in `PARTS`; None in files of an older program.
+    probabilities, labels
+        ``(m, C)``; the true classes ``(m,)``.
+    index
+        Which images of the data set ``(m,)``, so that two rows can be paired.
+    part
+        Which part each image belongs to ``(m,)``, as its place in `PARTS`; None in files of an older program.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -140,20 +132,19 @@ def row_key(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that numbers depend on, importing none of them."""
-    return dict(_versions())
+    return {"python": platform.python_version(), **installed(PACKAGES)}
 
 
 @functools.cache  # they cannot change while the program runs, and finding them takes as long as a small score
-def _versions() -> tuple[tuple[str, str], ...]:
-    import platform
-
-    found = [("python", platform.python_version())]
-    for name in PACKAGES:
+def installed(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of some packages without importing them; `not installed` for one that is missing."""
+    present = {}
+    for name in names:
         try:
-            found.append((name, metadata.version(name)))
+            present[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found.append((name, "not installed"))
-    return tuple(found)
+            present[name] = "not installed"
+    return present
 
 
 @dataclass(frozen=True)
@@ -168,12 +159,8 @@ class Results:
         A row with the same key is the same run done again and takes the old one's place; None keeps the
         predictions that were there.
 
-        Raises
-        ------
-        DataError
-            Settings or metrics that JSON cannot hold; predictions whose shapes do not match.
-        InputError
-            No permission, no space.
+        Raises DataError: settings or metrics that JSON cannot hold; predictions whose shapes do not match. Raises
+        InputError: no permission, no space.
         """
         text = _encode(result, has_predictions=predictions is not None or self._npz(result.key).exists())
         if predictions is not None:
@@ -185,39 +172,20 @@ class Results:
         return self._json(key).is_file()
 
     def get(self, key: str) -> Result:
-        """Return one row.
-
-        Raises
-        ------
-        DataError
-            No such row, or its file is damaged.
-        """
+        """Return one row; a `DataError` says that there is none, or that its file is damaged."""
         path = self._json(key)
         if not path.is_file():
             raise DataError(f"there is no row {key} in {self.folder / 'rows'}; run that protocol first")
         return _decode(path)
 
     def rows(self) -> list[Result]:
-        """Return all rows, by model, data set, protocol, labels and seed.
-
-        Raises
-        ------
-        DataError
-            A damaged file, by name.
-        """
+        """Return all rows, by model, data set, protocol, labels and seed; a damaged file is a `DataError`."""
         # A writer's unfinished files begin with a dot.
         paths = [path for path in (self.folder / "rows").glob("*.json") if not path.name.startswith(".")]
-        found = [_decode(path) for path in paths]
-        return sorted(found, key=lambda r: (r.model, r.dataset, r.protocol, str(r.labels), r.seed, r.key))
+        return sorted(map(_decode, paths), key=lambda r: (r.model, r.dataset, r.protocol, str(r.labels), r.seed, r.key))
 
     def predictions(self, key: str) -> Predictions:
-        """Return the predictions behind a row.
-
-        Raises
-        ------
-        DataError
-            None were kept, or their file is damaged.
-        """
+        """Return the predictions behind a row; a `DataError` says that none were kept, or that they are damaged."""
         path = self._npz(key)
         if not path.is_file():
             raise DataError(f"row {key} has no predictions in {path.parent}; run it again to keep them")
@@ -299,13 +267,9 @@ def _packed(predictions: Predictions) -> bytes:
         raise DataError(f"predictions have shapes {shapes}; expected (m, C), (m,) and (m,)")
     if predictions.part is not None and (predictions.part.shape != (m,) or (predictions.part >= len(PARTS)).any()):
         raise DataError(f"predictions have parts {predictions.part}; expected (m,) places among {', '.join(PARTS)}")
-    arrays: dict[str, Any] = {
-        "probabilities": predictions.probabilities.astype(np.float32, copy=False),
-        "labels": predictions.labels.astype(np.int64, copy=False),
-        "index": predictions.index.astype(np.int64, copy=False),
-    }
-    if predictions.part is not None:
-        arrays["part"] = predictions.part.astype(np.uint8, copy=False)
+    types = {"probabilities": np.float32, "labels": np.int64, "index": np.int64, "part": np.uint8}
+    values = {name: getattr(predictions, name) for name in types}
+    arrays: dict[str, Any] = {name: np.asarray(a, types[name]) for name, a in values.items() if a is not None}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()

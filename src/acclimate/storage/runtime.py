@@ -20,6 +20,8 @@ Progress = Callable[[int, int], None]
 class Runtime:
     """Where and how to compute, settled once by a command and passed whole.
 
+    Raises InputError for an unknown device or precision.
+
     Attributes
     ----------
     device
@@ -34,11 +36,6 @@ class Runtime:
         Leave out files that cannot be decoded instead of stopping.
     progress
         Called with (images done, images in all) while features are extracted.
-
-    Raises
-    ------
-    InputError
-        For an unknown device or precision.
     """
 
     device: str = "auto"

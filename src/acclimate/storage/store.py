@@ -41,23 +41,17 @@ def cache_root() -> Path:
 
     It is ``$ACCLIMATE_CACHE`` if that is set, otherwise ``acclimate`` in the platform's user cache folder.
 
-    Raises
-    ------
-    InputError
-        The folder cannot be made or written to.
+    Raises InputError: the folder cannot be made or written to.
     """
     root = _cache_folder()
-    try:
+    with contextlib.suppress(OSError):
         root.mkdir(parents=True, exist_ok=True)
-        writable = os.access(root, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise InputError(
-            f"the cache folder {root} cannot be written to; set the environment variable ACCLIMATE_CACHE to "
-            "a folder where you may write"
-        )
-    return root
+        if os.access(root, os.W_OK):
+            return root
+    raise InputError(
+        f"the cache folder {root} cannot be written to; set the environment variable ACCLIMATE_CACHE to "
+        "a folder where you may write"
+    )
 
 
 def _cache_folder() -> Path:
@@ -102,10 +96,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Text is written as UTF-8. Missing folders above `path` are made. What is no file (a pipe, ``/dev/null``) is written
     to, never replaced.
 
-    Raises
-    ------
-    InputError
-        No permission to write there, or no space.
+    Raises InputError: no permission to write there, or no space.
     """
     data = content.encode() if isinstance(content, str) else content
     with _readable_errors(path):
@@ -178,32 +169,24 @@ class ArrayStore:
         that open the same folder at once share one store: each makes its own and the first rename wins.
         Writing the same row twice is harmless because the same row has the same bytes.
 
-        Raises
-        ------
-        DataError
-            An empty shape, or too little disk space.
-        InputError
-            No permission to write there.
+        Raises DataError: an empty shape, or too little disk space. Raises InputError: no permission to write there.
         """
         if not shape or min(shape) < 1:
             raise DataError(f"an array store of shape {shape} would be empty; give at least one row")
         with _readable_errors(folder):
-            found = _existing(folder, shape, np.dtype(dtype), meta)
-            if found is None:
+            store = _existing(folder, shape, np.dtype(dtype), meta)
+            if store is None:
                 _create(folder, shape, np.dtype(dtype), meta)
-                found = _existing(folder, shape, np.dtype(dtype), meta)
-        if found is None:
+                store = _existing(folder, shape, np.dtype(dtype), meta)
+        if store is None:
             raise InputError(f"the array store in {folder} was changed while it was opened; try again")
-        return found
+        return store
 
     @classmethod
     def find(cls, folder: Path, rows: int, dtype: npt.DTypeLike, meta: dict[str, Any]) -> ArrayStore | None:
         """Return the store in `folder` if it has so many rows of one axis, of any width; None where it has not.
 
-        Raises
-        ------
-        InputError
-            No permission to read and write there.
+        Raises InputError: no permission to read and write there.
         """
         with _readable_errors(folder):
             store = _intact(folder, meta)
@@ -337,7 +320,7 @@ def _reserve(handle: int, size: int) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what a process that was killed while it made this store left behind a day ago or earlier."""
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
+    for orphan in folder.parent.glob(f".{folder.name}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left)
+            if time.time() - orphan.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(orphan)

@@ -15,16 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from acclimate.models.network import classifiers, pooled
+from acclimate.models.network import classifiers, evaluating, pooled
 
 
 class Anchor:
     """The start network, frozen, and the distance to it.
 
-    Attributes
-    ----------
-    start
-        Belongs into the checkpoint: a later stage starts from weights that stand nowhere else.
+    ``start`` belongs into the checkpoint: a later stage starts from weights that stand nowhere else.
     """
 
     def __init__(self, network: nn.Module, *, l2_sp: float, distill: float) -> None:
@@ -47,11 +44,8 @@ class Anchor:
         return total
 
     def _forgotten(self, view: Tensor) -> Tensor:
-        modes = {module: module.training for module in self.network.modules()}
-        self.network.eval()
-        ours = pooled(self.network, view).float()
-        for module, training in modes.items():
-            module.training = training
+        with evaluating(self.network):
+            ours = pooled(self.network, view).float()
         with torch.no_grad():
             theirs = pooled(self.start, view).float()
         return (1 - F.cosine_similarity(ours, theirs)).mean()

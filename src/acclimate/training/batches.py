@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from acclimate.models import Precision, autocast, to_batch
 from acclimate.models.heads import Head, Heads, heads_of
-from acclimate.models.network import classifiers, pooled
+from acclimate.models.network import classifiers, evaluating, pooled
 from acclimate.views import Augment, Normalize, center, make_views
 
 Indices = npt.NDArray[np.int64]
@@ -80,10 +80,8 @@ def trunk_features(
 ) -> FeatureBatches:
     """Run the frozen trunk once over the images a stage needs."""
     network.eval()
-    parts = []
     with torch.inference_mode(), autocast(precision, batches.device):
-        for chunk in _chunks(images):
-            parts.append(pooled(network, batches.plain(chunk)).float())
+        parts = [pooled(network, batches.plain(chunk)).float() for chunk in _chunks(images)]
     # cloned outside inference mode, because the classifier's backward pass keeps its input
     return FeatureBatches(torch.cat(parts).clone(), images)
 
@@ -128,14 +126,8 @@ def _evaluated(
     precision: Precision,
     device: str,
 ) -> npt.NDArray[np.float32]:
-    modes = {m: m.training for m in module.modules()}
-    module.eval()
-    parts = []
-    with torch.inference_mode(), autocast(precision, device):
-        for chunk in _chunks(images):
-            parts.append(function(batches.plain(chunk)).float().cpu())
-    for m, mode in modes.items():
-        m.training = mode
+    with evaluating(module), torch.inference_mode(), autocast(precision, device):
+        parts = [function(batches.plain(chunk)).float().cpu() for chunk in _chunks(images)]
     out: npt.NDArray[np.float32] = torch.cat(parts).numpy()
     return out
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from acclimate.errors import DataError
@@ -24,6 +21,7 @@ from acclimate.models.scope import Trainable, freeze, merge, parse_scope, prepar
 from acclimate.objectives import Objective
 from acclimate.storage.store import step_seed
 from acclimate.training.anchor import Anchor
+from acclimate.training.arithmetic import Arithmetic
 from acclimate.training.batches import Batches, FeatureBatches, PixelBatches, can_cache_trunk, embed, trunk_features
 from acclimate.training.depth import set_depth
 from acclimate.training.job import Job
@@ -36,10 +34,8 @@ from acclimate.views import AUGMENTS, Augment, Normalize, for_domain, scaled
 def plan(job: Job) -> list[Trainable]:
     """Return what each stage of a job trains, without training: for dry runs, and to fail early.
 
-    Raises
-    ------
-    DataError, ScopeError, RecipeError
-        When a stage has too few images, its scope selects nothing, or its objective cannot work on this architecture.
+    Raises DataError, ScopeError, RecipeError when a stage has too few images, its scope selects nothing, or its
+    objective cannot work on this architecture.
     """
     network, out = job.network(), []
     width = feature_width(network, job.backbone.preprocess.size)
@@ -54,26 +50,11 @@ def plan(job: Job) -> list[Trainable]:
 
 def prepare_stage(job: Job, index: int, folder: Path) -> StageRun:
     """Return one stage of a job on the pretrained weights, ready to run: for benchmarks and for looking inside."""
-    device, precision = job.resolved()
+    device, _ = job.resolved()
     network = job.network().to(device).to(memory_format=torch.channels_last)
     with seeded(step_seed("prepare", job.seed, index)):
         prepare_network(network, job.recipe.stages[index])
-    return build_stage(
-        job, index, network, decoded_pixels(job), make_fabric(device, precision), precision, folder, math.inf
-    )
-
-
-def make_fabric(device: str, precision: Precision) -> Fabric:
-    """Return Fabric for one device, without its remarks on precision and on hardware that was not chosen."""
-    remarks = logging.getLogger("lightning_fabric")
-    level = remarks.level
-    remarks.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Fabric(accelerator=device, devices=1, precision=precision)
-    finally:
-        remarks.setLevel(level)
+    return build_stage(job, index, network, decoded_pixels(job), folder, math.inf)
 
 
 def decoded_pixels(job: Job, indices: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.uint8]:
@@ -92,18 +73,12 @@ def decoded_pixels(job: Job, indices: npt.NDArray[np.int64] | None = None) -> np
     return store.array
 
 
-def _select(network: nn.Module, stage: Stage) -> Trainable:
-    trainable = select(network, parse_scope(stage.scope))
-    if stage.needs_labels:
-        return trainable
-    return trainable.below(network)
-
-
 def prepare_network(network: nn.Module, stage: Stage) -> Trainable:
     """Put a network into the shape, the gradients and the modes of a stage; return what trains."""
     scope = parse_scope(stage.scope)
     prepare(network, scope)
-    trainable = _select(network, stage)
+    trainable = select(network, scope)
+    trainable = trainable if stage.needs_labels else trainable.below(network)
     freeze(network, trainable)
     set_depth(network, stage.drop_path)
     set_mode(network, bn_stats=stage.bn_stats, statistics=scope.statistics)
@@ -162,13 +137,11 @@ def build_stage(
     index: int,
     network: nn.Module,
     pixels: npt.NDArray[np.uint8],
-    fabric: Fabric,
-    precision: Precision,
     folder: Path,
     checkpoint_seconds: float,
 ) -> StageRun:
     """Return a stage, ready to run, on a network that ``prepare_network`` has prepared."""
-    stage, device = job.recipe.stages[index], fabric.device.type
+    stage, (device, precision) = job.recipe.stages[index], job.resolved()
     images = images_of(job, index)
     objective, labels = stage.build(), torch.from_numpy(job.images.labels)
     counts = np.bincount(job.images.labels[images], minlength=job.classes).tolist() if stage.needs_labels else []
@@ -177,10 +150,7 @@ def build_stage(
     module = network
     if parse_scope(stage.scope).head_only and stage.augment == "none" and can_cache_trunk(network):
         needed = np.unique(np.concatenate([images, job.split.val]))
-        batches, module = (
-            trunk_features(network, from_pixels, needed, precision=precision),
-            classifiers(network)[0],
-        )
+        batches, module = (trunk_features(network, from_pixels, needed, precision=precision), classifiers(network)[0])
         set_mode(network, bn_stats=stage.bn_stats)
     _measure_head(job, index, network, batches, images, precision)
     width = feature_width(network, job.backbone.preprocess.size)
@@ -203,8 +173,7 @@ def build_stage(
         images=images,
         labels=labels,
         val=job.split.val if stage.needs_labels else images[:0],
-        fabric=fabric,
-        precision=precision,
+        arithmetic=Arithmetic(device, precision),
         seed=job.seed,
         folder=folder,
         checkpoint_seconds=checkpoint_seconds,

@@ -40,22 +40,18 @@ class Best:
 
 @dataclass
 class Position:
-    """Where a run stands.
+    """Where a run stands: the next step to do, and the state dicts, which are empty before the first step of a run.
 
     Attributes
     ----------
     identity
         Digest of all that decides the result: recipe, data, split, weights, seed, precision.
-    stage, step
-        The next step to do.
     journal
         Bytes of ``metrics.jsonl`` that belong to what was done.
     seconds, images
         Spent and seen in this stage before the checkpoint.
     finished
         Reports of the stages that are done.
-    network, extra, optimizer
-        State dicts; empty before the first step of a run.
     last
         The network at the end of a stage that was watched, before its best step came back; that one where the end is
         not finite.
@@ -71,6 +67,7 @@ class Position:
     network: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
     last: dict[str, Tensor] = field(default_factory=dict)
 
@@ -86,10 +83,7 @@ def save_position(folder: Path, position: Position) -> None:
 def load_position(folder: Path, identity: str) -> Position:
     """Return where the run in this folder stands; a fresh start where there is no checkpoint.
 
-    Raises
-    ------
-    InputError
-        When the folder holds the checkpoint of another run.
+    Raises InputError when the folder holds the checkpoint of another run.
     """
     path = folder / CHECKPOINT
     if not path.is_file():

@@ -7,11 +7,18 @@ numbers come from torch's global generator, to which the loop lends the seed of 
 
 from __future__ import annotations
 
-from timm.layers.drop import DropPath
+from typing import TYPE_CHECKING
+
 from torch import nn
 
 from acclimate.errors import ModelError, RecipeError
 from acclimate.models import Backbone, create
+from acclimate.models.load.lean import import_timm
+
+if TYPE_CHECKING:
+    from timm.layers.drop import DropPath
+else:
+    DropPath = import_timm().layers.DropPath
 
 _BUILT = 0.5  # the chance that the second network is built with; only the shares of it count
 
@@ -27,21 +34,18 @@ class Branch(DropPath):
 def give_depth(network: nn.Module, backbone: Backbone) -> None:
     """Make a network's branches ready to be left out; none is, until ``set_depth`` says so.
 
-    Raises
-    ------
-    RecipeError
-        When the architecture has no stochastic depth.
+    Raises RecipeError when the architecture has no stochastic depth.
     """
     try:
         twin = create(backbone.architecture, {**backbone.arguments, "drop_path_rate": _BUILT})
     except ModelError:
         twin = nn.Identity()
-    found = {name: part for name, part in twin.named_modules() if isinstance(part, DropPath)}
-    if not found:
+    branches = {name: part for name, part in twin.named_modules() if isinstance(part, DropPath)}
+    if not branches:
         raise RecipeError(
             f"got drop_path for '{backbone.architecture}', which has no stochastic depth in timm; leave drop_path out"
         )
-    for name, part in found.items():
+    for name, part in branches.items():
         parent, _, attribute = name.rpartition(".")
         setattr(network.get_submodule(parent), attribute, Branch(float(part.drop_prob or 0.0) / _BUILT))
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from acclimate.images import Images, Split
 from acclimate.models import Backbone, Precision, choose_device, choose_precision
 from acclimate.storage.runtime import AUTO, Runtime
@@ -21,13 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides the result of a recipe.
-
-    Attributes
-    ----------
-    split
-        Training, validation and pool indices; the test part is never read in training.
-    """
+    """Everything that decides the result of a recipe; the test part of the split is never read in training."""
 
     backbone: Backbone
     recipe: Recipe
@@ -46,10 +37,8 @@ class Job:
 
         A hidden layer's first weights depend on the seed.
 
-        Raises
-        ------
-        ModelError, RecipeError
-            When the architecture cannot have the head or the stochastic depth that the recipe asks for.
+        Raises ModelError, RecipeError when the architecture cannot have the head or the stochastic depth that the
+        recipe asks for.
         """
         import torch
 
@@ -70,8 +59,7 @@ class Job:
 
     def identity(self) -> str:
         """Return a digest of all that decides the resulting weights, for safe resuming."""
-        parts = (self.split.train, self.split.val, self.split.pool)
-        split = [hash_indices(part) for part in parts]
+        split = [digest(part.tolist()) for part in (self.split.train, self.split.val, self.split.pool)]
         return digest(
             self.backbone.digest,
             asdict(self.backbone.preprocess),
@@ -118,8 +106,6 @@ class Trained:
     ----------
     network
         On the CPU, in eval mode; with a classifier unless the recipe has no supervised stage.
-    reports
-        One for each stage.
     last
         State of the network at the end of the last watched stage, whichever of its steps was the best; else empty.
     chosen
@@ -132,8 +118,3 @@ class Trained:
     precision: Precision
     last: dict[str, torch.Tensor]
     chosen: dict[str, Any] = field(default_factory=dict)
-
-
-def hash_indices(indices: npt.NDArray[np.int64]) -> str:
-    """Return a digest of an index array."""
-    return digest(indices.tolist())

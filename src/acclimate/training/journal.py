@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 Value = float | int | str | None
+Line = dict[str, Value]
 
 
 class Journal:
@@ -50,7 +51,7 @@ class Journal:
         task = self._bar.add_task(title, total=steps, completed=done, status="")
         return Meter(self._bar, task)
 
-    def write(self, line: dict[str, Value]) -> None:
+    def write(self, line: Line) -> None:
         """Append one line."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
@@ -69,7 +70,7 @@ class Meter:
         self.images, self.waited = 0, 0.0
         self.started = self._last = time.perf_counter()
         self._last_images, self._last_waited = 0, 0.0
-        self._shown = ""
+        self._status = ""
 
     @property
     def seconds(self) -> float:
@@ -82,13 +83,13 @@ class Meter:
         self.waited += waited
         self._bar.update(self._task, advance=1)
 
-    def reading(self, values: Mapping[str, Value]) -> dict[str, Value]:
+    def reading(self, values: Mapping[str, Value]) -> Line:
         """Return images/s and the share of time waiting for data since the last reading; show them and ``values``."""
         now = time.perf_counter()
         span = max(now - self._last, 1e-9)
         speed = (self.images - self._last_images) / span
         share = (self.waited - self._last_waited) / span
         self._last, self._last_images, self._last_waited = now, self.images, self.waited
-        self._shown = ", ".join(f"{name} {value}" for name, value in values.items()) or self._shown
-        self._bar.update(self._task, status=f"{speed:.0f} images/s, {share:.0%} data  {self._shown}")
+        self._status = ", ".join(f"{name} {value}" for name, value in values.items()) or self._status
+        self._bar.update(self._task, status=f"{speed:.0f} images/s, {share:.0%} data  {self._status}")
         return {"images_per_second": round(speed, 2), "data_wait": round(share, 4)}

@@ -15,8 +15,8 @@ from acclimate.models.heads import settled
 from acclimate.models.scope import Trainable, merge, parse_scope, prepare
 from acclimate.storage.store import step_seed
 from acclimate.training.batches import logits
-from acclimate.training.build import build_stage, decoded_pixels, make_fabric, pixel_batches, prepare_network, seeded
-from acclimate.training.checkpoint import Best, Position, load_position
+from acclimate.training.build import build_stage, decoded_pixels, pixel_batches, prepare_network, seeded
+from acclimate.training.checkpoint import Position, load_position
 from acclimate.training.job import Job, StageReport, Trained
 from acclimate.training.journal import Journal
 from acclimate.training.shield import shielded
@@ -24,13 +24,7 @@ from acclimate.training.stage import StageRun
 from acclimate.training.watch import Watch
 
 
-def train(
-    job: Job,
-    folder: Path,
-    *,
-    checkpoint_seconds: float = 30.0,
-    watch: Watch | None = None,
-) -> Trained:
+def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Watch | None = None) -> Trained:
     """Run a recipe, or go on with the one that was interrupted in this folder.
 
     Parameters
@@ -54,7 +48,6 @@ def train(
     device, precision = job.resolved()
     folder.mkdir(parents=True, exist_ok=True)
     position = load_position(folder, job.identity())
-    fabric = make_fabric(device, precision)
     network = job.network().to(device).to(memory_format=torch.channels_last)
     if position.network:
         if position.step:
@@ -68,7 +61,7 @@ def train(
         for index in range(position.stage, len(job.recipe.stages)):
             with seeded(step_seed("prepare", job.seed, index)):
                 trainable = prepare_network(network, job.recipe.stages[index])
-            run = build_stage(job, index, network, pixels, fabric, precision, folder, checkpoint_seconds)
+            run = build_stage(job, index, network, pixels, folder, checkpoint_seconds)
             run.watch = None if job.recipe.stages[index].needs_labels else watch
             if position.step:
                 run.restore(position)
@@ -117,10 +110,5 @@ def _next(position: Position, run: StageRun, trainable: Trainable, last: dict[st
         best_step=None if position.best.state is None else position.best.step,
         stopped=run.stopped,
     )
-    return Position(
-        identity=position.identity,
-        stage=position.stage + 1,
-        finished=[*position.finished, asdict(report)],
-        best=Best(),
-        last=last,
-    )
+    finished = [*position.finished, asdict(report)]
+    return Position(position.identity, position.stage + 1, finished=finished, last=last)

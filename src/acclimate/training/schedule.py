@@ -37,21 +37,10 @@ def learning_rate(
 
 
 def batch_indices(images: npt.NDArray[np.int64], step: int, *, batch: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return the image indices of one step.
+    """Return the image indices ``(min(batch, n),)`` of a step (0-based, over the whole stage) of ``images`` ``(n,)``.
 
     Each epoch is a fresh permutation that depends on ``(seed, epoch)`` alone; the last incomplete batch of an epoch is
     dropped. A set smaller than the batch gives all of its images at every step.
-
-    Parameters
-    ----------
-    images
-        Indices to draw from, ``(n,)``.
-    step
-        0-based, over the whole stage.
-
-    Returns
-    -------
-    ``(min(batch, n),)`` indices.
     """
     per_epoch = steps_per_epoch(len(images), batch)
     epoch, position = divmod(step, per_epoch)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from acclimate.errors import Interrupted, TrainingError
-from acclimate.models import Precision
 from acclimate.models.heads import heads_of
 from acclimate.models.network import classifier_names
 from acclimate.models.scope import parse_scope, set_mode
 from acclimate.objectives import Objective
 from acclimate.storage.store import step_seed
 from acclimate.training.anchor import Anchor
+from acclimate.training.arithmetic import Arithmetic
 from acclimate.training.batches import Batches, Indices, embed, every_logits
 from acclimate.training.checkpoint import Best, Position, save_position
-from acclimate.training.interrupt import stop_on_interrupt
-from acclimate.training.journal import Journal, Meter
+from acclimate.training.journal import Journal, Line, Meter
 from acclimate.training.optimizer import set_rate
 from acclimate.training.recipe import Stage
 from acclimate.training.schedule import batch_indices, learning_rate, steps_per_epoch
@@ -73,8 +78,7 @@ class StageRun:
     images: Indices
     labels: Tensor
     val: Indices
-    fabric: Fabric
-    precision: Precision
+    arithmetic: Arithmetic
     seed: int
     folder: Path
     checkpoint_seconds: float
@@ -141,6 +145,7 @@ class StageRun:
         position.network = self.network.state_dict()
         position.extra = self.extra.state_dict()
         position.optimizer = self.optimizer.state_dict() if self.optimizer else {}
+        position.scaler = self.arithmetic.state_dict()
         position.journal = journal.position
         save_position(self.folder, position)
 
@@ -150,36 +155,37 @@ class StageRun:
         self.extra.load_state_dict(position.extra)
         if self.optimizer:
             self.optimizer.load_state_dict(position.optimizer)
+        self.arithmetic.load_state_dict(position.scaler)
 
     def do_step(self, step: int) -> Done:
         """Do optimizer step number ``step`` (0-based) and say what it took."""
         stage = self.stage
         self._warm_heads(step < stage.head_steps)
         set_rate(self.optimizer, self._rate(step))
-        losses, seen, waited = [], 0, 0.0
+        losses, images, waited = [], 0, 0.0
         for part in range(stage.accumulate):
             began = time.perf_counter()
             seed = step_seed("step", self.seed, self.index, step, part)
             order = step_seed(self.seed, self.index)
-            chosen = batch_indices(self.images, step * stage.accumulate + part, batch=stage.batch, seed=order)
-            views = self.batches.views(chosen, seed)
+            batch = batch_indices(self.images, step * stage.accumulate + part, batch=stage.batch, seed=order)
+            views = self.batches.views(batch, seed)
             waited += time.perf_counter() - began
-            losses.append(self._backward(views, chosen, seed))
-            seen += len(chosen)
+            losses.append(self._backward(views, batch, seed))
+            images += len(batch)
         loss = self._checked(torch.stack(losses).sum(), step)
         if self.optimizer and not self.stopped:
             self._update(self.optimizer)
         self.objective.after_step((step + 1) / self.steps)
-        return Done(loss, seen, waited)
+        return Done(loss, images, waited)
 
     def _rate(self, step: int) -> float:
         """Return the full rate while the heads warm up, then the schedule over what is left."""
         if step < self.stage.head_steps:
             return self.stage.lr
-        left, step = self.steps - self.stage.head_steps, step - self.stage.head_steps
-        warmup = math.ceil(self.stage.warmup * left)
+        steps, step = self.steps - self.stage.head_steps, step - self.stage.head_steps
+        warmup = math.ceil(self.stage.warmup * steps)
         shape, drops = self.stage.schedule, self.stage.drops
-        return learning_rate(step, left, base=self.stage.lr, warmup=warmup, shape=shape, drops=drops)
+        return learning_rate(step, steps, base=self.stage.lr, warmup=warmup, shape=shape, drops=drops)
 
     def _warm_heads(self, warming: bool) -> None:
         """Freeze the backbone, or let go of it: a random head's first gradients would wreck what it learned before."""
@@ -191,29 +197,26 @@ class StageRun:
         self._warming = warming
 
     def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.stage.clip:
-            trained = nn.ModuleList([self.network, self.extra])
-            self.fabric.clip_gradients(trained, optimizer, max_norm=self.stage.clip, error_if_nonfinite=False)
-        optimizer.step()
+        self.arithmetic.step(optimizer, clip=self.stage.clip)
         optimizer.zero_grad(set_to_none=True)
 
-    def _backward(self, views: list[Tensor], chosen: Indices, seed: int) -> Tensor:
+    def _backward(self, views: list[Tensor], batch: Indices, seed: int) -> Tensor:
         """Add one batch's gradients. Dropout draws from torch's global generator: it is lent a seed, then restored."""
-        device = self.fabric.device
-        labels = self.labels[torch.from_numpy(chosen)].to(device) if self.stage.needs_labels else None
+        device = self.arithmetic.device
+        labels = self.labels[torch.from_numpy(batch)].to(device) if self.stage.needs_labels else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            with self.fabric.autocast():
+            with self.arithmetic.autocast():
                 loss = self.objective.loss(views, labels)
                 if self.anchor is not None and not self._warming:
                     loss = loss + self.anchor.penalty(views[0])
                 loss = loss / self.stage.accumulate
         if not self.objective.gradient_free:
-            self.fabric.backward(loss)
+            self.arithmetic.backward(loss)
         return loss.detach()
 
     def _checked(self, loss: Tensor, step: int) -> float | None:
-        if self.fabric.device.type != "cpu" and step % CHECK_EVERY:
+        if self.arithmetic.device.type != "cpu" and step % CHECK_EVERY:
             return None
         value = float(loss)
         if not math.isfinite(value):
@@ -230,13 +233,8 @@ class StageRun:
     def _log(self, position: Position, loss: float | None, meter: Meter, journal: Journal) -> None:
         """Write a line when one is due: at the end of an epoch of a stage with validation, and now and then."""
         step = position.step
-        line: dict[str, float | int | str | None] = {
-            "stage": self.index,
-            "step": step,
-            "epoch": round(step / self.per_epoch, 4),
-            "loss": loss,
-            "lr": self._rate(step - 1),
-        }
+        epoch = round(step / self.per_epoch, 4)
+        line: Line = {"stage": self.index, "step": step, "epoch": epoch, "loss": loss, "lr": self._rate(step - 1)}
         evaluates = self._is_evaluated(step) and (len(self.val) or self.watch is not None)
         values = self._evaluate(position) if evaluates else {}
         if evaluates or step % max(1, self.steps // LOG_POINTS) == 0:
@@ -245,19 +243,17 @@ class StageRun:
     def _log_start(self, position: Position, meter: Meter, journal: Journal) -> None:
         """Look before the first step: what comes later is held against it, a new classifier's zeros excepted."""
         if self.watch is not None or (len(self.val) and self.index):
-            line: dict[str, float | int | str | None] = {"stage": self.index, "step": 0, "epoch": 0.0, "loss": None}
             values = self._evaluate(position)
-            journal.write(line | {"lr": self._rate(0)} | values | meter.reading(values))
+            line: Line = {"stage": self.index, "step": 0, "epoch": 0.0, "loss": None, "lr": self._rate(0)}
+            journal.write(line | values | meter.reading(values))
 
     def _is_evaluated(self, step: int) -> bool:
         """At the end of each epoch, but at most ``EVALUATIONS`` times: an epoch of few labels is a step or two."""
-        if self.watch is not None:
-            every = math.ceil(self.steps / LOOKS)
-        else:
-            every = max(self.per_epoch, math.ceil(self.steps / EVALUATIONS))
+        rare = max(self.per_epoch, math.ceil(self.steps / EVALUATIONS))
+        every = rare if self.watch is None else math.ceil(self.steps / LOOKS)
         return step % every == 0 or step == self.steps
 
-    def _evaluate(self, position: Position) -> dict[str, float | int | str | None]:
+    def _evaluate(self, position: Position) -> Line:
         """Measure the network as it stands and keep it if it is the best so far."""
         values, value = self._look(position.step) if self.watch is not None else self._validate()
         if value < position.best.value:
@@ -265,27 +261,22 @@ class StageRun:
             position.best = Best(value, position.step, state)
         return values
 
-    def _look(self, step: int) -> tuple[dict[str, float | int | str | None], float]:
+    def _look(self, step: int) -> tuple[Line, float]:
         assert self.watch is not None
-        look = self.watch.look(
-            lambda images: embed(self.network, self.batches, images, precision=self.precision, device=self.device), step
-        )
+        look = self.watch.look(partial(embed, self.network, self.batches, **self._where), step)
         self.stopped = look.stop
         return {**look.values}, look.value
 
     @property
-    def device(self) -> str:
-        """Where the network is."""
-        return self.fabric.device.type
+    def _where(self) -> dict[str, Any]:
+        return {"precision": self.arithmetic.precision, "device": self.arithmetic.device.type}
 
-    def _validate(self) -> tuple[dict[str, float | int | str | None], float]:
-        scores = every_logits(
-            self.network, self.module, self.batches, self.val, precision=self.precision, device=self.device
-        )
+    def _validate(self) -> tuple[Line, float]:
+        scores = every_logits(self.network, self.module, self.batches, self.val, **self._where)
         truth = self.labels[torch.from_numpy(self.val)]
         losses = [float(cross_entropy(torch.from_numpy(own).double(), truth)) for own in scores.swapaxes(0, 1)]
         best = min(range(len(losses)), key=lambda place: (not math.isfinite(losses[place]), losses[place]))
-        values: dict[str, float | int | str | None] = {
+        values: Line = {
             "val_log_loss": losses[best],
             "val_accuracy": float(np.mean(scores[:, best].argmax(1) == truth.numpy())),
         }
@@ -303,3 +294,24 @@ class StageRun:
             return False
         waited = position.step - position.best.step
         return self._is_evaluated(position.step) and waited >= self.stage.patience * self.per_epoch
+
+
+@contextlib.contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C (or SIGTERM) into a flag that the loop reads between steps; a second one stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -15,21 +15,11 @@ Embed = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Look:
-    """What one look saw.
+    """What one look saw."""
 
-    Attributes
-    ----------
-    values
-        For the journal and the progress bar.
-    value
-        Smaller is better; the stage ends at the step with the smallest.
-    stop
-        Why the stage has to end now; empty: go on.
-    """
-
-    values: dict[str, float | None]
-    value: float
-    stop: str = ""
+    values: dict[str, float | None]  # for the journal and the progress bar
+    value: float  # smaller is better; the stage ends at the step with the smallest
+    stop: str = ""  # why the stage has to end now; empty: go on
 
 
 class Watch(Protocol):

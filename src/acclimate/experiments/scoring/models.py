@@ -11,6 +11,7 @@ import numpy as np
 from acclimate.errors import InputError, RecipeError
 from acclimate.experiments.scoring.files import described
 from acclimate.models import LAST, Backbone, Tap, extract_taps
+from acclimate.models.taps import require_layers
 from acclimate.protocols import Protocol, Task, find_protocol
 from acclimate.protocols.scale import check_scale
 from acclimate.scores import PROBES
@@ -52,7 +53,9 @@ class Named:
 
 def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
     """Read layers as the command line takes them: one, several with commas, or ``all``."""
-    names = backbone.outline.layer_names() if layers == EVERY else [part.strip() for part in layers.split(",")]
+    outline = backbone.outline
+    every = require_layers(outline.layers, outline.kind) if layers == EVERY else ()
+    names = every or tuple(part.strip() for part in layers.split(","))
     if not all(names):
         raise InputError(f"got layers '{layers}'; expected {LAST}, all, or names with commas between them")
     return tuple(dict.fromkeys(backbone.tap(Tap(name, pooling)) for name in names))

@@ -31,6 +31,8 @@ def extract(
 ) -> Features:
     """Return features of ``images``, from the cache where they are there already.
 
+    Raises ModelError for a layer or a pooling that the network does not have.
+
     Parameters
     ----------
     tap
@@ -45,11 +47,6 @@ def extract(
     Returns
     -------
     Features with ``x`` (n, d) float32, memory-mapped, and ``y`` (n,), over the whole data set.
-
-    Raises
-    ------
-    ModelError
-        For a layer or a pooling that the network does not have.
     """
     taps = (tap or Tap(),)
     (features,) = extract_taps(backbone, images, taps, runtime, indices=indices, hflip=hflip, batch=batch)

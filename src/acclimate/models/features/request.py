@@ -16,17 +16,7 @@ from acclimate.storage.store import ArrayStore
 
 @dataclass(frozen=True)
 class Request:
-    """Features of images under a backbone.
-
-    Attributes
-    ----------
-    taps
-        Layers and poolings as they are on this network.
-    device, precision
-        As they will be used.
-    hflip
-        Whether the images are mirrored.
-    """
+    """Features of images under a backbone; taps, device and precision as they will be used, images mirrored or not."""
 
     backbone: Backbone
     images: Images

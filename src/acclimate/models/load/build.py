@@ -15,33 +15,20 @@ from acclimate.catalogue.model_names import require_architecture
 from acclimate.errors import ModelError
 from acclimate.models.backbone import Backbone, Preprocess
 from acclimate.models.load.lean import import_timm
+from acclimate.models.network import Dressed
 
 
-class Headed(nn.Module):
+class Headed(Dressed):
     """A user's own module in the dress of a timm network: pooled features below, a linear classifier on top."""
 
     def __init__(self, body: nn.Module, features: int) -> None:
-        super().__init__()
-        self.body = body
+        super().__init__(body)
         self.num_features = features
-        self.fc: nn.Module = nn.Identity()
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return ``(n, d)`` features; maps ``(n, d, h, w)`` are averaged over their positions."""
         y: Tensor = self.body(x)
         return y.mean((-2, -1)) if y.ndim == 4 else y
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits, or the features as they are with ``pre_logits``."""
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits ``(n, C)``, or the features ``(n, d)`` without a classifier."""
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        """Return the classifier; an identity when there is none."""
-        return self.fc
 
     def reset_classifier(self, num_classes: int) -> None:
         """Put a new linear classifier on top; 0 takes it away."""
@@ -53,10 +40,7 @@ def from_module(
 ) -> Backbone:
     """Return a Backbone around a module of your own that gives ``(n, d)`` or ``(n, d, h, w)`` features.
 
-    Parameters
-    ----------
-    features
-        d, the width of the features.
+    ``features`` is d, the width of the features.
     """
     headed = Headed(module, features).eval()
     architecture = f"module:{type(module).__name__}"
@@ -76,10 +60,8 @@ def digest(architecture: str, arguments: Mapping[str, Any], module: nn.Module) -
 def create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Build a timm architecture without classifier and with random weights that depend on nothing but its name.
 
-    Raises
-    ------
-    ModelError
-        For a name timm does not know (the nearest ones are named), or arguments the architecture does not take.
+    Raises ModelError for a name timm does not know (the nearest ones are named), or arguments the architecture does not
+    take.
     """
     timm = import_timm()
     require_architecture(architecture)

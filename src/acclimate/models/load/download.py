@@ -39,6 +39,9 @@ def fetch(
 ) -> Path:
     """Return `target`, downloaded from `url` unless it is there already.
 
+    Raises ModelError when the file cannot be had, is no weights file or has another checksum. The text says where to
+    put it by hand.
+
     Parameters
     ----------
     checksum
@@ -47,11 +50,6 @@ def fetch(
         What a user who has the file elsewhere may give; it ends the message of a failure.
     progress
         Called with (bytes so far, bytes in all or 0) after each chunk; default: a line on a terminal, else nothing.
-
-    Raises
-    ------
-    ModelError
-        When the file cannot be had, is no weights file or has another checksum. The text says where to put it by hand.
     """
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -90,28 +88,31 @@ def _downloaded(url: str, part: Path, checksum: str, progress: Progress) -> None
     if constants.HF_HUB_OFFLINE:
         raise _Refused("HF_HUB_OFFLINE says that this machine is offline")
     for attempt in range(TRIES):
-        before = part.stat().st_size if part.is_file() else 0
+        before = _size(part)
         try:
             return _attempt(url, part, checksum, progress)
         except urllib.error.HTTPError as error:
             raise _Refused(f"the server answered {error.code} {error.reason}") from None
         except _BROKEN as error:
-            grown = part.is_file() and part.stat().st_size > before
-            if attempt + 1 == TRIES or not grown:  # a server that gave nothing will not give more at once
+            if attempt + 1 == TRIES or _size(part) <= before:  # a server that gave nothing will not give more at once
                 raise _Refused(_reason(error, part)) from None
     raise AssertionError("the last attempt returns or raises")
 
 
 def _reason(error: Exception, part: Path) -> str:
-    why = getattr(error, "reason", None) or error
-    size = part.stat().st_size if part.is_file() else 0
-    kept = f"; {size / 1e6:.1f} MB are kept and the same command goes on from there" if size else ""
-    return f"{str(why).splitlines()[0] if str(why) else type(error).__name__}{kept}"
+    why = str(getattr(error, "reason", None) or error)
+    size = _size(part)
+    rest = f"; {size / 1e6:.1f} MB are kept and the same command goes on from there" if size else ""
+    return f"{why.splitlines()[0] if why else type(error).__name__}{rest}"
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
 
 
 def _attempt(url: str, part: Path, checksum: str, progress: Progress) -> None:
     """Fetch what is missing; resumed is only a version that the server can name, or that a checksum can judge."""
-    start, version = (part.stat().st_size if part.is_file() else 0), _version(part)
+    start, version = _size(part), _version(part)
     if not version and not checksum:
         start = 0
     headers = {"User-Agent": "acclimate", "Accept-Encoding": "identity"}
@@ -198,16 +199,9 @@ def _opened(request: urllib.request.Request) -> Any:
 
 def _opener() -> urllib.request.OpenerDirector:
     """Return an opener without urllib's own file, ftp and data handlers, so that no redirect can lead there."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.HTTPDefaultErrorHandler,
-        _Redirects,
-        urllib.request.UnknownHandler,
-    ):
+    opener, ours = urllib.request.OpenerDirector(), urllib.request
+    plain = (ours.ProxyHandler, ours.HTTPHandler, ours.HTTPSHandler, ours.HTTPErrorProcessor)
+    for handler in (*plain, ours.HTTPDefaultErrorHandler, _Redirects, ours.UnknownHandler):
         opener.add_handler(handler())
     return opener
 
@@ -234,10 +228,11 @@ def _check(file: Path, checksum: str, what: str) -> None:
         got = hashlib.file_digest(opened, kind).hexdigest()
     if got.startswith(expected.lower()):
         return
-    thrown = "; it was thrown away, try again" if file.suffix == ".part" else "; delete it and get it again"
+    cure = "delete it and get it again"
     if file.suffix == ".part":
         file.unlink()
-    raise ModelError(f"{what} has the {kind} {got[: max(len(expected), 8)]}..., expected {expected}{thrown}")
+        cure = "it was thrown away, try again"
+    raise ModelError(f"{what} has the {kind} {got[: max(len(expected), 8)]}..., expected {expected}; {cure}")
 
 
 def _meter(name: str) -> Progress:

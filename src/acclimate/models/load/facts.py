@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, JsonValue, field_validator
 
@@ -15,7 +14,7 @@ from acclimate.errors import AcclimateError
 from acclimate.images.geometry import FILTERS
 from acclimate.models.backbone import Backbone, Opening, Preprocess
 from acclimate.models.load.source import Source
-from acclimate.models.outline import Outline
+from acclimate.models.taps import Outline
 from acclimate.storage.facts import Fact, forget, recall, remember
 
 SETTLED: Final = 2.0  # seconds without a change until a file counts as finished: clocks of file systems are coarse
@@ -25,13 +24,7 @@ Stamp = tuple[int, int, int, int]  # size, times of the last change of content a
 
 
 class BackboneFacts(Fact):
-    """A backbone without its network.
-
-    Attributes
-    ----------
-    files
-        Stamp of every file that decided what was loaded.
-    """
+    """A backbone without its network, and the stamp of every file that decided what was loaded."""
 
     files: dict[str, Stamp]
     architecture: str = Field(min_length=1)
@@ -60,16 +53,9 @@ def recall_backbone(
     facts = recall(BackboneFacts, *_parts(source, image_size), cache=cache)
     if facts is None or facts.files != stamps(map(Path, facts.files)):
         return None
-    opening = Opening(lambda: load(facts.digest).module, facts.outline)
-    return Backbone(
-        source.name,
-        facts.architecture,
-        opening,  # type: ignore[arg-type]  # reads as a network
-        facts.preprocess,
-        facts.digest,
-        facts.random_start,
-        facts.arguments,
-    )
+    values: dict[str, Any] = {name: getattr(facts, name) for name in BackboneFacts.model_fields.keys() - {"files"}}
+    values["module"] = Opening(lambda: load(facts.digest).module, values.pop("outline"))
+    return Backbone(source.name, **values)
 
 
 def remember_backbone(
@@ -77,18 +63,11 @@ def remember_backbone(
 ) -> None:
     """Keep what a loaded backbone is, if the files that it came from are as they were before, and settled."""
     newest = max((stamp[1] for stamp in files.values()), default=0) / 1e9
-    arguments = dict(backbone.arguments)
-    if files != stamps(map(Path, files)) or time.time() - newest < SETTLED or not _is_json(arguments):
+    if files != stamps(map(Path, files)) or time.time() - newest < SETTLED:
         return
-    facts = BackboneFacts(
-        files=files,
-        architecture=backbone.architecture,
-        arguments=arguments,
-        preprocess=backbone.preprocess,
-        digest=backbone.digest,
-        random_start=backbone.random_start,
-        outline=backbone.outline,
-    )
+    fields = BackboneFacts.model_fields.keys() - {"files", "arguments"}
+    values: dict[str, Any] = {name: getattr(backbone, name) for name in fields}
+    facts = BackboneFacts.model_construct(files=files, arguments=dict(backbone.arguments), **values)
     remember(facts, *_parts(source, image_size), cache=cache)
 
 
@@ -106,11 +85,3 @@ def stamps(files: Iterable[Path]) -> dict[str, Stamp]:
 def _parts(source: Source, image_size: int | None) -> tuple[object, ...]:
     hub = [os.environ.get(name) for name in _HUB] if source.kind == "timm" else []
     return source.name, source.kind, [str(file.absolute()) for file in source.files], image_size, hub
-
-
-def _is_json(arguments: dict[str, object]) -> bool:
-    """Whether arguments come back from JSON as they are."""
-    try:
-        return bool(json.loads(json.dumps(arguments, allow_nan=False)) == arguments)
-    except (TypeError, ValueError):
-        return False

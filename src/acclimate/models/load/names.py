@@ -12,15 +12,13 @@ from acclimate.models.load.source import Source, find_source
 
 
 def load_backbone(
-    model: str | Path | Backbone,
-    *,
-    image_size: int | None = None,
-    cache: Path | None = None,
-    remember: bool = True,
+    model: str | Path | Backbone, *, image_size: int | None = None, cache: Path | None = None, remember: bool = True
 ) -> Backbone:
     """Return the backbone a name or path stands for.
 
     Where the same weights were loaded before, its network is loaded when it is first needed.
+
+    Raises ModelError when the name is unknown, the hub cannot be reached, or the weights do not fit.
 
     Parameters
     ----------
@@ -35,21 +33,22 @@ def load_backbone(
         Folder of what is remembered; default the user's cache.
     remember
         False leaves no file behind, for dry runs.
-
-    Raises
-    ------
-    ModelError
-        When the name is unknown, the hub cannot be reached, or the weights do not fit.
     """
     if isinstance(model, Backbone):
         return model
     source = find_source(str(model))
 
     def again(digest: str) -> Backbone:
-        return _again(source, image_size, digest, cache)
+        """Load a backbone of which everything but the network is known."""
+        from acclimate.models.load.open import open_source
 
-    backbone = recall_backbone(source, image_size, again, cache)
-    return backbone or _loaded(source, image_size, cache, remember)
+        backbone = open_source(source, image_size)
+        if backbone.digest != digest:
+            forget_backbone(source, image_size, cache)
+            raise ModelError(f"the weights of '{source.name}' are not those that they were; give the command again")
+        return backbone
+
+    return recall_backbone(source, image_size, again, cache) or _loaded(source, image_size, cache, remember)
 
 
 def _loaded(source: Source, image_size: int | None, cache: Path | None, remember: bool) -> Backbone:
@@ -62,17 +61,6 @@ def _loaded(source: Source, image_size: int | None, cache: Path | None, remember
         files = stamps(hub_files(source.rest))
     if remember:
         remember_device()
-    if remember and (files or source.kind == "random"):
-        remember_backbone(backbone, source, image_size, files, cache)
-    return backbone
-
-
-def _again(source: Source, image_size: int | None, digest: str, cache: Path | None) -> Backbone:
-    """Load a backbone of which everything but the network is known."""
-    from acclimate.models.load.open import open_source
-
-    backbone = open_source(source, image_size)
-    if backbone.digest != digest:
-        forget_backbone(source, image_size, cache)
-        raise ModelError(f"the weights of '{source.name}' are not those that they were; give the command again")
+        if files or source.kind == "random":
+            remember_backbone(backbone, source, image_size, files, cache)
     return backbone

@@ -33,34 +33,24 @@ if TYPE_CHECKING:
 def open_source(source: Source, image_size: int | None) -> Backbone:
     """Load the weights of a name; ``image_size`` is the side of the input where it is not the weights' own.
 
-    Raises
-    ------
-    ModelError
-        When the hub cannot be reached, or the weights do not fit.
+    Raises ModelError when the hub cannot be reached, or the weights do not fit.
     """
-    if source.kind == "random":
-        return _from_random(source.name, source.rest, image_size)
-    if source.kind == "timm":
-        return _from_hub(source.name, source.rest, image_size)
+    if source.kind in ("random", "timm"):
+        return _from_timm(source.name, source.rest, image_size, random=source.kind == "random")
     if source.kind == "zoo":
         with resources.as_file(zoo_weights(source.name)) as file:
             return _from_file(source.name, file, {}, image_size)
     if source.kind == "paper":
         model = paper_model(source.rest.partition("@")[0])
-        given = source.file if "@" in source.rest else None
-        return from_paper(model, given or paper_weights(model), name=source.name, image_size=image_size)
+        own = source.file if "@" in source.rest else None
+        return from_paper(model, own or paper_weights(model), name=source.name, image_size=image_size)
     assert source.file is not None  # as find_source says
     card = {"architecture": source.architecture} if source.architecture else _hub_card(source.config)
     return _from_file(source.name, source.file, card, image_size)
 
 
 def _finish(
-    name: str,
-    architecture: str,
-    arguments: Mapping[str, Any],
-    module: nn.Module,
-    preprocess: Preprocess,
-    random: bool,
+    name: str, architecture: str, arguments: Mapping[str, Any], module: nn.Module, preprocess: Preprocess, random: bool
 ) -> Backbone:
     module = module.eval().to(memory_format=torch.channels_last)
     key = digest(architecture, arguments, module)
@@ -78,10 +68,7 @@ def _sized(architecture: str, image_size: int | None) -> dict[str, Any]:
 def _published(architecture: str) -> PretrainedCfg | None:
     """Return what timm knows of an architecture's weights; None where it has none.
 
-    Raises
-    ------
-    ModelError
-        For an architecture or a tag (what stands after the dot) that timm does not know.
+    Raises ModelError for an architecture or a tag (what stands after the dot) that timm does not know.
     """
     timm = import_timm()
     require_architecture(architecture)
@@ -108,21 +95,14 @@ def _square(image_size: int | None) -> tuple[int, int] | None:
     return None if image_size is None else (image_size, image_size)
 
 
-def _from_random(name: str, architecture: str, image_size: int | None) -> Backbone:
-    arguments = _sized(architecture, image_size)
-    module = create(architecture, arguments)
-    preprocess = Preprocess.from_config(_config(module), _square(image_size))
-    return _finish(name, architecture, arguments, module, preprocess, random=True)
-
-
-def _from_hub(name: str, architecture: str, image_size: int | None) -> Backbone:
-    config = _published(architecture)
-    if config is None or not config.has_weights:
+def _from_timm(name: str, architecture: str, image_size: int | None, *, random: bool) -> Backbone:
+    config = None if random else _published(architecture)
+    if not random and (config is None or not config.has_weights):
         raise ModelError(f"timm has no pretrained weights for '{architecture}'; {_instead(architecture)}")
     arguments = _sized(architecture, image_size)
-    module = _pretrained(architecture, arguments)
+    module = create(architecture, arguments) if random else _pretrained(architecture, arguments)
     preprocess = Preprocess.from_config(_config(module), _square(image_size))
-    return _finish(name, architecture, arguments, module, preprocess, random=False)
+    return _finish(name, architecture, arguments, module, preprocess, random)
 
 
 def _pretrained(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -163,9 +143,9 @@ def _hub_card(config: Path | None) -> dict[str, Any]:
 
 def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int | None) -> Backbone:
     tensors, header = read_weights(path)
-    said, given = str(header.get("architecture", "")), str(card.get("architecture", ""))
-    if said and given and said.partition(".")[0] != given.partition(".")[0]:
-        raise ModelError(f"'{path}' says that it is for '{said}', got '{given}'; give '{path}' without an architecture")
+    own, user = str(header.get("architecture", "")), str(card.get("architecture", ""))
+    if own and user and own.partition(".")[0] != user.partition(".")[0]:
+        raise ModelError(f"'{path}' says that it is for '{own}', got '{user}'; give '{path}' without an architecture")
     card = {**card, **header}
     if "architecture" not in card:
         raise ModelError(
@@ -175,10 +155,10 @@ def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int |
     arguments = {**card.get("arguments", {}), **_sized(architecture, image_size)}
     module = create(architecture, arguments)
     spare = set(card.get("classifier", ()))
-    kept = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items() if key not in spare}
+    tensors = {key: t.float() if t.is_floating_point() else t for key, t in tensors.items() if key not in spare}
     if image_size is not None:
-        kept = fit_positions(module, kept)
-    load_strictly(module, kept, architecture=architecture, where=str(path))
+        tensors = fit_positions(module, tensors)
+    load_strictly(module, tensors, architecture=architecture, where=str(path))
     preprocess = _preprocess(card, module, image_size)
     return _finish(name, architecture, arguments, module, preprocess, bool(card.get("random_start", False)))
 
@@ -186,10 +166,7 @@ def _from_file(name: str, path: Path, card: Mapping[str, Any], image_size: int |
 def paper_weights(model: PaperModel) -> Path:
     """Return the file of a paper's model in the cache, downloaded if it is not there.
 
-    Raises
-    ------
-    ModelError
-        When it cannot be downloaded; the text says where to put it by hand.
+    Raises ModelError when it cannot be downloaded; the text says where to put it by hand.
     """
     folder = paper_folder()
     if model.url:
@@ -208,10 +185,7 @@ def paper_weights(model: PaperModel) -> Path:
 def from_paper(model: PaperModel, path: Path, *, name: str, image_size: int | None = None) -> Backbone:
     """Return the backbone in an authors' file; every tensor of it is filled, and none is left over.
 
-    Raises
-    ------
-    ModelError
-        When the file is not laid out as the catalogue says, or its tensors do not fit the architecture.
+    Raises ModelError when the file is not laid out as the catalogue says, or its tensors do not fit the architecture.
     """
     arguments = {**model.arguments, **_sized(model.architecture, image_size)}
     module = create(model.architecture, arguments)

@@ -52,10 +52,8 @@ class Source:
 def find_source(name: str) -> Source:
     """Return where the weights of a name are.
 
-    Raises
-    ------
-    ModelError
-        For a name that nothing has (the nearest one is named), a file that is missing, a folder without weights.
+    Raises ModelError for a name that nothing has (the nearest one is named), a file that is missing, a folder without
+    weights.
     """
     require_model(name)
     prefix, _, rest = name.partition(":")

@@ -27,16 +27,7 @@ from acclimate.models.network import classifier_keys
 from acclimate.storage.store import write_atomic
 
 HEADER = "acclimate"
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    LookupError,
-    EOFError,
-    SafetensorError,
-    zipfile.BadZipFile,
-)
+_UNREADABLE = (OSError, ValueError, TypeError, RuntimeError, LookupError, EOFError, SafetensorError, zipfile.BadZipFile)
 _NESTS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 
 
@@ -45,16 +36,13 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Torch files are read with ``weights_only=True``: a pickle that asks for anything but tensors is refused.
 
-    Raises
-    ------
-    ModelError
-        When the file cannot be read, is of an unknown kind, or holds no tensors.
+    Raises ModelError when the file cannot be read, is of an unknown kind, or holds no tensors.
     """
-    found, header = _read(path)
+    table, header = _read(path)
     for nest in _NESTS:
-        if isinstance(found.get(nest), dict):
-            found = found[nest]
-    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+        if isinstance(table.get(nest), dict):
+            table = table[nest]
+    tensors = {name: value for name, value in table.items() if isinstance(value, Tensor)}
     if not tensors:
         raise ModelError(f"'{path}' holds no tensors; expected a state_dict of names and tensors")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, header
@@ -65,18 +53,16 @@ def read_layout(path: Path, layout: Layout) -> dict[str, Tensor]:
 
     A file that is a plain table of tensors (safetensors, npz, a saved state_dict) needs no nest: only its names count.
 
-    Raises
-    ------
-    ModelError
-        When the file cannot be read, lacks the nest or the prefix, or two of its names become one.
+    Raises ModelError when the file cannot be read, lacks the nest or the prefix, or two of its names become one.
     """
-    found = _descended(path, layout)
-    named = {str(name): value for name, value in found.items() if isinstance(value, Tensor | np.ndarray)}
-    kept = {name: value for name, value in named.items() if not any(re.match(drop, name) for drop in layout.drop)}
-    if not kept or not all(name.startswith(layout.prefix) for name in kept):
-        raise ModelError(_not_laid_out(path, layout, [n for n in kept if not n.startswith(layout.prefix)] or found))
+    table = _descended(path, layout)
+    arrays = {str(name): value for name, value in table.items() if isinstance(value, Tensor | np.ndarray)}
+    arrays = {name: value for name, value in arrays.items() if not any(re.match(drop, name) for drop in layout.drop)}
+    strangers = [name for name in arrays if not name.startswith(layout.prefix)]
+    if not arrays or strangers:
+        raise ModelError(_not_laid_out(path, layout, strangers or table))
     tensors: dict[str, Tensor] = {}
-    for name, value in kept.items():
+    for name, value in arrays.items():
         new = name.removeprefix(layout.prefix)
         for old, replacement in layout.rename:
             new = re.sub(old, replacement, new)
@@ -88,14 +74,14 @@ def read_layout(path: Path, layout: Layout) -> dict[str, Tensor]:
 
 def _descended(path: Path, layout: Layout) -> Mapping[Any, Any]:
     """Return the table of tensors of a file, from under the layout's nest."""
-    found, _ = _read(path)
-    if all(isinstance(value, Tensor | np.ndarray) for value in found.values()):
-        return found
+    table: Mapping[Any, Any] = _read(path)[0]
+    if all(isinstance(value, Tensor | np.ndarray) for value in table.values()):
+        return table
     for nest in layout.nest:
-        if nest not in found or not isinstance(found[nest], Mapping):
-            raise ModelError(_not_laid_out(path, layout, found))
-        found = found[nest]
-    return found
+        if not isinstance(table.get(nest), Mapping):
+            raise ModelError(_not_laid_out(path, layout, table))
+        table = table[nest]
+    return table
 
 
 def _not_laid_out(path: Path, layout: Layout, got: Iterable[Any]) -> str:
@@ -113,7 +99,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[str, Any]]:
     if path.suffix not in SUFFIXES:
         raise ModelError(f"got weights file '{path}'; expected one of {', '.join(SUFFIXES)}")
     try:
-        found, header = _READERS[path.suffix](path)
+        table, header = _READERS[path.suffix](path)
     except pickle.UnpicklingError:
         raise ModelError(
             f"'{path}' holds a pickle that wants to run more than tensors; it is refused. Save the plain "
@@ -124,7 +110,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[str, Any]]:
             f"cannot read weights from '{path}': {_reason(error)}; the file is damaged, cut short or of another "
             "kind. Get it again, best as safetensors"
         ) from None
-    return found if isinstance(found, dict) else {}, header
+    return table if isinstance(table, dict) else {}, header
 
 
 def _reason(error: Exception) -> str:
@@ -199,10 +185,7 @@ def load_strictly(
 ) -> None:
     """Fill every tensor of a backbone from ``tensors``; only a classifier's may be left over, with ``classifier``.
 
-    Raises
-    ------
-    ModelError
-        When a tensor is missing, left over or of another shape; the first five of each are named.
+    Raises ModelError when a tensor is missing, left over or of another shape; the first five of each are named.
     """
     wanted = module.state_dict()
     spare = _classifier_prefixes(module) if classifier else ()
@@ -213,18 +196,14 @@ def load_strictly(
         for name in wanted
         if name in tensors and tensors[name].shape != wanted[name].shape
     ]
-    if missing or unexpected or shapes:
+    differences = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
+    if any(differences.values()):
         raise ModelError(
             f"'{where}' holds weights for another architecture than '{architecture}': "
-            f"{_differences(missing=missing, unexpected=unexpected, shapes=shapes)}."
+            f"{'; '.join(_first(kind, names) for kind, names in differences.items() if names)}."
             f"{_common_prefix(missing, unexpected)} Give them with the architecture they belong to, as 'ARCH@FILE'"
         )
     module.load_state_dict({name: tensors[name] for name in wanted if name in tensors}, strict=False)
-
-
-def _differences(*, missing: list[str], unexpected: list[str], shapes: list[str]) -> str:
-    kinds = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
-    return "; ".join(_first(kind, names) for kind, names in kinds.items() if names)
 
 
 def _common_prefix(missing: list[str], unexpected: list[str]) -> str:
@@ -237,28 +216,18 @@ def _common_prefix(missing: list[str], unexpected: list[str]) -> str:
 
 
 def _first(kind: str, names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{kind} ({len(names)}): {shown}{', ...' if len(names) > 5 else ''}"
+    return f"{kind} ({len(names)}): {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
 
 
 def _classifier_prefixes(module: nn.Module) -> tuple[str, ...]:
     """Names under which timm and torchvision keep classifiers; a module's own are looked up in its config."""
     own = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
-    return tuple(f"{name}." for name in ((own,) if isinstance(own, str) else own)) or (
-        "fc.",
-        "classifier.",
-        "head.",
-    )
-
-
-def timm_state(network: nn.Module) -> dict[str, Tensor]:
-    """Return the state of a network under timm's own names, contiguous, on the CPU."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return tuple(f"{name}." for name in ((own,) if isinstance(own, str) else own)) or ("fc.", "classifier.", "head.")
 
 
 def save_weights(path: Path, network: nn.Module, card: Mapping[str, Any], *, half: bool = False) -> None:
     """Write a network as safetensors with its card in the header, by rename; ``half`` stores floats as float16."""
-    state = timm_state(network)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if half:
         state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
     # One key only: safetensors writes several in random order, and equal weights shall be equal files.

@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acclimate.models.adapters import merge as merge
+    from acclimate.models.scope.choice import BatchNormStatistics as BatchNormStatistics
     from acclimate.models.scope.choice import Trainable as Trainable
     from acclimate.models.scope.choice import freeze as freeze
     from acclimate.models.scope.choice import prepare as prepare
     from acclimate.models.scope.choice import select as select
-    from acclimate.models.scope.mode import BatchNormStatistics as BatchNormStatistics
-    from acclimate.models.scope.mode import set_mode as set_mode
+    from acclimate.models.scope.choice import set_mode as set_mode
     from acclimate.models.scope.terms import TERMS as TERMS
     from acclimate.models.scope.terms import blocks_of as blocks_of
     from acclimate.models.scope.terms import is_norm as is_norm
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 # Each is imported when it is first used: a recipe is read without torch.
 _HOMES = {
     "TERMS": "scope.terms",
-    "BatchNormStatistics": "scope.mode",
+    "BatchNormStatistics": "scope.choice",
     "Scope": "scope.text",
     "Trainable": "scope.choice",
     "blocks_of": "scope.terms",
@@ -57,7 +57,7 @@ _HOMES = {
     "parse_scope": "scope.text",
     "prepare": "scope.choice",
     "select": "scope.choice",
-    "set_mode": "scope.mode",
+    "set_mode": "scope.choice",
 }
 
 __all__ = [*_HOMES]

@@ -12,11 +12,7 @@ from acclimate.errors import ScopeError
 from acclimate.models.adapters import adapter_names, timm_names
 from acclimate.models.network import classifier_names
 
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 _PAPER = re.compile(r"^(bn1|layer\d+\.\d+\.bn[23])\.(weight|bias)$")
 _NO_NAME = "-"  # no parameter is called so: timm puts it where it puts what no pattern matches
 
@@ -27,44 +23,29 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def _norm(network: nn.Module, _: str) -> set[str]:
-    found = set()
-    for prefix, module in network.named_modules():
-        if is_norm(module):
-            found |= {f"{prefix}.{name}" for name, _ in module.named_parameters(recurse=False)}
-    return found
+    norms = [(prefix, module) for prefix, module in network.named_modules() if is_norm(module)]
+    return {f"{prefix}.{name}" for prefix, module in norms for name, _ in module.named_parameters(recurse=False)}
 
 
 def _norm_paper(network: nn.Module, _: str) -> set[str]:
-    found = {name for name, plain in timm_names(network).items() if _PAPER.match(plain)}
-    if not found:
+    names = {name for name, plain in timm_names(network).items() if _PAPER.match(plain)}
+    if not names:
         raise ScopeError(
             f"scope 'norm:paper' is defined for ResNets with batch norm (bn1, layerN.M.bn2, layerN.M.bn3); "
             f"{type(network).__name__} has none of these. Its analogue here is 'head+norm' (protocol 'norm/all')"
         )
-    return found
+    return names
 
 
 def _norm_batch(network: nn.Module, _: str) -> set[str]:
     batch = {prefix for prefix, m in network.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
-    found = {name for name in _norm(network, "") if name.rpartition(".")[0] in batch}
-    if not found:
+    names = {name for name in _norm(network, "") if name.rpartition(".")[0] in batch}
+    if not names:
         raise ScopeError(
             f"scope 'norm:batch' trains batch norms; {type(network).__name__} has none. Its analogue here is "
             "'head+norm' (protocol 'norm/all'), which trains layer and group norms too"
         )
-    return found
-
-
-def _bias(network: nn.Module, _: str) -> set[str]:
-    return {name for name in timm_names(network) if name.rpartition(".")[2] == "bias"}
-
-
-def _all(network: nn.Module, _: str) -> set[str]:
-    return set(timm_names(network))
-
-
-def _head(network: nn.Module, _: str) -> set[str]:
-    return classifier_names(network)
+    return names
 
 
 def _last(network: nn.Module, argument: str) -> set[str]:
@@ -96,13 +77,13 @@ def blocks_of(network: nn.Module) -> dict[str, int]:
 
 
 def _lora(network: nn.Module, argument: str) -> set[str]:
-    found = adapter_names(network)
-    if not found:
+    names = adapter_names(network)
+    if not names:
         raise ScopeError(
             f"scope 'lora:{argument}' finds no adapters in {type(network).__name__}; put them there with "
             "acclimate.models.scope.prepare before select"
         )
-    return found
+    return names
 
 
 def _stats(network: nn.Module, _: str) -> set[str]:
@@ -125,9 +106,9 @@ def _regex(network: nn.Module, argument: str) -> set[str]:
 
 
 TERMS: dict[str, Callable[[nn.Module, str], set[str]]] = {
-    "all": _all,
-    "bias": _bias,
-    "head": _head,
+    "all": lambda network, _: set(timm_names(network)),
+    "bias": lambda network, _: {name for name in timm_names(network) if name.rpartition(".")[2] == "bias"},
+    "head": lambda network, _: classifier_names(network),
     "last": _last,
     "lora": _lora,
     "norm": _norm,
