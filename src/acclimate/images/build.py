@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.images.dataset import FileSource, Images, Source
+from acclimate.images.dataset import FileSource, Images, ImageSource
 from acclimate.images.scan import bad_files, scan
 
 
@@ -61,7 +61,7 @@ def from_files(listing: Listing, name: str, *, skip_bad: bool, cache: Path | Non
 
 def from_source(
     name: str,
-    source: Source,
+    source: ImageSource,
     contents: Sequence[str],
     labels: npt.NDArray[np.int64],
     classes: Sequence[str],

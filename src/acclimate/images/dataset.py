@@ -18,7 +18,7 @@ from acclimate.images.geometry import Geometry, Pixels, fit
 SPLITS = ("train", "val", "test", "")
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Where the pixels come from. Safe to be called from several threads at once."""
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class Images:
     """
 
     name: str
-    source: Source
+    source: ImageSource
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     splits: npt.NDArray[np.str_]
