@@ -9,6 +9,7 @@ import inspect
 import io
 import json
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,18 @@ import pytest
 from conftest import ROOT
 
 import acclimate
+from acclimate import catalogue
 from acclimate.commands import COMMANDS, data, main
+from acclimate.commands.export import FORMATS
 from acclimate.commands.places import writable_file
 from acclimate.commands.shell import find_command, group, help_of
 from acclimate.errors import DataError, InputError
+from acclimate.experiments.curve.points import TRAININGS
 from acclimate.images import load_images, make_split
+from acclimate.models.classifier import TTA
+from acclimate.models.taps import POOLINGS
+from acclimate.objectives import METHODS
+from acclimate.views import DOMAINS
 
 GROUP: Any = group()
 SHELL = {"json", "help"}  # options of the command line alone
@@ -86,6 +94,25 @@ def test_options_that_several_commands_have_are_the_same_in_all() -> None:
                 shared.setdefault(option.name, set()).add((option.default, option.help))
     assert len(shared) == 7
     assert {name: len(kinds) for name, kinds in shared.items() if len(kinds) > 1} == {}
+
+
+def test_help_lists_every_member() -> None:
+    """What is not made from a table, since that needs torch, is held to it here."""
+    listed = {
+        ("adapt", "domain"): DOMAINS,
+        ("adapt", "method"): METHODS,
+        ("curve", "training"): TRAININGS,
+        ("curve", "tta"): TTA,
+        ("export", "format"): FORMATS,
+        ("predict", "tta"): TTA,
+        ("score", "pooling"): POOLINGS,
+        ("study", "study"): catalogue.names("studies"),
+        ("tune", "recipe"): catalogue.plain_names(),
+    }
+    for (command, option), members in listed.items():
+        (text,) = (parameter.help for parameter in GROUP.commands[command].params if parameter.name == option)
+        words = set(re.findall(r"[^\s,:;.]+", text))
+        assert set(members) <= words, (command, option)
 
 
 # types --------------------------------------------------------------------------------------------------------------

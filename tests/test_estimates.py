@@ -37,7 +37,7 @@ def of(name: str, data: Arrays, **changed: np.ndarray) -> np.ndarray:
 
 
 def in_bounds(name: str, value: np.ndarray, prepared: Prepared) -> None:
-    low, high = ESTIMATES[name].bounds(prepared)
+    low, high = ESTIMATES[name].extent.bounds(prepared)
     assert np.all(value >= low - 1e-9), (value, low)
     assert np.all(value <= high + 1e-9), (value, high)
 

@@ -135,7 +135,7 @@ def test_parc_of_the_authors_ranks_the_rounding_of_the_labels(oracle: Any, data:
 def test_gbc_of_others_breaks_the_bound(oracle: Any) -> None:
     """Adding an epsilon to determinants of 64 dimensions, as Model-Spider does, leaves -C (C - 1) behind."""
     inputs, values = oracle
-    low, _ = ESTIMATES["gbc"].bounds(prepared_of(inputs, "synth_a"))
+    low, _ = ESTIMATES["gbc"].extent.bounds(prepared_of(inputs, "synth_a"))
     assert value_of(values, "mptms/GBC.py", "synth_a") < low <= gbc(prepared_of(inputs, "synth_a"))
 
 

@@ -73,7 +73,7 @@ def test_a_row_that_is_there_is_not_done_again(
         run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results).row,
     )
     monkeypatch.setattr(protocols.task, "extract", None)
-    monkeypatch.setattr(protocols.run, "train", None)
+    monkeypatch.setattr("acclimate.training.run.train", None)
     again = (
         find_protocol("knn").run(task, backbone, RUNTIME, None, results).row,
         run_recipe(task, backbone, RUNTIME, QUICK, tmp_path / "run", results).row,

@@ -11,6 +11,7 @@ from conftest import ROOT
 from test_cli import call, complaint
 
 import acclimate
+from acclimate import catalogue
 from acclimate.catalogue import names, plain_names
 from acclimate.errors import AcclimateError, InputError, ModelError, RecipeError
 from acclimate.protocols import find_protocol, protocol_names
@@ -150,3 +151,14 @@ def test_protocols_page_is_not_stale() -> None:
     spec.loader.exec_module(maker)
     assert maker.PAGE.read_text("utf-8") == maker.page(), "run: python docs/make_protocols.py"
     assert maker.page().count("\n## `") == len(names("protocols")) - len(plain_names()) > len(PROBES)
+
+
+def test_the_list_says_of_a_protocol_what_it_says_of_itself() -> None:
+    """The list reads files alone, without checking them; the protocols themselves are the reference."""
+    cards = catalogue.protocol_cards({name: probe.meaning for name, probe in PROBES.items()})
+    assert [card["name"] for card in cards] == list(protocol_names())
+    own = {name: find_protocol(name).card() for name in protocol_names() if name not in catalogue.ALIASES}
+    assert [card for card in cards if card["name"] in own] == list(own.values())
+    old = {card["name"]: card for card in cards if card["name"] not in own}
+    for name, new in catalogue.ALIASES.items():
+        assert old[name] == {**own[new], "name": name, "source": f"deprecated name of {new}", "deviations": []}

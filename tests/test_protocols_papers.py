@@ -15,12 +15,11 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from acclimate.catalogue import ALIASES, names, plain_names, read
+from acclimate.catalogue import ALIASES, ROW_KINDS, names, plain_names, read
 from acclimate.errors import DataError, InputError, RecipeError
 from acclimate.images import Images, load_images, make_split
 from acclimate.models import Backbone, load_backbone
 from acclimate.protocols import Task, find_protocol, protocol_names
-from acclimate.protocols.protocol import ROW_KINDS
 from acclimate.scores import PROBES
 from acclimate.stats.metrics import measure
 from acclimate.storage.results import Result, Results

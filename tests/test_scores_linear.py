@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from acclimate.scores import NcmSettings, RidgeSettings
 from acclimate.scores.probes import ncm, ridge
 from acclimate.scores.probes.ncm import class_means
-from acclimate.scores.probes.normalise import Plain, ZScore
+from acclimate.scores.probes.normalise import Normaliser, ZScore
 from acclimate.scores.probes.temper import factor, positions, softmax
 
 
@@ -39,12 +39,12 @@ def test_ncm_predicts_as_scikit_learn() -> None:
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_ncm_leaves_an_image_out_exactly(metric: str) -> None:
     x, y, _, _ = data(40)
-    means = class_means(x, y, Plain(), metric)
-    fast = means.values_without(x, y, Plain())
+    means = class_means(x, y, Normaliser(), metric)
+    fast = means.values_without(x, y, Normaliser())
     for i in range(0, 40, 7):
         rest = np.arange(40) != i
-        slow = class_means(x[rest], y[rest], Plain(), metric)
-        gap = fast[i] - slow.values(x[i : i + 1], Plain())[0]
+        slow = class_means(x[rest], y[rest], Normaliser(), metric)
+        gap = fast[i] - slow.values(x[i : i + 1], Normaliser())[0]
         assert np.allclose(gap - gap.mean(), 0, atol=1e-9)
 
 
@@ -74,7 +74,7 @@ def test_ridge_with_a_constant_column_is_big_visions() -> None:
 @pytest.mark.parametrize(("n", "d"), [(40, 6), (24, 50)])
 def test_leave_one_out_is_that_of_leaving_each_image_out(n: int, d: int, bias: float | None) -> None:
     x, y, _, _ = data(n, d)
-    solved = ridge.solve(x, y, Plain(), bias)
+    solved = ridge.solve(x, y, Normaliser(), bias)
     fast = ridge.leave_one_out(solved, x, y, 0.5)
     targets = ridge.targets(y, 4)
     for i in range(n):

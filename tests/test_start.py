@@ -100,6 +100,7 @@ def test_commands_that_need_no_torch(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("\n".join(["model,dataset,protocol,metric,value", *rows]))
     for line in (
         ("models",),
+        ("protocols",),
         ("report", "t.csv"),
         ("compare", "t.csv", "--proxy", "knn", "--target", "finetune", "--resamples", "100"),
         ("score", "f.npz"),

@@ -313,3 +313,58 @@ assert sys.modules[HELPERS] is u
 assert torch.compiler.disable is disable
 """
     )
+
+
+# commands -----------------------------------------------------------------------------------------------------------
+
+COMMAND = """
+import contextlib, io, json, sys
+from acclimate.commands import main
+out = io.StringIO()
+with contextlib.redirect_stdout(out):
+    code = main(sys.argv[1:])
+assert code == 0
+loaded = [name for name in ("torch", "timm", "sklearn") if name in sys.modules]
+print(json.dumps([json.loads(out.getvalue()), loaded]))
+"""
+CHANGING = {"seconds", "peak_memory_mb", "images_per_second"}
+
+
+def answer(*arguments: str) -> tuple[dict[str, Any], list[str]]:
+    """Run a command in a program of its own; return its document and what it imported of the heavy ones."""
+    document, loaded = json.loads(python(COMMAND, *arguments, "--json"))
+    return document, loaded
+
+
+def _without_times(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in CHANGING}
+
+
+@pytest.mark.parametrize("options", [("--score", "knn"), ("--layers", "all"), ("--score", "knn/marks")])
+def test_a_score_of_features_in_the_cache_needs_no_torch(options: tuple[str, ...], digits_folder: Path) -> None:
+    line = ("score", str(digits_folder), "--model", ZOO, "--device", "cpu", "--precision", "32", *options)
+    first, loaded = answer(*line)
+    assert "torch" in loaded
+    second, loaded = answer(*line)
+    assert loaded == []
+    assert _without_times(second) == _without_times(first)
+
+
+def test_plans_of_what_ran_before_need_no_torch(digits_folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "quick.toml"
+    recipe.write_text('name = "quick"\n[[stages]]\nscope = "head"\nsteps = 2\nbatch = 8\nlr = 0.01\naugment = "none"\n')
+    machine = ("--device", "cpu", "--precision", "32")
+    two = ("rank", str(digits_folder), "--models", f"{ZOO},zoo:gn-leaves", "--final", str(recipe), *machine)
+    one = ("tune", str(digits_folder), "--model", ZOO, "--recipe", str(recipe), *machine)
+    _, loaded = answer(*two, "--dry-run")
+    assert "torch" in loaded
+    ranking, _ = answer(*two, "--out", str(tmp_path / "rank"))
+    assert len(ranking["models"]) == 2
+    plan, loaded = answer(*two, "--dry-run")
+    assert loaded == []
+    assert all(0 < line["trainable"] < line["total"] and line["expected_seconds"] > 0 for line in plan["models"])
+    plan, loaded = answer(*one, "--dry-run")
+    assert loaded == []
+    assert plan["stages"][0]["expected_seconds"] > 0
+    _, loaded = answer(*one, "--labels", "5", "--dry-run")
+    assert "torch" in loaded, "another number of images takes another time"

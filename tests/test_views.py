@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,13 +17,18 @@ from torchvision.transforms.v2 import functional as tv
 
 from acclimate import views
 from acclimate.errors import DataError, RecipeError
-from acclimate.views import AUGMENTS, Augment, Normalize, center, make_view, make_views, scaled, view_size
+from acclimate.views import AUGMENTS, Augment, Normalize, center, make_views, scaled, view_size
 from acclimate.views.draw import ViewParameters, draw
 from acclimate.views.linear import colour_matrices
 
 PLAIN = Normalize((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 IMAGENET = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 STILL = Augment(crop=(1.0, 1.0), hflip=0.0)  # nothing but a resize
+
+
+def make_view(images: Tensor, size: tuple[int, int], augment: Augment, *others: Any) -> Tensor:
+    """Return the one view of `make_views` with one entry."""
+    return make_views(images, size, [augment], *others)[0]
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -15,6 +15,7 @@ Want = Literal["any", "training", "features"]
 
 ALIASES: Final[Mapping[str, str]] = {"bn-paper": "bn/paper", "ssda": "staged/ssda"}  # deprecated, for one release
 NOUNS: Final[Mapping[Want, str]] = {"any": KINDS["protocols"].noun, "training": "recipe", "features": "score"}
+ROW_KINDS: Final[Mapping[ProtocolKind, str]] = {"probe": "score", "episodes": "episodes", "recipe": "recipe"}
 PLAIN: Final = frozenset({"name", "source", "stages"})  # keys of a recipe of ours, which a row states as it is
 PARTS: Final = ("stages", "probe", "episodes", "recipe", "score")  # the last two in files of the older forms
 
@@ -71,6 +72,39 @@ def require_kind(name: str, kind: ProtocolKind, want: Want) -> None:
 def plain_names() -> tuple[str, ...]:
     """Return the names of our own recipes that ship with the program."""
     return tuple(name for name, values in tables("protocols").items() if PLAIN.issuperset(values))
+
+
+def protocol_cards(probes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what a list shows of every protocol: those of papers, the plain probes, our recipes, deprecated names.
+
+    Parameters
+    ----------
+    probes
+        What each plain probe means, by its name.
+    """
+    values = {name: protocol_table(name).values for name in names("protocols")}
+    files = {
+        name: protocol_card(name, kind_of(table), table.get("source", ""), table.get("deviations"))
+        for name, table in values.items()
+    }
+    ours = {name: files.pop(name) for name in plain_names()}
+    plain = {name: protocol_card(name, "probe", meaning, None) for name, meaning in probes.items()}
+    old = [
+        {**{**files, **ours}[new], "name": name, "source": f"deprecated name of {new}", "deviations": []}
+        for name, new in ALIASES.items()
+    ]
+    return [*files.values(), *plain.values(), *ours.values(), *old]
+
+
+def protocol_card(name: str, kind: ProtocolKind, source: str, deviations: Sequence[str] | None) -> dict[str, Any]:
+    """Return what a list shows of a protocol; ``deviations`` are None for one that follows no source."""
+    return {
+        "name": name,
+        "preset": deviations is not None,
+        "kind": ROW_KINDS[kind],
+        "source": source,
+        "deviations": list(deviations or ()),
+    }
 
 
 def _unknown(name: str, want: Want, others: Iterable[str]) -> str:

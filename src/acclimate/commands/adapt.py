@@ -115,9 +115,8 @@ def adapt(
     from acclimate.models import choose_device, load_backbone
     from acclimate.protocols import RUN, job_of
     from acclimate.storage.store import safe_name
-    from acclimate.training import plan as plan_stages
 
-    backbone = load_backbone(model)
+    backbone = load_backbone(model, cache=runtime.cache, remember=not dry_run)
     task = task_for(images, data, seed=seed)
     split = task.split
     if not dry_run:  # which touches nothing, and this remembers what images look like
@@ -129,6 +128,9 @@ def adapt(
     if dry_run:
         planned = training_plan(task, backbone, runtime, choice.recipe)
         return {**head("adapt", started, seed=seed, device=choose_device(device)), **planned, "choices": choices}
+
+    from acclimate.training import plan as plan_stages
+
     plan_stages(job_of(task, backbone, runtime, choice.recipe))
     folder = fresh_folder(out, f"runs/{safe_name(f'{images.name}-{backbone.name}-{choice.recipe.name}')}")
     if not quiet and not (folder / RUN).is_file():

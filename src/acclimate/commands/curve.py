@@ -121,7 +121,7 @@ def curve(
         negative=listed(negative),
         tta=tta,
     )
-    backbones = [load_backbone(name) for name in names]
+    backbones = [load_backbone(name, cache=runtime.cache, remember=not dry_run) for name in names]
     check_models(backbones)
     if dry_run:
         planned = _plan(curve_plan, backbones)

@@ -60,7 +60,7 @@ def embed(
     from acclimate.models import choose_device, extract, load_backbone
     from acclimate.storage.features import save_features
 
-    backbone = load_backbone(model)
+    backbone = load_backbone(model, cache=runtime.cache)
     features = extract(backbone, images, runtime)
     names = [images.source.name(i) for i in range(len(images))]
     save_features(features, target, classes=images.classes, names=names, splits=images.splits)

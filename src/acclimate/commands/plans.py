@@ -17,19 +17,17 @@ if TYPE_CHECKING:
 def training_plan(task: Task, backbone: Backbone, runtime: Runtime, recipe: Recipe, *, trainings: int = 1) -> Document:
     """Return the part of the document that plans so many trainings of a recipe."""
     from acclimate.protocols import job_of
-    from acclimate.training import plan
-    from acclimate.training.forecast import forecast
+    from acclimate.training import expected_stages
 
-    job = job_of(task, backbone, runtime, recipe)
-    seconds = forecast(job)
+    parts = expected_stages(job_of(task, backbone, runtime, recipe))
     stages = [
         {
             **stage.model_dump(exclude_none=True),
             "trainable": part.trainable,
             "total": part.total,
-            "expected_seconds": expected * trainings,
+            "expected_seconds": part.seconds * trainings,
         }
-        for stage, part, expected in zip(recipe.stages, plan(job), seconds, strict=True)
+        for stage, part in zip(recipe.stages, parts, strict=True)
     ]
     return {
         "dry_run": True,
@@ -38,5 +36,5 @@ def training_plan(task: Task, backbone: Backbone, runtime: Runtime, recipe: Reci
         "recipe": recipe.name,
         "images": counts(task.images, task.split),
         "stages": stages,
-        "expected_seconds": round(round(sum(seconds), 4) * trainings, 4),
+        "expected_seconds": round(round(sum(part.seconds for part in parts), 4) * trainings, 4),
     }

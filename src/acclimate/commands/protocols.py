@@ -38,21 +38,26 @@ def list_protocols(
     RecipeError
         For an unknown protocol; the nearest one is named.
     """
-    from acclimate.catalogue import check_protocol_name
+    from acclimate.catalogue import protocol_cards
     from acclimate.scores import PROBES
 
     started = time.perf_counter()
-    if name is not None:
-        check_protocol_name(name, probes=PROBES)
-
-    from acclimate.protocols import find_protocol, protocol_cards
-
-    if name is None:
-        cards = protocol_cards()
-    else:
-        protocol = find_protocol(name)
-        cards = [{**protocol.card(), "settings": protocol.stated()}]
+    meanings = {probe: PROBES[probe].meaning for probe in PROBES}
+    cards = protocol_cards(meanings) if name is None else [_whole(name)]
     return {**head("protocols", started, seed=seed, device="cpu"), "protocols": cards}
+
+
+def _whole(name: str) -> Document:
+    """Return a protocol with its settings in full; those left at their defaults are known to its own class."""
+    from acclimate.catalogue import check_protocol_name
+    from acclimate.scores import PROBES
+
+    check_protocol_name(name, probes=PROBES)
+
+    from acclimate.protocols import find_protocol
+
+    protocol = find_protocol(name)
+    return {**protocol.card(), "settings": protocol.stated()}
 
 
 def show(document: Document, console: Console) -> None:

@@ -103,7 +103,7 @@ def rank(
     images = open_data(data, runtime, dry_run=dry_run)
     task = task_for(images, data, seed=seed, labels=labels)
     require_classes(images, task.split)
-    backbones = [load_backbone(name) for name in names]
+    backbones = [load_backbone(name, cache=runtime.cache, remember=not dry_run) for name in names]
     if dry_run:
         planned = _plan(task, backbones, runtime, protocol, top)
         return {**head("rank", started, seed=seed, device=choose_device(device)), **planned}
@@ -133,22 +133,20 @@ def _plan(task: Task, backbones: Sequence[Backbone], runtime: Runtime, protocol:
     """Return what would be done: the ``top`` dearest finetunings bound the time."""
     from acclimate.experiments.ranking import PROXIES
     from acclimate.protocols import job_of
-    from acclimate.training import plan as plan_stages
-    from acclimate.training.forecast import forecast
+    from acclimate.training import expected_stages
 
     own = protocol.budgeted(task)
     lines: list[Document] = []
     for backbone in backbones:
         recipes = protocol.recipes(backbone)
-        job = job_of(own, backbone, runtime, recipes[0])
-        stage = plan_stages(job)[-1]
-        seconds = sum(forecast(job)) * (len(recipes) + (len(recipes) > 1))  # the chosen one again
+        parts = expected_stages(job_of(own, backbone, runtime, recipes[0]))
+        trainings = len(recipes) + (len(recipes) > 1)  # the chosen one again
         lines.append(
             {
                 "model": backbone.name,
-                "trainable": stage.trainable,
-                "total": stage.total,
-                "expected_seconds": seconds,
+                "trainable": parts[-1].trainable,
+                "total": parts[-1].total,
+                "expected_seconds": sum(part.seconds for part in parts) * trainings,
             }
         )
     return {

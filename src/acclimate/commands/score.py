@@ -111,7 +111,7 @@ def score(
 
     choice = Named.of(score, given, scale)
     images = open_data(data, runtime)
-    backbone = load_backbone(model)
+    backbone = load_backbone(model, cache=runtime.cache)
     task = replace(task_for(images, data, seed=seed), use_test=False)
     taps = taps_of(backbone, layers, pooling)
     if len(taps) > 1:

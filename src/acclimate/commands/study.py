@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acclimate import catalogue
 from acclimate.commands.places import fresh_folder
 from acclimate.commands.shared import (
     Cache,
@@ -21,6 +22,7 @@ from acclimate.commands.shared import (
     Seed,
     SkipBad,
     head,
+    one_of,
     path_of,
     runtime_of,
 )
@@ -33,9 +35,7 @@ SHOWN = 20  # lines of one kind
 
 
 def study(
-    study: Annotated[
-        str | Path, typer.Argument(help="A TOML file, or marks2025, sirotkin2024, ssda2020 (or with -mini).")
-    ],
+    study: Annotated[str | Path, typer.Argument(help=f"A TOML file, or {one_of(catalogue.names('studies'))}.")],
     *,
     out: Out = None,
     workers: Annotated[int, typer.Option(help="Processes on this machine.", min=1)] = 1,
@@ -82,7 +82,6 @@ def study(
         For a typo, an unknown name, a path that leads out of the study's folder, missing inputs, or another study's
         folder; before anything is loaded.
     """
-    from acclimate import catalogue
     from acclimate.errors import InputError
 
     started = time.perf_counter()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acclimate.catalogue import plain_names
 from acclimate.commands.checks import check_data, check_model, check_training
 from acclimate.commands.data import counts, open_data, task_for
 from acclimate.commands.places import fresh_folder
@@ -41,7 +42,7 @@ def tune(
     recipe: Annotated[
         str,
         typer.Option(
-            help="linear, bn, finetune, staged, any other protocol that trains (see: acclimate protocols), or a TOML "
+            help=f"{', '.join(plain_names())}, any other protocol that trains (see: acclimate protocols), or a TOML "
             "file."
         ),
     ] = "finetune",
@@ -86,11 +87,10 @@ def tune(
     from acclimate.protocols import find_training, job_of
     from acclimate.storage.results import plain
     from acclimate.storage.store import safe_name
-    from acclimate.training import plan as plan_stages
 
     protocol = find_training(recipe).at_scale(scale)
     images = open_data(data, runtime, dry_run=dry_run)
-    backbone = load_backbone(model)
+    backbone = load_backbone(model, cache=runtime.cache, remember=not dry_run)
     task = protocol.budgeted(task_for(images, data, seed=seed, labels=labels))
     require_classes(images, task.split)
     recipes = protocol.recipes(backbone)
@@ -98,6 +98,9 @@ def tune(
         trainings = len(recipes) + (len(recipes) > 1)  # the chosen one again
         planned = training_plan(task, backbone, runtime, recipes[0], trainings=trainings)
         return {**head("tune", started, seed=seed, device=choose_device(device)), **planned}
+
+    from acclimate.training import plan as plan_stages
+
     plan_stages(job_of(task, backbone, runtime, recipes[0]))
     name = safe_name(f"{images.name}-{backbone.name}-{recipes[0].name}")
     folder = fresh_folder(out, f"runs/{name}")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from acclimate.comparison.ceiling import ceiling, mean_ceiling
-from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_resampled, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, lead, proxied, summary
 from acclimate.comparison.domains import domains, shifts_of
 from acclimate.comparison.groundwork import Groundwork, make_groundwork
 from acclimate.comparison.groups import by_group
 from acclimate.comparison.images import ImageDraw
-from acclimate.comparison.influence import influence
-from acclimate.comparison.notes import missing_cells, notes
+from acclimate.comparison.notes import missing_cells, notes, words
 from acclimate.comparison.question import Question
-from acclimate.comparison.words import words
+from acclimate.comparison.sides import mean_or_none
 from acclimate.stats.chance import benjamini_hochberg, holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+SHOWN: Final = 10  # models whose influence is told, in these numbers
+MOVED: Final = ("pearson", "spearman", "regret")
 Corrected = dict[int, dict[str, float | None]]  # id of a cell -> its p-values
 
 
@@ -42,7 +44,7 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
     """
     groundwork = make_groundwork(frame, question, images)
     main = _main(groundwork.cells, question)
-    corrected = _corrected(_proxied(groundwork.cells))
+    corrected = _corrected(proxied(groundwork.cells))
     document = {
         **_asked(question, main, groundwork),
         **_headline(main, groundwork, corrected, question),
@@ -63,7 +65,10 @@ def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> d
         "target_dataset": question.target_dataset,
         "metric": sorted({cell.target.metric for cell in main}),
         "proxy_metric": sorted({c.candidate.column.metric for c in first if c.candidate.column}),
-        "splits": _splits(first),
+        "splits": {
+            "proxy": sorted({c.candidate.column.split for c in first if c.candidate.column}),
+            "target": sorted({c.target.split for c in first}),
+        },
         "top": question.top,
         "level": question.level,
         "resamples": question.resamples,
@@ -76,11 +81,12 @@ def _headline(main: list[Pairing], groundwork: Groundwork, corrected: Corrected,
     first = _cells_of(main, groundwork.proxies[0])
     return {
         **summary(first, question),
-        "p": _lowest(first, corrected),
+        # A mean over several cells has intervals, and p-values for each.
+        "p": corrected[id(first[0])] if len(first) == 1 else None,
         "ceiling": _ceiling(first, question),
         "static_baseline": _list(_cells_of(main, "static"), first, question),
         "size_baseline": _list(_cells_of(main, "size"), first, question),
-        "influence": influence(first, groundwork.names),
+        "influence": _influence(first, groundwork.names),
         "regret_unit": _unit(first, question),
     }
 
@@ -106,17 +112,11 @@ def _cells_of(cells: list[Pairing], name: str) -> list[Pairing]:
     return [cell for cell in cells if cell.candidate.name == name]
 
 
-def _proxied(cells: list[Pairing]) -> list[Pairing]:
-    """Return the cells of proxies, without those of fixed lists."""
-    return [cell for cell in cells if cell.candidate.column is not None]
-
-
 def _main(cells: list[Pairing], question: Question) -> list[Pairing]:
     """Return the cells that the headline is about: in domain, unless another target was asked for."""
-    proxies = [cell for cell in cells if cell.candidate.column is not None]
-    if question.target_dataset is not None or not any(cell.in_domain for cell in proxies):
+    datasets = {cell.target.dataset for cell in proxied(cells) if cell.in_domain}
+    if question.target_dataset is not None or not datasets:
         return cells
-    datasets = {cell.target.dataset for cell in proxies if cell.in_domain}
     return [c for c in cells if c.in_domain or (c.candidate.column is None and c.target.dataset in datasets)]
 
 
@@ -130,20 +130,13 @@ def _corrected(cells: list[Pairing]) -> Corrected:
     }
 
 
-def _lowest(cells: list[Pairing], corrected: Corrected) -> dict[str, float | None] | None:
-    """Return the p-values of the only cell; a mean over several has intervals, and p-values for each."""
-    return corrected[id(cells[0])] if len(cells) == 1 else None
-
-
 def _ceiling(cells: list[Pairing], question: Question) -> dict[str, Any]:
     return mean_ceiling([ceiling(c.target, c.models, top=question.top, seed=question.seed) for c in cells])
 
 
 def _list(cells: list[Pairing], first: list[Pairing], question: Question) -> dict[str, Any] | None:
     """Return a fixed list's numbers, and how far the proxy is ahead of it; None where there is no list."""
-    if not cells:
-        return None
-    return {**summary(cells, question), "ahead": _ahead(first, cells, question)}
+    return {**summary(cells, question), "ahead": _ahead(first, cells, question)} if cells else None
 
 
 def _proxy(name: str, cells: list[Pairing], first: list[Pairing], question: Question) -> dict[str, Any]:
@@ -158,17 +151,7 @@ def _ahead(a: list[Pairing], b: list[Pairing], question: Question) -> dict[str, 
     if not pairs:
         return dict.fromkeys(NUMBERS)
     first, second = [p[0] for p in pairs], [p[1] for p in pairs]
-    least = min(cell.n for cell in (*first, *second))
-    x, y = summary(first, question), summary(second, question)
-    return {
-        name: None
-        if x[name] is None or y[name] is None
-        else {
-            "difference": x[name] - y[name],
-            **(bounds(mean_resampled(first, name) - mean_resampled(second, name), least, question.level) or {}),
-        }
-        for name in NUMBERS
-    }
+    return {name: lead(first, second, name, question) for name in NUMBERS}
 
 
 def _unit(cells: list[Pairing], question: Question) -> str:
@@ -180,13 +163,6 @@ def _unit(cells: list[Pairing], question: Question) -> str:
     return ", ".join(metrics) if len(percent) > 1 else "percent" if percent.pop() else "fraction"
 
 
-def _splits(cells: list[Pairing]) -> dict[str, list[str]]:
-    return {
-        "proxy": sorted({c.candidate.column.split for c in cells if c.candidate.column}),
-        "target": sorted({c.target.split for c in cells}),
-    }
-
-
 def _line(cell: Pairing, corrected: Corrected, question: Question) -> dict[str, Any]:
     return {
         "proxy": cell.candidate.name,
@@ -194,4 +170,31 @@ def _line(cell: Pairing, corrected: Corrected, question: Question) -> dict[str, 
         "dataset": cell.target.dataset,
         **summary([cell], question),
         "p": corrected[id(cell)],
+    }
+
+
+def _influence(cells: Sequence[Pairing], names: Sequence[str]) -> dict[str, Any]:
+    """Return the range of Spearman's correlation without one model, and the models that move it most.
+
+    Of several cells the mean is meant. `most` is ordered by the size of `change`: without the model less with it.
+    """
+    empty: dict[str, Any] = {"spearman_low": None, "spearman_high": None, "most": []}
+    defined = [cell for cell in cells if np.isfinite(cell.point["spearman"])]
+    if not defined or min(cell.n for cell in defined) < 4:  # of two models left nothing can be said
+        return empty
+    without = {name: np.mean([cell.alone[name] for cell in defined], axis=0) for name in MOVED}
+    change = without["spearman"] - np.mean([cell.point["spearman"] for cell in defined])
+    moved = np.where(np.isfinite(change), np.abs(change), -1)
+    order = np.argsort(-moved, kind="stable")[:SHOWN]
+    rows = without["spearman"][np.isfinite(without["spearman"])]
+    if rows.size == 0:
+        return empty
+    return {
+        "spearman_low": float(rows.min()),
+        "spearman_high": float(rows.max()),
+        "most": [
+            {"model": names[i], "change": float(change[i]), **{name: mean_or_none(without[name][i]) for name in MOVED}}
+            for i in order
+            if moved[i] >= 0
+        ],
     }

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from acclimate.comparison.means import mean_over
-from acclimate.comparison.sides import ScoreColumn
+from acclimate.comparison.sides import ScoreColumn, mean_over
 from acclimate.stats.correlations import Float64, midranks
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ def static_list(target: ScoreColumn, others: Sequence[ScoreColumn]) -> Float64 |
     elsewhere = [column for column in others if column.dataset != target.dataset]
     if not elsewhere:
         return None
-    return mean_over(np.stack([_scaled_ranks(column.means * column.sign) for column in elsewhere], axis=1))
+    values = [column.means * column.sign for column in elsewhere]
+    return mean_over(np.stack([(midranks(v) - 0.5) / max(1, int(np.isfinite(v).sum())) for v in values], axis=1))
 
 
 def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
@@ -45,8 +45,3 @@ def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
                 continue
     sizes = np.array([by_model.get(model, np.nan) for model in models])
     return sizes if np.isfinite(sizes).any() else None
-
-
-def _scaled_ranks(values: Float64) -> Float64:
-    result: Float64 = (midranks(values) - 0.5) / max(1, int(np.isfinite(values).sum()))
-    return result

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.means import mean_or_none
-from acclimate.comparison.sides import ScoreColumn
+from acclimate.comparison.sides import ScoreColumn, mean_or_none
 from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, correlate, ones
 
 RERUNS: Final = 200

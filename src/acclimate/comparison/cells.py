@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.resamples import Resamples
-from acclimate.comparison.sides import ScoreColumn
+from acclimate.comparison.sides import ScoreColumn, mean_or_none, mean_over
 from acclimate.stats.chance import permutation_p
 from acclimate.stats.correlations import STATISTICS, Float64, correlate, logit, ones, pearson
 from acclimate.stats.intervals import percentile_interval
@@ -21,24 +21,12 @@ NUMBERS: Final = ("pearson", "pearson_logit", *(name for name in STATISTICS if n
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What may predict a target: a proxy on a data set, or a list that never looked at one.
+    """What may predict a target: a proxy on a data set, or a list that never looked at one."""
 
-    Attributes
-    ----------
-    name : str
-        Protocol, or ``static`` or ``size``.
-    source : str
-        Data set of a proxy, empty for a list.
-    column : ScoreColumn or None
-        Of a proxy.
-    fixed : (n,) or None
-        Values of a list.
-    """
-
-    name: str
-    source: str
-    column: ScoreColumn | None = None
-    fixed: Float64 | None = None
+    name: str  # protocol, or ``static`` or ``size``
+    source: str  # data set of a proxy, empty for a list
+    column: ScoreColumn | None = None  # of a proxy
+    fixed: Float64 | None = None  # values of a list, (n,)
 
     def values(self, draws: Resamples, k: int) -> Float64:
         """Return (n,) values, larger is better, in outer draw `k`; -1 is as measured."""
@@ -50,27 +38,15 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """A candidate against a target.
-
-    Attributes
-    ----------
-    models : (m,) int
-        Rows of the models that have both.
-    point, resampled : dict
-        Name of `NUMBERS` -> value, and values in each resample (r,).
-    alone : dict
-        Name -> (n,): the value without each model.
-    p : (float, float)
-        Permutation p-values of Pearson and Spearman; NaN for a list.
-    """
+    """A candidate against a target."""
 
     candidate: Candidate
     target: ScoreColumn
-    models: np.ndarray[Any, np.dtype[np.intp]]
-    point: dict[str, float]
-    resampled: dict[str, Float64]
-    alone: dict[str, Float64]
-    p: tuple[float, float]
+    models: np.ndarray[Any, np.dtype[np.intp]]  # (m,): rows of the models that have both
+    point: dict[str, float]  # name of `NUMBERS` -> value
+    resampled: dict[str, Float64]  # the same in each resample, (r,)
+    alone: dict[str, Float64]  # name -> the value without each model, (n,)
+    p: tuple[float, float]  # permutation p-values of Pearson and Spearman; NaN for a list
 
     @property
     def n(self) -> int:
@@ -106,7 +82,9 @@ def evaluate(task: Target, draws: Resamples, question: Question) -> list[Pairing
             {name: float(point[name][0, i]) for name in NUMBERS},
             {name: resampled[name][:, i] for name in NUMBERS},
             {name: alone[name][:, i, 0] for name in ("pearson", "spearman", "regret")},
-            _chance(candidate, x[:, i], y[:, 0], question),
+            (math.nan, math.nan)
+            if candidate.column is None
+            else permutation_p(x[:, i], y[:, 0], permutations=question.resamples, seed=question.seed),
         )
         for i, candidate in enumerate(task.candidates)
     ]
@@ -131,10 +109,7 @@ def _logits(task: Target, draws: Resamples, k: int, counts: Float64, question: Q
     """Return linear correlations (b, candidates) of log odds; NaN where a side is no proportion."""
     missing = np.full(len(counts[0]), np.nan)
     y = _log_odds(task.target, draws, k, question)
-    columns = [
-        None if candidate.column is None else _log_odds(candidate.column, draws, k, question)
-        for candidate in task.candidates
-    ]
+    columns = [None if one.column is None else _log_odds(one.column, draws, k, question) for one in task.candidates]
     if y is None or all(column is None for column in columns):
         return np.full((len(counts), len(columns)), np.nan)
     x = np.stack([missing if column is None else column for column in columns], axis=1)
@@ -148,10 +123,9 @@ def _log_odds(column: ScoreColumn, draws: Resamples, k: int, question: Question)
     return None if odds is None else odds * column.sign
 
 
-def _chance(candidate: Candidate, x: Float64, y: Float64, question: Question) -> tuple[float, float]:
-    if candidate.column is None:
-        return float("nan"), float("nan")
-    return permutation_p(x, y, permutations=question.resamples, seed=question.seed)
+def proxied(cells: Sequence[Pairing]) -> list[Pairing]:
+    """Return the cells of proxies, without those of fixed lists."""
+    return [cell for cell in cells if cell.candidate.column is not None]
 
 
 def mean_point(cells: Sequence[Pairing], name: str) -> float | None:
@@ -176,6 +150,16 @@ def summary(cells: Sequence[Pairing], question: Question) -> dict[str, Any]:
         "n_models": len(models),
         "cells": len(cells),
     }
+
+
+def lead(a: Sequence[Pairing], b: Sequence[Pairing], name: str, question: Question) -> dict[str, float] | None:
+    """Return a number's mean over `a` less that over `b`, with its interval over the same resamples, or None."""
+    x, y = mean_point(a, name), mean_point(b, name)
+    if x is None or y is None:
+        return None
+    difference = mean_resampled(a, name) - mean_resampled(b, name)
+    ends = bounds(difference, min(cell.n for cell in (*a, *b)), question.level)
+    return {"difference": x - y, **(ends or {})}
 
 
 def bounds(values: Float64, n: int, level: float) -> dict[str, float] | None:

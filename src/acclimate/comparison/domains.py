@@ -7,9 +7,10 @@ on the same data and under categorical shift (other classes), shift of style, or
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acclimate.comparison.cells import NUMBERS, Pairing, bounds, mean_point, mean_resampled, summary
+from acclimate.comparison.cells import NUMBERS, Pairing, lead, proxied, summary
 from acclimate.comparison.question import Question
 from acclimate.errors import DataError, some
 
@@ -17,6 +18,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Shifts = dict[tuple[str, str], str]
+
+
+def read_shifts(path: str | Path) -> dict[tuple[str, str], str]:
+    """Return (source, data set) -> kind of shift, the source empty where it is not given.
+
+    The kinds are free words; Marks et al. (2025) have categorical, style and both.
+
+    Raises
+    ------
+    DataError
+        No such file, missing columns, or two kinds for one pair.
+    """
+    import csv
+
+    if not Path(path).is_file():
+        raise DataError(f"there is no '{path}'; expected a CSV file with the columns dataset and shift")
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        names = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = names
+        if not {"dataset", "shift"} <= set(names):
+            raise DataError(f"'{path}' has the columns {', '.join(names)}; expected dataset, shift and maybe source")
+        shifts: dict[tuple[str, str], str] = {}
+        for line in reader:
+            pair = ((line.get("source") or "").strip(), (line["dataset"] or "").strip())
+            kind = (line["shift"] or "").strip()
+            if shifts.setdefault(pair, kind) != kind:
+                raise DataError(f"'{path}' gives '{pair[1]}' the shifts '{shifts[pair]}' and '{kind}'; expected one")
+    return shifts
 
 
 def shifts_of(frame: pd.DataFrame, question: Question) -> Shifts:
@@ -52,21 +82,18 @@ def domains(
     cells: Sequence[Pairing], corrected: dict[int, dict[str, float | None]], shifts: Shifts, question: Question
 ) -> dict[str, Any]:
     """Return the matrix, its averages by kind of shift, and what changes out of domain, for each proxy."""
-    proxied = [cell for cell in cells if cell.candidate.column is not None]
-    proxies = dict.fromkeys(cell.candidate.name for cell in proxied)
+    by_proxy: dict[str, list[Pairing]] = {}
+    for cell in proxied(cells):
+        by_proxy.setdefault(cell.candidate.name, []).append(cell)
+    first, *others = by_proxy.values()
     return {
-        "cells": [{**_cell(cell, shifts, question), "p": corrected[id(cell)]} for cell in proxied],
-        "averages": [
-            line
-            for name in proxies
-            for line in _averages([c for c in proxied if c.candidate.name == name], shifts, question)
-        ],
-        "change": [_change([c for c in proxied if c.candidate.name == name], name, question) for name in proxies],
+        "cells": [{**_cell(cell, shifts, question), "p": corrected[id(cell)]} for cell in proxied(cells)],
+        "averages": [line for own in by_proxy.values() for line in _averages(own, shifts, question)],
+        "change": [{"proxy": name, "spearman": _change(own, question)} for name, own in by_proxy.items()],
         "ahead": [
-            {"proxy": name, "part": part, "spearman": _ahead(proxied, name, first, part == "in domain", question)}
-            for first in list(proxies)[:1]
-            for name in list(proxies)[1:]
-            for part in ("in domain", "out of domain")
+            {"proxy": own[0].candidate.name, "part": part, "spearman": _ahead(own, first, inside, question)}
+            for own in others
+            for part, inside in (("in domain", True), ("out of domain", False))
         ],
     }
 
@@ -106,32 +133,18 @@ def _averages(cells: Sequence[Pairing], shifts: Shifts, question: Question) -> l
     ]
 
 
-def _change(cells: Sequence[Pairing], name: str, question: Question) -> dict[str, Any]:
-    """Return Spearman out of domain less in domain with its interval, over the same resamples."""
+def _change(cells: Sequence[Pairing], question: Question) -> dict[str, Any] | None:
+    """Return Spearman out of domain less in domain with its interval."""
     inside, outside = [c for c in cells if c.in_domain], [c for c in cells if not c.in_domain]
-    if not inside or not outside:
-        return {"proxy": name, "spearman": None}
-    least = min(cell.n for cell in cells)
-    x, y = summary(inside, question)["spearman"], summary(outside, question)["spearman"]
-    if x is None or y is None:
-        return {"proxy": name, "spearman": None}
-    change = mean_resampled(outside, "spearman") - mean_resampled(inside, "spearman")
-    return {"proxy": name, "spearman": {"difference": y - x, **(bounds(change, least, question.level) or {})}}
+    return lead(outside, inside, "spearman", question) if inside and outside else None
 
 
 def _ahead(
-    cells: Sequence[Pairing], name: str, first: str, inside: bool, question: Question
+    own: Sequence[Pairing], other: Sequence[Pairing], inside: bool, question: Question
 ) -> dict[str, float] | None:
     """Return a proxy's Spearman less the first one's with its interval, over the cells that both have; or None."""
-    own, other = (
-        {(c.candidate.source, c.target.dataset): c for c in cells if c.candidate.name == n and c.in_domain == inside}
-        for n in (name, first)
+    by_place, of_first = (
+        {(c.candidate.source, c.target.dataset): c for c in cells if c.in_domain == inside} for cells in (own, other)
     )
-    shared = [pair for pair in own if pair in other]
-    a, b = [own[pair] for pair in shared], [other[pair] for pair in shared]
-    x, y = mean_point(a, "spearman"), mean_point(b, "spearman")
-    if x is None or y is None:
-        return None
-    least = min(cell.n for cell in (*a, *b))
-    lead = mean_resampled(a, "spearman") - mean_resampled(b, "spearman")
-    return {"difference": x - y, **(bounds(lead, least, question.level) or {})}
+    shared = [place for place in by_place if place in of_first]
+    return lead([by_place[p] for p in shared], [of_first[p] for p in shared], "spearman", question) if shared else None

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from acclimate.comparison.cells import NUMBERS, Candidate, Pairing, Target, bounds, numbers
-from acclimate.comparison.means import mean_or_none, mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.resamples import Resamples
-from acclimate.comparison.sides import nearest
+from acclimate.comparison.sides import mean_or_none, mean_over, nearest
 from acclimate.comparison.table import columns
 from acclimate.errors import DataError
 from acclimate.stats.correlations import LEAST_MODELS, Float64, ones
@@ -56,13 +55,15 @@ def settings_of(
     by = question.by
     if by is None or groups is not None:
         return {}
+    import pandas as pd
+
     by_setting: dict[str, dict[str, pd.DataFrame]] = {}
     for spec in question.proxies:
         own = frame[frame["protocol"].isin([spec, spec.rpartition("@")[0]])]
         values = sorted(set(own[by]))
         if len(values) > 1:
             rest = frame[~frame.index.isin(own.index)]
-            by_setting[spec] = {f"{spec} [{by}={v or 'none'}]": _joined(own[own[by] == v], rest) for v in values}
+            by_setting[spec] = {f"{spec} [{by}={v or 'none'}]": pd.concat([own[own[by] == v], rest]) for v in values}
     if not by_setting:
         raise DataError(
             f"the column '{by}' neither groups models nor tells settings of '{question.proxies[0]}' apart: a model has "
@@ -87,16 +88,15 @@ def by_group(
         return None
     member = np.array([groups.get(name, NO_GROUP) for name in names])
     identities = {(cell.target.dataset, cell.candidate.name, cell.candidate.source) for cell in main}
-    proxies = [_only(task, identities) for task in tasks]
-    compared = [task for task in proxies if task.candidates]
+    compared = []
+    for task in tasks:
+        own = [c for c in task.candidates if c.column and (task.target.dataset, c.name, c.source) in identities]
+        compared += [Target(task.target, own)] if own else []
     sizes = {str(group): int((member == group).sum()) for group in dict.fromkeys(member)}
     large = [group for group, n in sizes.items() if n >= LEAST_MODELS]
     lines = [line for group in large for line in _lines(compared, draws, member == group, group, question)]
     same = member[:, None] == member[None]
-    pairs = {
-        "within": _pairs(compared, draws, same, question),
-        "across": _pairs(compared, draws, ~same, question),
-    }
+    pairs = {"within": _pairs(compared, draws, same, question), "across": _pairs(compared, draws, ~same, question)}
     return {"by": question.by, "sizes": sizes, "groups": lines, "pairs": pairs}
 
 
@@ -122,17 +122,6 @@ def pair_agreement(x: Float64, y: Float64, counts: Float64, allowed: Float64) ->
     return result
 
 
-def _joined(own: pd.DataFrame, rest: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat([own, rest])
-
-
-def _only(task: Target, identities: set[tuple[str, str, str]]) -> Target:
-    candidates = [c for c in task.candidates if c.column and (task.target.dataset, c.name, c.source) in identities]
-    return Target(task.target, candidates)
-
-
 def _lines(
     tasks: Sequence[Target], draws: Resamples, inside: np.ndarray[Any, Any], group: str, question: Question
 ) -> list[dict[str, Any]]:
@@ -146,16 +135,13 @@ def _lines(
             resampled = {name: np.concatenate([b[name][:, i] for b in blocks]) for name in NUMBERS}
             by_proxy.setdefault(candidate.name, []).append(({n: point[n][0, i] for n in NUMBERS}, resampled))
     n = int(inside.sum())
-    return [
-        {"group": group, "proxy": proxy, "n_models": n, **_averaged(cells, n, question)}
-        for proxy, cells in by_proxy.items()
-    ]
-
-
-def _averaged(cells: list[tuple[dict[str, Float64], dict[str, Float64]]], n: int, question: Question) -> dict[str, Any]:
-    points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
-    resampled = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
-    return {**points, "intervals": {name: bounds(resampled[name], n, question.level) for name in NUMBERS}}
+    lines = []
+    for proxy, cells in by_proxy.items():
+        points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
+        means = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
+        intervals = {name: bounds(means[name], n, question.level) for name in NUMBERS}
+        lines.append({"group": group, "proxy": proxy, "n_models": n, **points, "intervals": intervals})
+    return lines
 
 
 def _pairs(
@@ -165,19 +151,14 @@ def _pairs(
     by_proxy: dict[str, list[tuple[float, Float64]]] = {}
     for task in tasks:
         for candidate in task.candidates:
-            by_proxy.setdefault(candidate.name, []).append(
-                _pair_cell(task, candidate, draws, allowed.astype(np.float64))
-            )
-    return [
-        {
-            "proxy": proxy,
-            "agreement": mean_or_none([point for point, _ in cells]),
-            "interval": bounds(
-                mean_over(np.stack([d for _, d in cells]), axis=0), draws.counts.shape[1], question.level
-            ),
-        }
-        for proxy, cells in by_proxy.items()
-    ]
+            cell = _pair_cell(task, candidate, draws, allowed.astype(np.float64))
+            by_proxy.setdefault(candidate.name, []).append(cell)
+    lines = []
+    for proxy, cells in by_proxy.items():
+        resampled = mean_over(np.stack([values for _, values in cells]), axis=0)
+        interval = bounds(resampled, draws.counts.shape[1], question.level)
+        lines.append({"proxy": proxy, "agreement": mean_or_none([p for p, _ in cells]), "interval": interval})
+    return lines
 
 
 def _pair_cell(task: Target, candidate: Candidate, draws: Resamples, allowed: Float64) -> tuple[float, Float64]:

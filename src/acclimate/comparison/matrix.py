@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.comparison.domains import Shifts
-from acclimate.comparison.means import mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.resamples import make_resamples
-from acclimate.comparison.sides import ScoreColumn
+from acclimate.comparison.sides import ScoreColumn, mean_over
 from acclimate.stats import LEAST_MODELS, correlate, percentile_interval
 from acclimate.stats.correlations import Float64, ones
 

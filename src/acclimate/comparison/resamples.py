@@ -15,8 +15,7 @@ from typing import Final
 import numpy as np
 
 from acclimate.comparison.images import ImageDraw
-from acclimate.comparison.means import mean_over
-from acclimate.comparison.sides import ScoreColumn
+from acclimate.comparison.sides import ScoreColumn, mean_over
 from acclimate.stats.quantiles import Float64
 from acclimate.stats.resampling import bootstrap_counts
 
@@ -25,22 +24,12 @@ OUTER: Final = 40
 
 @dataclass(frozen=True, eq=False)
 class Resamples:
-    """The resamples of one question, shared by every number of the answer so that differences are paired.
+    """The resamples of one question, shared by every number of the answer so that differences are paired."""
 
-    Attributes
-    ----------
-    counts : (r, n)
-        How often each model is drawn.
-    seeds
-        All labels of seeds, and (k, seeds) how often each is drawn; k is 0 where no protocol was run twice.
-    images
-        Resamples the values again over test images; None without predictions.
-    """
-
-    counts: Float64
-    seeds: tuple[str, ...]
-    seed_counts: Float64
-    images: ImageDraw | None
+    counts: Float64  # (r, n): how often each model is drawn
+    seeds: tuple[str, ...]  # labels of all seeds
+    seed_counts: Float64  # (k, seeds): how often each is drawn; k is 0 where no protocol was run twice
+    images: ImageDraw | None  # resamples the values again over test images; None without predictions
 
     def blocks(self) -> Iterator[tuple[int, Float64]]:
         """Yield (outer draw, counts of its resamples); one block when only models are drawn."""

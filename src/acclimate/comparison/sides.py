@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.comparison.means import mean_over
 from acclimate.comparison.question import Question
 from acclimate.comparison.table import KEY, ROW
 from acclimate.errors import DataError, unknown
@@ -25,29 +24,17 @@ _GAP: Final = 3  # between the largest fraction and the smallest percentage, bef
 
 @dataclass(frozen=True, eq=False)
 class ScoreColumn:
-    """One protocol on one data set.
-
-    Attributes
-    ----------
-    runs : (n, s)
-        Value of each model and seed as the table has it; NaN for a missing cell.
-    sign : float
-        -1 where smaller is better.
-    keys : (n, s)
-        Keys of our own rows, empty for other tables.
-    empty : int
-        Rows without a value, which count as missing.
-    """
+    """One protocol on one data set."""
 
     protocol: str
     dataset: str
     metric: str
     split: str
-    runs: Float64
+    runs: Float64  # (n, s): value of each model and seed as the table has it; NaN for a missing cell
     seeds: tuple[str, ...]
-    sign: float
-    keys: npt.NDArray[np.str_]
-    empty: int = 0
+    sign: float  # -1 where smaller is better
+    keys: npt.NDArray[np.str_]  # (n, s): keys of our own rows, empty for other tables
+    empty: int = 0  # rows without a value, which count as missing
 
     @property
     def means(self) -> Float64:
@@ -63,6 +50,21 @@ class ScoreColumn:
     def percent(self, unit: str | None) -> bool:
         """Whether the values are percent: as declared, else because one is above 1."""
         return unit == "percent" or (unit is None and bool(np.nanmax(self.runs, initial=0) > 1))
+
+
+def mean_over(values: Float64, axis: int = -1) -> Float64:
+    """Return the mean over an axis of what is not NaN; NaN where nothing is left."""
+    there = np.isfinite(values)
+    n = there.sum(axis=axis)
+    total = np.where(there, values, 0).sum(axis=axis)
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
+def mean_or_none(values: npt.ArrayLike) -> float | None:
+    """Return the mean of the numbers that are defined, None where none is."""
+    numbers = np.asarray(values, dtype=np.float64)
+    defined = numbers[np.isfinite(numbers)]
+    return float(defined.mean()) if defined.size else None
 
 
 def is_proportion(metric: str) -> bool:

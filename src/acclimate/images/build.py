@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.images.dataset import FileSource, Images
+from acclimate.images.dataset import FileSource, Images, Source
 from acclimate.images.scan import bad_files, scan
 
 
@@ -33,10 +33,7 @@ class Listing:
 def from_files(listing: Listing, name: str, *, skip_bad: bool, cache: Path | None) -> Images:
     """Check and hash the listed files.
 
-    Raises
-    ------
-    DataError
-        Unreadable files, unless `skip_bad`; or nothing is left.
+    Raises `DataError`: unreadable files, unless `skip_bad`; or nothing is left.
     """
     entries = scan(listing.root, listing.paths, full=skip_bad, cache=cache)
     bad = [(path, entry.reason) for path, entry in zip(listing.paths, entries, strict=True) if entry.reason]
@@ -60,6 +57,21 @@ def from_files(listing: Listing, name: str, *, skip_bad: bool, cache: Path | Non
         skipped=tuple(f"{path} ({reason})" for path, reason in bad),
         ignored=listing.ignored,
     )
+
+
+def from_source(
+    name: str,
+    source: Source,
+    contents: Sequence[str],
+    labels: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    splits: Sequence[str],
+) -> Images:
+    """Make `Images` of pixels that are in no files of their own; `contents` are the hashes of all of them."""
+    names = [source.name(i) for i in range(len(source))]
+    texts = [classes[label] if label >= 0 else "" for label in labels]
+    hashes = fingerprint(names, contents, texts, splits, None)
+    return Images(name, source, labels, tuple(classes), np.array(splits, dtype="<U5"), fingerprint=hashes)
 
 
 def ordered_classes(names: set[str]) -> tuple[str, ...]:

@@ -90,10 +90,7 @@ def _shared_groups(images: Images) -> dict[str, Any]:
     for i, (group, split) in enumerate(zip(images.groups.tolist(), images.splits.tolist(), strict=True)):
         splits.setdefault(group, {}).setdefault(split, i)
     shared = [list(by_split.values()) for by_split in splits.values() if len(by_split) > 1]
-    return {
-        "shared": len(shared),
-        "examples": [[_place(images, i) for i in members] for members in shared[:_LISTED]],
-    }
+    return {"shared": len(shared), "examples": [[_place(images, i) for i in members] for members in shared[:_LISTED]]}
 
 
 def _problems(images: Images, document: dict[str, Any]) -> list[str]:

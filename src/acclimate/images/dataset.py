@@ -30,10 +30,7 @@ class Source(Protocol):
     def pixels(self, i: int, *, at_least: int | None = None) -> Pixels:
         """Return ``(h, w, 3)`` uint8; with `at_least` maybe smaller, but no side below it.
 
-        Raises
-        ------
-        DataError
-            The image is damaged; the text is the reason without the name.
+        Raises `DataError`: the image is damaged; the text is the reason without the name.
         """
 
     def fitted(self, i: int, geometry: Geometry) -> Pixels:

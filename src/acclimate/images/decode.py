@@ -7,9 +7,8 @@ one grey level on average (44 dB and better, bicubic, at every size tried from 2
 px takes 1.1 ms instead of 2.5 ms. A factor of 1.5 falls to 39 dB, a factor of 1 to 34 dB. A JPEG that is
 less than four times the wanted size is never reduced, and its pixels are torchvision's to the bit.
 
-A format is recognised by its first bytes, never by the name of the file. Pillow's own guard against huge
-images is a global setting of the process; it stays as it is, and a limit of our own applies before a pixel
-is decoded.
+A format is recognised by its first bytes, never by the name of the file. Pillow's own guard against huge images is a
+global setting of the process; it stays as it is, and a limit of our own applies before a pixel is decoded.
 """
 
 from __future__ import annotations
@@ -73,13 +72,9 @@ _ORIENTATION = 0x0112
 def decode(image: Path | bytes, geometry: Geometry) -> Pixels:
     """Decode one image to ``(geometry.height, geometry.width, 3)`` uint8 RGB.
 
-    The EXIF rotation is applied; transparent parts are composed on white; 16-bit grey becomes 8-bit by v /
-    257. Of an animation or a multi-page TIFF the first picture is taken.
-
-    Raises
-    ------
-    DataError
-        Not an image, damaged, cut short or too large. The text is a short reason without the file's name.
+    The EXIF rotation is applied; transparent parts are composed on white; 16-bit grey becomes 8-bit by v / 257. Of an
+    animation or a multi-page TIFF the first picture is taken. Raises `DataError`: not an image, damaged, cut short or
+    too large. The text is a short reason without the file's name.
     """
 
     def least(full: Size) -> Size:
@@ -174,11 +169,8 @@ def _require_end(content: bytes) -> None:
 
 
 def _reduce(opened: ImageFile.ImageFile, least: Size) -> tuple[float, float]:
-    """Choose the scale that a JPEG is decoded at, with no side below `least`; refuse what is too large.
-
-    Returns the width and the height in pixels of the picture: 101 columns at 1/2 make 51, of which 50.5
-    count.
-    """
+    """Choose the scale that a JPEG is decoded at, with no side below `least`; refuse what is too large."""
+    # Returns the width and the height in pixels of the picture: 101 columns at 1/2 make 51, of which 50.5 count
     full, extent = opened.size, (float(opened.width), float(opened.height))
     if isinstance(opened, JpegImagePlugin.JpegImageFile):
         drafted = opened.draft(None, (least[1], least[0]))

@@ -38,12 +38,10 @@ class Geometry:
     height, width
         Size of the result in pixels.
     mode
-        ``crop``: keep the aspect ratio, the image covers the frame (torchvision's ``Resize(int)`` and
-        ``CenterCrop``). ``squash``: each side by itself. ``border``: keep the aspect ratio, the whole
-        image fits.
+        ``crop``: keep the aspect ratio, the image covers the frame (torchvision's ``Resize(int)`` and ``CenterCrop``).
+        ``squash``: each side by itself. ``border``: keep the aspect ratio, the whole image fits.
     interpolation
-        One of `FILTERS`; when shrinking, all but ``nearest`` average over the pixels that are lost
-        (antialias).
+        One of `FILTERS`; when shrinking, all but ``nearest`` average over the pixels that are lost (antialias).
     crop_pct
         In (0, 1]; the share of the resized side that is kept. timm's name and meaning.
     fill
@@ -71,10 +69,7 @@ class Geometry:
 def resized(geometry: Geometry, full: Size) -> Size:
     """Return the size that an image of size `full` is resized to before its centre is cut out."""
     height, width = full
-    frame = (
-        math.floor(geometry.height / geometry.crop_pct),
-        math.floor(geometry.width / geometry.crop_pct),
-    )
+    frame = (math.floor(geometry.height / geometry.crop_pct), math.floor(geometry.width / geometry.crop_pct))
     if geometry.mode == "squash":
         return frame
     if geometry.mode == "crop" and frame[0] == frame[1]:
@@ -89,9 +84,8 @@ def resized(geometry: Geometry, full: Size) -> Size:
 def fit(image: Image.Image, geometry: Geometry, full: Size, region: Box | None = None) -> Pixels:
     """Bring an upright image of mode L or RGB to ``(geometry.height, geometry.width, 3)`` uint8.
 
-    The result has the very pixels of torchvision's ``Resize`` and ``CenterCrop``, except when `region` is
-    given or the whole resized frame would be huge; then only the part that is kept is resized, in one
-    step.
+    The result has the very pixels of torchvision's ``Resize`` and ``CenterCrop``, except when `region` is given or the
+    whole resized frame would be huge; then only the part that is kept is resized, in one step.
 
     Parameters
     ----------

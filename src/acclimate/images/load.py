@@ -31,6 +31,8 @@ MANIFESTS = ("manifest.csv", "manifest.parquet")
 def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None = None) -> Images:
     """Read a data set: list its images, check them, and hash them. Pixels are decoded later.
 
+    Raises `DataError`: not one of these, no images, or unreadable images (the first ten are named).
+
     Parameters
     ----------
     data
@@ -39,16 +41,10 @@ def load_images(data: str | Path, *, skip_bad: bool = False, cache: Path | None 
         ``builtin:digits``; ``torchvision:NAME``; ``hf:NAME``; ``data:NAME@FOLDER``, a data set of the papers
         (`acclimate.images.layouts.datasets`).
     skip_bad
-        Decode every file once and leave out what cannot be read (`Images.skipped` names it). Without it
-        only the headers are read here, a bad one is an error, and damage further inside shows when the
-        pixels are decoded.
+        Decode every file once and leave out what cannot be read (`Images.skipped` names it). Without it only the
+        headers are read here, a bad one is an error, and damage further inside shows when the pixels are decoded.
     cache
         Where hashes and checks are remembered; None means `acclimate.storage.store.cache_root`.
-
-    Raises
-    ------
-    DataError
-        Not one of these, no images, or unreadable images (the first ten are named).
     """
     require_data(data)
     prefix, colon, name = str(data).partition(":")

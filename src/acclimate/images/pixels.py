@@ -33,14 +33,9 @@ _CHUNK = 128
 def open_pixels(images: Images, geometry: Geometry, *, cache: Path | None = None) -> ArrayStore:
     """Open or make the ``(n, height, width, 3)`` uint8 store of `images` in `geometry`, maybe still empty.
 
-    It lies in ``CACHE/pixels``; its key covers the images' fingerprint, the geometry and the decoder's
-    version.
+    It lies in ``CACHE/pixels``; its key covers the images' fingerprint, the geometry and the decoder's version.
     """
-    meta = {
-        "fingerprint": images.fingerprint,
-        "geometry": asdict(geometry),
-        "decoder": [_VERSION, PIL.__version__],
-    }
+    meta = {"fingerprint": images.fingerprint, "geometry": asdict(geometry), "decoder": [_VERSION, PIL.__version__]}
     folder = (cache_root() if cache is None else cache) / "pixels" / digest(meta)
     return ArrayStore.open(folder, (len(images), geometry.height, geometry.width, 3), np.uint8, meta)
 
@@ -56,13 +51,8 @@ def decoded(
 ) -> ArrayStore:
     """Return the store with `indices` (or all images) decoded; what an earlier run decoded is not done again.
 
-    `progress` is called with (done, of how many).
-
-    Raises
-    ------
-    DataError
-        Damaged images: how many, and the first ten. All others are then in the store, the damaged ones are
-        not.
+    `progress` is called with (done, of how many). Raises `DataError`: damaged images: how many, and the first ten. All
+    others are then in the store, the damaged ones are not.
     """
     store = open_pixels(images, geometry, cache=cache)
     rows = np.arange(len(images), dtype=np.int64) if indices is None else indices
@@ -75,24 +65,13 @@ def decoded(
 
 
 def decode_ahead(
-    images: Images,
-    geometry: Geometry,
-    store: ArrayStore,
-    chunk: int,
-    workers: int,
-    *,
-    indices: Indices | None = None,
+    images: Images, geometry: Geometry, store: ArrayStore, chunk: int, workers: int, *, indices: Indices | None = None
 ) -> Iterator[Indices]:
     """Yield `indices` (or all) in order, `chunk` at a time, each as soon as its rows can be read.
 
-    A few chunks are decoded ahead in the background while the caller works on the last one. When the
-    caller stops early the threads end with the images in hand.
-
-    Raises
-    ------
-    DataError
-        Damaged images. From the first one on nothing more is yielded, but the rest is decoded, so that the
-        error names all of them and the work is not lost.
+    A few chunks are decoded ahead in the background while the caller works on the last one. When the caller stops early
+    the threads end with the images in hand. Raises `DataError`: damaged images. From the first one on nothing more is
+    yielded, but the rest is decoded, so that the error names all of them and the work is not lost.
     """
     rows = np.arange(len(images), dtype=np.int64) if indices is None else indices
     chunks = iter([rows[k : k + chunk] for k in range(0, len(rows), chunk)])
@@ -111,8 +90,7 @@ def decode_ahead(
                 bad |= failed
                 new = work.new[~np.isin(work.new, list(failed))]
                 if len(new):
-                    # The rows can be read now; that they are synced before they are marked is for the next
-                    # run.
+                    # The rows can be read now; that they are synced before they are marked is for the next run.
                     commits.append(pool.submit(store.commit, new))
                 if not bad:
                     yield work.rows

@@ -23,24 +23,14 @@ _LISTED = 10
 
 @dataclass(frozen=True, eq=False)
 class CleanPool:
-    """A split whose pool shares no image with its val and test parts.
+    """A split whose pool shares no image with its val and test parts."""
 
-    Attributes
-    ----------
-    split
-        As given, but for the pool.
-    dropped
-        Images that left the pool, ascending.
-    of_test, of_val
-        How many of them have a twin in test and in val; one may have both.
-    twins
-        Of the first ten dropped: its name, and the name of the held-out image it looks like.
-    """
-
-    split: Split
-    dropped: Indices
+    split: Split  # as given, but for the pool
+    dropped: Indices  # images that left the pool, ascending
+    # How many of them have a twin in test and in val; one may have both
     of_test: int
     of_val: int
+    # Of the first ten dropped: its name, and the name of the held-out image it looks like
     twins: tuple[tuple[str, str], ...]
 
     @property
@@ -54,12 +44,7 @@ def clean_pool(images: Images, split: Split, *, cache: Path | None = None, worke
 
     Depends on the images and the split alone, not on a model. Every image is decoded once for it; what they look like
     is kept in ``CACHE/looks``. Train, val and test stay as they are, labelled twins in train included: `check` names
-    those.
-
-    Raises
-    ------
-    DataError
-        The pool has unreadable images, all its images are equal, or none is left.
+    those. Raises `DataError`: the pool has unreadable images, all its images are equal, or none is left.
     """
     looks = _looks(images, cache, workers)
     if bad := [(images.source.name(i), looks.bad[i]) for i in split.pool.tolist() if i in looks.bad]:

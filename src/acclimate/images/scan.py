@@ -1,9 +1,8 @@
 """Look at every file once: its content hash and whether it is a good image, remembered between runs.
 
-The index of a folder is one JSON file in ``CACHE/index``. An entry holds as long as the size and the time
-of change (ns) of its file do, so that a second look at 2,000 files costs 2,000 calls of ``stat``. A file
-that was changed less than two seconds before it was read is not remembered: it could change again within
-the resolution of its time.
+The index of a folder is one JSON file in ``CACHE/index``. An entry holds as long as the size and the time of change
+(ns) of its file do, so that a second look at 2,000 files costs 2,000 calls of ``stat``. A file that was changed less
+than two seconds before it was read is not remembered: it could change again within the resolution of its time.
 """
 
 from __future__ import annotations
@@ -60,9 +59,7 @@ def scan(
     blocks = [todo[k : k + _BLOCK] for k in range(0, len(todo), _BLOCK)]
     with ThreadPoolExecutor(workers) as pool:
         for block, results in zip(
-            blocks,
-            pool.map(lambda b: [_look(root / paths[k], stats[k], full) for k in b], blocks),
-            strict=True,
+            blocks, pool.map(lambda b: [_look(root / paths[k], stats[k], full) for k in b], blocks), strict=True
         ):
             for k, entry in zip(block, results, strict=True):
                 entries[k] = entry

@@ -38,10 +38,9 @@ class Split:
 def make_split(images: Images, *, seed: int = 0, val_fraction: float = 0.2) -> Split:
     """Take the splits that the data set has; if it has no val, set a part of train aside for it.
 
-    Labelled images that are not assigned count as train. The new val part is stratified, at least one
-    image of a class that has two, and keeps groups whole; every class keeps an image in train, and a class
-    that is a single group stays there. Test images are never touched; without a test part `Split.test` is
-    empty.
+    Labelled images that are not assigned count as train. The new val part is stratified, at least one image of a class
+    that has two, and keeps groups whole; every class keeps an image in train, and a class that is a single group stays
+    there. Test images are never touched; without a test part `Split.test` is empty.
 
     Parameters
     ----------
@@ -100,12 +99,7 @@ def _carve_groups(labels: Indices, groups: Indices, targets: Indices, seed: int)
 
 
 def label_subset(
-    labels: Indices,
-    indices: Indices,
-    *,
-    count: int | None = None,
-    fraction: float | None = None,
-    seed: int = 0,
+    labels: Indices, indices: Indices, *, count: int | None = None, fraction: float | None = None, seed: int = 0
 ) -> Indices:
     """Return the images of `indices` that keep their label: `count` a class, or a `fraction` of each class.
 
@@ -169,10 +163,7 @@ def parse_labels(text: str) -> tuple[int | None, float | None]:
 def require_classes(images: Images, split: Split) -> None:
     """Check that a classifier can be trained: two classes, and none in val or test that train never saw.
 
-    Raises
-    ------
-    DataError
-        Otherwise; the text names the labels.
+    Raises `DataError` otherwise; the text names the labels.
     """
     learned = np.unique(images.labels[split.train])
     if not len(learned):

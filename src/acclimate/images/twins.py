@@ -5,9 +5,8 @@ for each "brighter than the left neighbour" (64 bits; N. Krawetz, "Kind of Like 
 splits with a small Hamming distance are candidates; they count only if their 32 x 32 thumbnails correlate
 too, because small or simple images (digits, water from above) share hashes without being twins.
 
-Measured on 400 images each of five data sets of photographs, drawings and scans: copies saved as JPEG of
-quality 75 or enlarged by half are found in 98.8% to 100% of the cases, and none of 350,000 pairs of
-different images is reported.
+Measured on 400 images each of five data sets of photographs, drawings and scans: copies saved as JPEG of quality 75 or
+enlarged by half are found in 98.8% to 100% of the cases, and none of 350,000 pairs of different images is reported.
 """
 
 from __future__ import annotations
@@ -47,24 +46,13 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """Hashes and thumbnails of all images.
+    """Hashes and thumbnails of all images."""
 
-    Attributes
-    ----------
-    contents
-        ``(n,)`` hashes of the pixels; "" for an image that cannot be read.
-    hashes
-        ``(n,)`` uint64 difference hashes.
-    thumbnails
-        ``(n, 32 * 32)`` uint8 grey; zeros for an image below 16 pixels, which can only have exact twins.
-    bad
-        Index -> why the image cannot be read.
-    """
-
-    contents: npt.NDArray[np.str_]
-    hashes: Hashes
+    contents: npt.NDArray[np.str_]  # ``(n,)`` hashes of the pixels; "" for an image that cannot be read
+    hashes: Hashes  # ``(n,)`` uint64 difference hashes
+    # ``(n, 32 * 32)`` uint8 grey; zeros for an image below 16 pixels, which can only have exact twins
     thumbnails: Thumbnails
-    bad: dict[int, str]
+    bad: dict[int, str]  # index -> why the image cannot be read
 
 
 def look(images: Images, *, workers: int = 2) -> Looks:

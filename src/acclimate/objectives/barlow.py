@@ -10,7 +10,6 @@ What prevents collapse: every output is standardised over the batch, so a consta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from lightly.loss import BarlowTwinsLoss
 from lightly.models.modules.heads import BarlowTwinsProjectionHead
@@ -18,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
@@ -43,13 +42,11 @@ class BarlowSettings(ObjectiveSettings):
     head_norm: HeadNorm = "batch"
 
 
-class Barlow:
+class Barlow(Objective):
     """The network with a projector."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
     # biases and norms have a rate of their own in the paper, 0.0048 x batch / 256; here they follow the weights'
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Zbontar et al. 2021, arXiv 2103.03230, section 2.2 (ResNet-50, ImageNet, 1000 epochs)",
         optimizer="lars",
         lr=1.6,
@@ -74,6 +71,3 @@ class Barlow:
         """Return the loss, >= 0, of two views of a batch of b >= 2 images; a constant network costs ``out``."""
         first, second = (self.projector(pooled(self.network, view)) for view in views)
         return in_float32(self.criterion, first, second)
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

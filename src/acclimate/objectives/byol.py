@@ -7,7 +7,6 @@ L = -<q(z), sg(z')> of unit vectors, both ways round. Heads and cosine loss come
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from lightly.loss import NegativeCosineSimilarity
@@ -16,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, normed
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
@@ -44,12 +43,10 @@ class BYOLSettings(ObjectiveSettings):
     target_buffers: str = Field(default="forward", pattern="^(forward|ema)$")
 
 
-class BYOL:
+class BYOL(Objective):
     """The online network with projector and predictor, and its target."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Grill et al. 2020, arXiv 2006.07733, section 3.3 (ResNet-50, ImageNet, 1000 epochs)",
         optimizer="lars",
         lr=3.2,

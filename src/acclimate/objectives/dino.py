@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +19,10 @@ from lightly.models.modules.heads import ProjectionHead
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.crops import FULL, crop_features, crop_views
-from acclimate.objectives.heads import in_float32
+from acclimate.objectives.heads import Number, in_float32
 from acclimate.objectives.momentum import Momentum
-from acclimate.objectives.number import Number
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -75,11 +73,7 @@ class _Head(nn.Module):
         super().__init__()
         hidden, bottleneck = settings.hidden, settings.bottleneck
         self.mlp = ProjectionHead(
-            [
-                (width, hidden, None, nn.GELU()),
-                (hidden, hidden, None, nn.GELU()),
-                (hidden, bottleneck, None, None),
-            ]
+            [(width, hidden, None, nn.GELU()), (hidden, hidden, None, nn.GELU()), (hidden, bottleneck, None, None)]
         )
         for module in self.mlp.modules():
             if isinstance(module, nn.Linear):
@@ -93,12 +87,10 @@ class _Head(nn.Module):
         return F.linear(F.normalize(self.mlp(x), dim=1), weight.detach() if frozen else weight)
 
 
-class DINO:
+class DINO(Objective):
     """The student with its head, the teacher with its own, and the centre of the teacher's outputs."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Caron et al. 2021, arXiv 2104.14294, section 3.2 and appendix (ViT-S/16, ImageNet, 300 epochs)",
         optimizer="adamw",
         lr=2e-3,
@@ -135,12 +127,7 @@ class DINO:
         self.progress = Number()
         self._means: list[Tensor] = []  # of the teacher's outputs in this step
         return nn.ModuleDict(
-            {
-                "head": self.head,
-                "targets": self.momentum.copies,
-                "criterion": self.criterion,
-                "progress": self.progress,
-            }
+            {"head": self.head, "targets": self.momentum.copies, "criterion": self.criterion, "progress": self.progress}
         )
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What heads and losses share: the norm inside a head, and arithmetic that autocast leaves alone."""
+"""What heads and losses share: the norm inside a head, arithmetic that autocast leaves alone, and a kept number."""
 
 from __future__ import annotations
 
@@ -36,3 +36,27 @@ def in_float32(loss: Callable[..., Tensor], *embeddings: Tensor) -> Tensor:
     """
     with torch.autocast(embeddings[0].device.type, enabled=False):
         return loss(*(embedding.float() for embedding in embeddings))
+
+
+class Number(nn.Module):
+    """A number in a state dict, such as the progress that the next step's loss depends on.
+
+    A buffer would move to the accelerator with its module, and every look at it would wait for all work queued there.
+
+    Attributes
+    ----------
+    value
+        Starts at 0; read and write it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = 0.0
+
+    def get_extra_state(self) -> Tensor:
+        """Return the value as a scalar tensor; torch asks for it when it makes a state dict."""
+        return torch.tensor(self.value, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take the value that a state dict holds."""
+        self.value = float(state)

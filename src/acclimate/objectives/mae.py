@@ -8,7 +8,7 @@ mean 0 and variance 1. The encoder is the network's own code, called on fewer to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from acclimate.errors import RecipeError
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.views import Augment
 
 HEAD_WIDTH = 32  # of the decoder's attention, as in the paper: 16 heads in 512
@@ -82,12 +82,10 @@ def patchify(images: Tensor, patch: tuple[int, int]) -> Tensor:
     return nn.functional.unfold(images, patch, stride=patch).transpose(1, 2)
 
 
-class MAE:
+class MAE(Objective):
     """The encoder, which is the network without its pooling, and the decoder."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="He et al. 2022, arXiv 2111.06377, appendix A.1 (ViT-L/16, ImageNet, 800 epochs)",
         optimizer="adamw",
         lr=2.4e-3,
@@ -103,10 +101,7 @@ class MAE:
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build the decoder.
 
-        Raises
-        ------
-        RecipeError
-            For anything but a plain vision transformer.
+        Raises `RecipeError` for anything but a plain vision transformer.
         """
         if not _is_plain(network):
             raise RecipeError(
@@ -121,10 +116,7 @@ class MAE:
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Return the mean squared error, >= 0, of masked patches; 1 is what predicting each patch's mean gives.
 
-        Raises
-        ------
-        RecipeError
-            For views of a single patch, which leave nothing to predict from.
+        Raises `RecipeError` for views of a single patch, which leave nothing to predict from.
         """
         images = views[0]
         grid = images.shape[2] // self.patch[0], images.shape[3] // self.patch[1]
@@ -140,9 +132,6 @@ class MAE:
         target = (target - target.mean(dim=2, keepdim=True)) / (target.var(dim=2, keepdim=True) + 1e-6).sqrt()
         error: Tensor = (predicted - target).square().mean(dim=2)  # (b, n)
         return error.gather(1, masked).mean()
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""
 
     def _mask(self, b: int, n: int) -> tuple[Tensor, Tensor]:
         """Return the visible patches ``(b, k)`` and the masked ones, at least one of each; drawn on the CPU."""

@@ -14,7 +14,6 @@ norm or layer norm cannot. The head has no norm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import in_float32
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
@@ -58,18 +57,10 @@ class MoCoV2Settings(ObjectiveSettings):
 
 
 class Queue(nn.Module):
-    """The last ``length`` keys, first in first out; it starts with random unit vectors.
+    """The last ``length`` keys, first in first out; it starts with random unit vectors."""
 
-    Attributes
-    ----------
-    keys
-        Buffer ``(length, width)`` of unit vectors.
-    pointer
-        Buffer, a whole number: the row of the oldest key, which the next one replaces.
-    """
-
-    keys: Tensor
-    pointer: Tensor
+    keys: Tensor  # buffer ``(length, width)`` of unit vectors
+    pointer: Tensor  # Buffer, a whole number: the row of the oldest key, which the next one replaces
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
@@ -86,12 +77,10 @@ class Queue(nn.Module):
         self.pointer.add_(len(keys)).remainder_(length)
 
 
-class MoCoV2:
+class MoCoV2(Objective):
     """The network with a projector, the key encoder that follows both, and the queue."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Chen et al. 2020, arXiv 2003.04297, and He et al. 2019, 1911.05722 (ResNet-50, ImageNet, 200 epochs)",
         optimizer="sgd",
         lr=0.03,
@@ -137,9 +126,8 @@ class MoCoV2:
         """Return the cross-entropy of each query's own key, column 0, against the queue."""
         query = F.normalize(query, dim=1)
         positive = (query * key).sum(1, keepdim=True)  # (b, 1)
-        earlier = (
-            query @ self.queue.keys.clone().T
-        )  # (b, queue); the gradient needs these keys, the push writes over them
+        # the gradient needs these keys, and the push writes over them
+        earlier = query @ self.queue.keys.clone().T  # (b, queue)
         logits = torch.cat([positive, earlier], dim=1) / self.settings.temperature
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 

@@ -9,7 +9,6 @@ What prevents collapse: the other images of the batch, as negatives; the predict
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.objectives.momentum import Momentum
 from acclimate.views import AUGMENTS, Augment
@@ -54,12 +53,10 @@ class MoCoV3Settings(ObjectiveSettings):
     freeze_patch_embed: bool = True
 
 
-class MoCoV3:
+class MoCoV3(Objective):
     """The network with projector and predictor, and the key encoder that follows all but the predictor."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Chen et al. 2021, arXiv 2104.02057, section 5 and the authors' code (ViT-B/16, 300 epochs)",
         optimizer="adamw",
         lr=2.4e-3,
@@ -113,9 +110,6 @@ class MoCoV3:
 
 def _predictor(hidden: int, out: int) -> nn.Module:
     """Return the two-layer predictor, batch norm after each, the last one without scale and shift."""
-    blocks = [
-        (out, hidden, nn.BatchNorm1d(hidden), nn.ReLU()),
-        (hidden, out, nn.BatchNorm1d(out, affine=False), None),
-    ]
+    blocks = [(out, hidden, nn.BatchNorm1d(hidden), nn.ReLU()), (hidden, out, nn.BatchNorm1d(out, affine=False), None)]
     predictor: nn.Module = ProjectionHead(blocks)
     return predictor

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from pydantic import Field
@@ -27,8 +27,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.errors import RecipeError
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
-from acclimate.objectives.number import Number
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
+from acclimate.objectives.heads import Number
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -74,12 +74,11 @@ class _Statistics(nn.Module):
         return torch.lerp(self.source_mean, self.mean, share), torch.lerp(self.source_var, self.var, share)
 
 
-class NormStats:
+class NormStats(Objective):
     """The network's batch norms and the statistics of the images seen."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = True
-    paper: ClassVar[Paper | None] = Paper(
+    gradient_free = True
+    paper = Paper(
         source="Li et al. 2016, arXiv 1603.04779, section 3 (no training: one pass over the target's images)",
         optimizer="",
         lr=0.0,
@@ -95,10 +94,7 @@ class NormStats:
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Keep the source's statistics.
 
-        Raises
-        ------
-        RecipeError
-            For a network without batch norms that keep running statistics.
+        Raises `RecipeError` for a network without batch norms that keep running statistics.
         """
         self.network = network
         self.norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
@@ -113,10 +109,7 @@ class NormStats:
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Add a batch to the statistics and put them into the network; return 0, without a gradient.
 
-        Raises
-        ------
-        RecipeError
-            When every batch norm is in eval mode, where it does not look at its batch.
+        Raises `RecipeError` when every batch norm is in eval mode, where it does not look at its batch.
         """
         if not any(norm.training for norm in self.norms):
             raise RecipeError(
@@ -132,16 +125,11 @@ class NormStats:
             self._write(*self.statistics.mixed(self.settings.prior))
         return torch.zeros((), device=views[0].device)
 
-    def after_step(self, progress: float) -> None:
-        """Nothing: the statistics are in place after every batch."""
-
     @contextmanager
     def _recording(self) -> Iterator[list[float]]:
-        """Let running statistics be those of the next batch alone; yield how many pixels each batch norm saw.
-
-        That is infinite for one that sees none: its statistics need no correction, since they are the source's. Dropout
-        and the like are off meanwhile, as in evaluation.
-        """
+        """Let running statistics be those of the next batch alone; yield how many pixels each batch norm saw."""
+        # That is infinite for one that sees none: its statistics need no correction, since they are the source's.
+        # Dropout and the like are off meanwhile, as in evaluation.
         sizes = [math.inf] * len(self.norms)
         modes = {module: module.training for module in self.network.modules()}
         watched = [(i, norm, norm.momentum) for i, norm in enumerate(self.norms) if norm.training]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import RecipeError
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.views import AUGMENTS, Augment
 
 TURNS = 4
@@ -27,12 +26,10 @@ class RotationSettings(ObjectiveSettings):
     """Rotation prediction has no settings."""
 
 
-class Rotation:
+class Rotation(Objective):
     """The network with a linear head of four outputs."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Gidaris et al. 2018, arXiv 1803.07728, the authors' code (network in network, CIFAR-10, 200 epochs)",
         optimizer="sgd",
         lr=0.1,
@@ -53,10 +50,7 @@ class Rotation:
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Return the mean cross-entropy in nats, >= 0, over four turns of one view; log 4 is a guess.
 
-        Raises
-        ------
-        RecipeError
-            For views that are not square.
+        Raises `RecipeError` for views that are not square.
         """
         view = views[0]
         height, width = view.shape[2:]
@@ -69,6 +63,3 @@ class Rotation:
         answers = torch.arange(TURNS, device=view.device).repeat_interleave(len(view))
         logits = self.head(pooled(self.network, turned.contiguous(memory_format=torch.channels_last)))
         return F.cross_entropy(logits.float(), answers)
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

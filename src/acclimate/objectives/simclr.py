@@ -9,7 +9,6 @@ level, so the batch decides how hard the task is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
@@ -17,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
@@ -42,12 +41,10 @@ class SimCLRSettings(ObjectiveSettings):
     head_norm: HeadNorm = "batch"
 
 
-class SimCLR:
+class SimCLR(Objective):
     """The network with a projector."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Chen et al. 2020, arXiv 2002.05709, section 2.3 (ResNet-50, ImageNet, 100 epochs)",
         optimizer="lars",
         lr=4.8,
@@ -72,6 +69,3 @@ class SimCLR:
         """Return the mean cross-entropy, >= 0, of the 2b views of a batch of b >= 2 images."""
         first, second = (self.projector(pooled(self.network, view)) for view in views)
         return in_float32(self.criterion, first, second)
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

@@ -8,7 +8,6 @@ What prevents collapse: the stop-gradient together with the predictor; without e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from lightly.loss import NegativeCosineSimilarity
 from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
@@ -16,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
@@ -40,15 +39,13 @@ class SimSiamSettings(ObjectiveSettings):
     head_norm: HeadNorm = "batch"
 
 
-class SimSiam:
+class SimSiam(Objective):
     """The network with projector and predictor.
 
     In the paper the predictor's rate stays at its peak while the others fall; here it follows the stage's schedule.
     """
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Chen and He 2020, arXiv 2011.10566, section 3 (ResNet-50, ImageNet, 100 epochs)",
         optimizer="sgd",
         lr=0.1,
@@ -77,6 +74,3 @@ class SimSiam:
         ours = in_float32(self.criterion, self.predictor(first), second.detach())
         theirs = in_float32(self.criterion, self.predictor(second), first.detach())
         return 0.5 * (ours + theirs)
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

@@ -1,17 +1,20 @@
-"""Cross-entropy on labels, with label smoothing (Szegedy et al. 2016, section 7) and class weights."""
+"""Cross-entropy on labels, with label smoothing (Szegedy et al. 2016, section 7) and class weights.
+
+Torch is imported by the functions that compute: most recipes have this objective, and they are read without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
 
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings
 from acclimate.views import Augment
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class SupervisedSettings(ObjectiveSettings):
@@ -29,12 +32,11 @@ class SupervisedSettings(ObjectiveSettings):
     class_weights: str = Field(default="none", pattern="^(none|balanced)$")
 
 
-class Supervised:
+class Supervised(Objective):
     """Mean cross-entropy of the network's logits against the labels."""
 
-    needs_labels: ClassVar[bool] = True
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = None
+    needs_labels = True
+    paper = None
     views: Sequence[Augment] = ()
 
     def __init__(self, settings: SupervisedSettings) -> None:
@@ -42,6 +44,9 @@ class Supervised:
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Keep the network; balanced weights are worked out from the counts, 0 for a class without images."""
+        import torch
+        from torch import nn
+
         self.network = network
         self.weight: Tensor | None = None
         if self.settings.class_weights == "balanced":
@@ -55,20 +60,25 @@ class Supervised:
 
         Of several classifiers at once it is the sum of theirs.
         """
+        from torch.nn.functional import cross_entropy
+
         if labels is None:
             raise ValueError("the supervised objective needs labels")  # the recipe's needs_labels rules this out
         logits = self.network(views[0]).float()
         if logits.ndim == 3:
             return self._of_several(logits, labels)
-        return F.cross_entropy(logits, labels, weight=self.weight, label_smoothing=self.settings.label_smoothing)
+        return cross_entropy(logits, labels, weight=self.weight, label_smoothing=self.settings.label_smoothing)
 
     def _of_several(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the sum over classifiers, ``(b, H, C)``, of what each would have alone.
 
         A classifier whose loss is not finite is left out while another's is finite: the sum would not be finite either.
         """
+        import torch
+        from torch.nn.functional import cross_entropy
+
         count, smoothing = logits.shape[1], self.settings.label_smoothing
-        image_losses = F.cross_entropy(
+        image_losses = cross_entropy(
             logits.flatten(0, 1),
             labels.repeat_interleave(count),
             weight=self.weight,
@@ -78,6 +88,3 @@ class Supervised:
         losses = image_losses.sum(0) / (len(labels) if self.weight is None else self.weight[labels].sum())
         finite = losses.isfinite()
         return torch.where(finite | ~finite.any(), losses, 0.0).sum()
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

@@ -8,7 +8,6 @@ L = -sum_k q_k log p_k with p = softmax(z c / T), where the codes q share the pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,9 @@ from lightly.models.modules.heads import SwaVProjectionHead, SwaVPrototypes
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.crops import FULL, crop_features, crop_views
-from acclimate.objectives.heads import HeadNorm, in_float32, normed
-from acclimate.objectives.number import Number
+from acclimate.objectives.heads import HeadNorm, Number, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -87,25 +85,16 @@ class _Queue(nn.Module):
         self.filled.value = min(length, self.filled.value + new.shape[1])
 
 
-class SwAV:
+class SwAV(Objective):
     """The network with projector and prototypes, and a queue of features."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Caron et al. 2020, arXiv 2006.09882, appendix A (ResNet-50, ImageNet, 800 epochs)",
         optimizer="lars",
         lr=4.8,
         batch=4096,
         weight_decay=1e-6,
-        options={
-            "hidden": 2048,
-            "out": 128,
-            "prototypes": 3000,
-            "small_crops": 6,
-            "epsilon": 0.05,
-            "freeze": 1 / 800,
-        },
+        options={"hidden": 2048, "out": 128, "prototypes": 3000, "small_crops": 6, "epsilon": 0.05, "freeze": 1 / 800},
     )
 
     def __init__(self, settings: SwAVSettings) -> None:
@@ -125,12 +114,7 @@ class SwAV:
         self.queue, self.progress = _Queue(s.queue, s.out), Number()
         self._seen: list[Tensor] = []  # full views of this step, for the queue
         return nn.ModuleDict(
-            {
-                "projector": self.projector,
-                "prototypes": self.prototypes,
-                "queue": self.queue,
-                "progress": self.progress,
-            }
+            {"projector": self.projector, "prototypes": self.prototypes, "queue": self.queue, "progress": self.progress}
         )
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:

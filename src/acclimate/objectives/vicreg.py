@@ -10,7 +10,6 @@ What prevents collapse: the variance term; the covariance term keeps outputs fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from lightly.loss import VICRegLoss
 from lightly.models.modules.heads import VICRegProjectionHead
@@ -18,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
@@ -45,12 +44,10 @@ class VICRegSettings(ObjectiveSettings):
     head_norm: HeadNorm = "batch"
 
 
-class VICReg:
+class VICReg(Objective):
     """The network with a projector."""
 
-    needs_labels: ClassVar[bool] = False
-    gradient_free: ClassVar[bool] = False
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         source="Bardes et al. 2021, arXiv 2105.04906, section 4.2 (ResNet-50, ImageNet, 1000 epochs)",
         optimizer="lars",
         lr=1.6,
@@ -80,6 +77,3 @@ class VICReg:
         """
         first, second = (self.projector(pooled(self.network, view)) for view in views)
         return in_float32(self.criterion, first, second)
-
-    def after_step(self, progress: float) -> None:
-        """Nothing: everything here has a gradient."""

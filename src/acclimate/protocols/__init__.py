@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acclimate.protocols.episodes import EpisodesProtocol
-from acclimate.protocols.find import find_protocol, find_training, protocol_cards, protocol_names, protocol_of
+from acclimate.protocols.find import find_protocol, find_training, protocol_names, protocol_of
 from acclimate.protocols.probe import ProbeProtocol
 from acclimate.protocols.protocol import Protocol
 from acclimate.protocols.recipe import RecipeProtocol
@@ -26,7 +26,6 @@ __all__ = [
     "is_finished",
     "job_of",
     "peak_memory_mb",
-    "protocol_cards",
     "protocol_names",
     "protocol_of",
     "result_row",

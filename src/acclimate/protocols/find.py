@@ -60,14 +60,6 @@ def find_protocol(name: str | Path | Protocol, want: Want = "any", *, others: It
     return protocol
 
 
-def protocol_cards() -> list[dict[str, Any]]:
-    """Return what a list shows of every protocol, in the order of `protocol_names`."""
-    cards = {name: _read(ALIASES.get(name, name), "any", ()).card() for name in protocol_names()}
-    for name, new in ALIASES.items():
-        cards[name] |= {"name": name, "source": f"deprecated name of {new}", "deviations": []}
-    return list(cards.values())
-
-
 def find_training(name: str | Path | Protocol) -> RecipeProtocol:
     """Return a protocol that trains; see `find_protocol`."""
     protocol = find_protocol(name, "training")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from acclimate.catalogue import ProtocolKind
+from acclimate.catalogue import ROW_KINDS, ProtocolKind, protocol_card
 from acclimate.errors import RecipeError
 from acclimate.models import Backbone
 from acclimate.protocols.row import Outcome
@@ -17,8 +17,6 @@ from acclimate.protocols.scale import check_scale
 from acclimate.protocols.task import Stated, Task
 from acclimate.storage.results import Results
 from acclimate.storage.runtime import Runtime
-
-ROW_KINDS: Final[Mapping[ProtocolKind, str]] = {"probe": "score", "episodes": "episodes", "recipe": "recipe"}
 
 
 class Protocol(BaseModel, ABC):
@@ -123,13 +121,7 @@ class Protocol(BaseModel, ABC):
 
     def card(self) -> dict[str, Any]:
         """Return what a list of protocols shows; JSON-able."""
-        return {
-            "name": self.name,
-            "preset": self.cited,
-            "kind": ROW_KINDS[self.kind],
-            "source": self.source,
-            "deviations": list(self.deviations or ()),
-        }
+        return protocol_card(self.name, self.kind, self.source, self.deviations)
 
     def statement(self) -> Stated:
         """Return how a row names what is run; see `as_run` for what that is on a network and at a scale."""

@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from acclimate.catalogue import ProtocolKind
 from acclimate.errors import InputError, RecipeError, complaint
 from acclimate.models import Backbone
-from acclimate.models.network import family_of
 from acclimate.protocols.budget import Labels, budget_words, budgeted
 from acclimate.protocols.choice import Point, Value, run_choice
 from acclimate.protocols.protocol import Protocol
@@ -135,7 +134,7 @@ class RecipeProtocol(Protocol):
 
     def as_run(self, backbone: Backbone) -> Self:
         """See `Protocol.as_run`: one may set other values for transformers; of a grid fewer points stay."""
-        transformer = self.transformers and family_of(backbone.module) == "transformer"
+        transformer = self.transformers and backbone.outline.family == "transformer"
         own = self.model_copy(update={"stages": self.at(self.transformers) if transformer else self.stages})
         points = thinned(own.points(), self.scale) if self.choose and self.scale != 1 else ()
         grids = tuple({key: (_scaled(key, value, self.scale),) for key, value in point.items()} for point in points)

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from acclimate import __version__
 from acclimate.models import Backbone, choose_device, choose_precision
@@ -19,8 +18,10 @@ from acclimate.protocols.task import Stated, Task
 from acclimate.stats.metrics import measure
 from acclimate.storage.results import Predictions, Result, part_codes, plain, versions
 from acclimate.storage.runtime import Runtime
-from acclimate.training import Trained
-from acclimate.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from acclimate.training import Trained
+    from acclimate.training.recipe import Recipe
 
 Probabilities = Mapping[str, npt.NDArray[np.floating[Any]]]
 
@@ -133,6 +134,8 @@ def stored_predictions(task: Task, by_part: Probabilities) -> Predictions:
 def peak_memory_mb(device: str) -> float:
     """Return the peak memory in MB: of the accelerator where there is one, else of this process since it began."""
     if device == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -11,13 +11,11 @@ from typing import Any, Final
 from acclimate.errors import InputError, RecipeError
 from acclimate.images import clean_pool, require_classes
 from acclimate.models import Backbone
-from acclimate.models.classifier import Classifier
 from acclimate.protocols.row import Outcome, measured, result_row, run_document, stored_predictions
 from acclimate.protocols.task import OUTPUT, Stated, Task, job_of
 from acclimate.storage.results import Results
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import write_atomic
-from acclimate.training import CHECKPOINT, probabilities, train
 from acclimate.training.recipe import Recipe
 
 RUN: Final = "run.json"
@@ -69,7 +67,12 @@ def run_recipe(
     key, identity = task.key(backbone, stated), job.identity()
     if is_finished(folder, identity) and results.has(key):
         return Outcome(results.get(key), stages_of(folder))
+
+    from acclimate.models.classifier import Classifier
+    from acclimate.training import probabilities, remember_stages, train
+
     trained = train(job, folder)
+    remember_stages(job, trained.reports)
     Classifier.of(trained.network, task.images.classes, backbone).save(folder)
     recipe.save(folder / "recipe.toml")
     by_part = {part: probabilities(trained.network, job, indices) for part, indices in task.evaluated().items()}
@@ -123,5 +126,7 @@ def _document(folder: Path) -> dict[str, Any]:
 
 def close_run(folder: Path, document: Mapping[str, Any]) -> None:
     """Write ``run.json``, then drop the checkpoint: until the former is there, a killed run needs the latter."""
+    from acclimate.training import CHECKPOINT
+
     write_atomic(folder / RUN, json.dumps(document, indent=1))
     (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ from acclimate.models import Backbone, Tap, extract
 from acclimate.storage.features import Features
 from acclimate.storage.results import row_key
 from acclimate.storage.runtime import Runtime
-from acclimate.training import Job
-from acclimate.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from acclimate.training import Job
+    from acclimate.training.recipe import Recipe
 
 OUTPUT: Final = Tap()  # the network's own pooled output
 
@@ -91,4 +93,6 @@ class Stated:
 
 def job_of(task: Task, backbone: Backbone, runtime: Runtime, recipe: Recipe) -> Job:
     """Return the training job of a task."""
+    from acclimate.training import Job
+
     return Job(backbone, recipe, task.images, task.split, seed=task.seed, runtime=runtime)

@@ -1,7 +1,6 @@
 """Result rows and run documents -> one self-contained interactive page, and the same in Markdown.
 
-No torch is needed, no network, and no server: the page carries Plotly inside and forbids itself to fetch
-anything.
+No torch is needed, no network, and no server: the page carries Plotly inside and forbids itself to fetch anything.
 """
 
 from __future__ import annotations
@@ -44,6 +43,3 @@ def report(folder: Path, target: str | None = None) -> Path:
     write_atomic(where.with_suffix(".md"), markdown(content))
     write_atomic(where, page(content))
     return where
-
-
-__all__ = ["report"]

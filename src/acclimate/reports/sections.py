@@ -37,7 +37,7 @@ SECTIONS: Final[tuple[Callable[[Material], list[Section]], ...]] = (
     live.changes,
     live.cost,
     live.numbers,
-    foresight.compared_sections,
+    foresight.compared,
     recipes.sections,
     adaptations.sections,
     learning.sections,
@@ -57,13 +57,7 @@ ABSENT: Final[tuple[Callable[[Material], list[str]], ...]] = (
 
 
 def build(contents: Contents, target: str | None = None) -> Report:
-    """Return the whole report of what was found; ``target`` is the protocol that the cheap ones should foresee.
-
-    Raises
-    ------
-    DataError
-        If there is no such protocol, or if tables are all there is and none can be used.
-    """
+    """Return the whole report of what a folder holds; arguments and errors are those of `gather`."""
     material = gather(contents, target)
     grid, answer = material.grid, material.foresight.answer if material.foresight else {}
     return Report(

@@ -4,28 +4,15 @@
 estimates have a face of their own, `acclimate.scores.estimates`: they need scipy, which takes a second to import.
 """
 
-from acclimate.scores.base import FittedProbe, Probe, ProbeFit, ProbeSettings
-from acclimate.scores.probes import PROBES
-from acclimate.scores.probes.episodes import Episodes, EpisodeSettings, episodes
-from acclimate.scores.probes.knn import KnnSettings
-from acclimate.scores.probes.logistic import Logistic, LogisticSettings, fit_draws, fit_many
-from acclimate.scores.probes.ncm import NcmSettings
-from acclimate.scores.probes.ridge import RidgeSettings
-
-__all__ = [
-    "PROBES",
-    "EpisodeSettings",
-    "Episodes",
-    "FittedProbe",
-    "KnnSettings",
-    "Logistic",
-    "LogisticSettings",
-    "NcmSettings",
-    "Probe",
-    "ProbeFit",
-    "ProbeSettings",
-    "RidgeSettings",
-    "episodes",
-    "fit_draws",
-    "fit_many",
-]
+from acclimate.scores.base import FittedProbe as FittedProbe
+from acclimate.scores.base import ProbeSettings as ProbeSettings
+from acclimate.scores.probes import PROBES as PROBES
+from acclimate.scores.probes.episodes import EpisodeSettings as EpisodeSettings
+from acclimate.scores.probes.episodes import episodes as episodes
+from acclimate.scores.probes.knn import KnnSettings as KnnSettings
+from acclimate.scores.probes.logistic import Logistic as Logistic
+from acclimate.scores.probes.logistic import LogisticSettings as LogisticSettings
+from acclimate.scores.probes.logistic import fit_draws as fit_draws
+from acclimate.scores.probes.logistic import fit_many as fit_many
+from acclimate.scores.probes.ncm import NcmSettings as NcmSettings
+from acclimate.scores.probes.ridge import RidgeSettings as RidgeSettings

@@ -66,6 +66,9 @@ class ProbeFit(Protocol[OwnSettings_contra]):
     ) -> FittedProbe:
         """Fit.
 
+        Raises `DataError`: shapes that do not match, a value that is not finite (with the index of its row), a label
+        out of range.
+
         Parameters
         ----------
         x : (n, d) floats
@@ -77,38 +80,21 @@ class ProbeFit(Protocol[OwnSettings_contra]):
         n_classes : int
             C, the number of columns of the probabilities.
         seed : int
-            For probes that draw random numbers.
+            For probes that draw random numbers; none of `PROBES` does.
         settings : ProbeSettings, optional
             Of the probe's own class; None for its defaults.
-
-        Raises
-        ------
-        DataError
-            Shapes that do not match, a value that is not finite (with the index of its row), a label out of
-            range.
         """
 
 
 @dataclass(frozen=True)
 class Probe(Generic[OwnSettings]):
-    """An entry of `PROBES`.
-
-    Attributes
-    ----------
-    fit
-        See `ProbeFit`.
-    settings
-        The class of its settings.
-    meaning
-        The meaning of the number, in one sentence for users.
-    laws
-        What its predictions do not depend on, with default settings: the order of the images, the names of the classes,
-        the order of the columns, and one rotation, shift or (positive) scale of all features. Tests check these.
-    """
+    """An entry of `PROBES`."""
 
     fit: ProbeFit[OwnSettings]
     settings: type[OwnSettings]
-    meaning: str
+    meaning: str  # the meaning of the number, in one sentence for users
+    # What its predictions do not depend on, with default settings: the order of the images, the names of the classes,
+    # the order of the columns, and one rotation, shift or (positive) scale of all features. Tests check these.
     laws: frozenset[Law]
 
 

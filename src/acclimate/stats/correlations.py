@@ -11,7 +11,7 @@ Vigna (2015), as in scipy; the rest as written in `STATISTICS`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,26 +39,15 @@ _BLOCK: Final = 2**14  # numbers in one (resamples, models) array: what a core's
 
 @dataclass(frozen=True, eq=False)
 class _PreparedColumn:
-    """One column of n values with what is done to it once.
-
-    Attributes
-    ----------
-    values : (n,)
-    scaled : (n,)
-        Centred and of unit variance, for the moments.
-    order, place, first, last : (n,)
-        Indices by decreasing value; each model's place among them; where its ties begin and end.
-    tied : bool
-        Whether any two models tie.
-    """
+    """One column of n values with what is done to it once; arrays (n,)."""
 
     values: Float64
-    scaled: Float64
-    order: Index
-    place: Index
-    first: Index
-    last: Index
-    tied: bool
+    scaled: Float64  # centred and of unit variance, for the moments
+    order: Index  # indices by decreasing value
+    place: Index  # each model's place among them
+    first: Index  # where its ties begin
+    last: Index  # where they end
+    tied: bool  # whether any two models tie
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,31 +91,24 @@ def correlate(x: Float64, y: Float64, counts: Float64, *, top: int = 3, pairs: b
     >>> [(name, round(values[name].item(), 3)) for name in ("kendall", "agreement", "top_k_overlap", "regret")]
     [('kendall', 0.667), ('agreement', 0.833), ('top_k_overlap', 1.0), ('regret', 0.0)]
     """
-    shape = len(counts), x.shape[1], y.shape[1]
-    out = {name: np.full(shape, np.nan) for name in STATISTICS}
-    for columns, present in _patterns(x):
-        for targets, there in _patterns(y):
-            both = np.flatnonzero(present & there)
-            if both.size:
-                numbers = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top, pairs)
-                for name, values in numbers.items():
-                    out[name][:, columns[:, None], targets] = values
+    out = {name: np.full((len(counts), x.shape[1], y.shape[1]), np.nan) for name in STATISTICS}
+    for columns, targets, both in _whole(x, y):
+        numbers = _complete(x[np.ix_(both, columns)], y[np.ix_(both, targets)], counts[:, both], top, pairs)
+        for name, values in numbers.items():
+            out[name][:, columns[:, None], targets] = values
     return out
 
 
 def pearson(x: Float64, y: Float64, counts: Float64) -> Float64:
     """Return only the linear correlations (b, p, t); arguments and missing cells as in `correlate`."""
     out = np.full((len(counts), x.shape[1], y.shape[1]), np.nan)
-    for columns, present in _patterns(x):
-        for targets, there in _patterns(y):
-            both = np.flatnonzero(present & there)
-            if both.size:
-                c = counts[:, both]
-                xs, ys = (
-                    [_column(v) for v in x[np.ix_(both, columns)].T],
-                    [_column(v) for v in y[np.ix_(both, targets)].T],
-                )
-                out[:, columns[:, None], targets] = _linear(xs, ys, c)
+    for columns, targets, both in _whole(x, y):
+        xs, ys = ([_column(v) for v in side[np.ix_(both, at)].T] for side, at in ((x, columns), (y, targets)))
+        n = (c := counts[:, both]).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            constant = [np.stack([_ranked(v, c, n, 1).constant for v in side], 1) for side in (xs, ys)]
+            values = _bounded(_pearson(xs, ys, c, n), constant[0][:, :, None] | constant[1][:, None])
+        out[:, columns[:, None], targets] = values
     return out
 
 
@@ -164,11 +146,12 @@ def logit(values: Float64, *, percent: bool) -> Float64 | None:
     return result
 
 
-def _linear(xs: list[_PreparedColumn], ys: list[_PreparedColumn], c: Float64) -> Float64:
-    n = c.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        constant = [np.stack([_ranked(v, c, n, 1).constant for v in columns], 1) for columns in (xs, ys)]
-        return _bounded(_pearson(xs, ys, c, n), constant[0][:, :, None] | constant[1][:, None])
+def _whole(x: Float64, y: Float64) -> Iterator[tuple[Index, Index, Index]]:
+    """Yield groups of columns of `x` and of `y` that have the same cells, and the models that have both, if any."""
+    for columns, present in _patterns(x):
+        for targets, there in _patterns(y):
+            if (both := np.flatnonzero(present & there)).size:
+                yield columns, targets, both
 
 
 def _patterns(values: Float64) -> list[tuple[Index, npt.NDArray[np.bool_]]]:

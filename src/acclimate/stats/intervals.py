@@ -55,7 +55,7 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> MeanInterval
 
 
 def share_interval(share: float, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return Wilson's score interval of a share of `n` images."""
+    """Return Wilson's score interval of a share of `n` images; scipy.stats has it too, but is slow to import."""
     z = normal(level)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n * n))

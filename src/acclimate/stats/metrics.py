@@ -89,20 +89,10 @@ def measure(probabilities: Probabilities, labels: Labels, *, n_classes: int) -> 
     return {name: metric.of(predicted) for name, metric in METRICS.items() if metric.of is not None}
 
 
-def accuracy(predicted: Predicted) -> float:
-    """Return the share of images that are classified rightly."""
-    return float(predicted.right.mean())
-
-
 def balanced_accuracy(predicted: Predicted) -> float:
     """Return the mean recall over the classes present."""
     present = predicted.support > 0
     return float(np.mean(predicted.hits[present] / predicted.support[present]))
-
-
-def log_loss(predicted: Predicted) -> float:
-    """Return the mean of `log_losses`, in nats, [0, 15.94]."""
-    return float(log_losses(predicted.probabilities, predicted.labels).mean())
 
 
 def macro_f1(predicted: Predicted) -> float:
@@ -167,11 +157,6 @@ def calibration_error(
     return float(np.abs(gap).sum() / len(sure))
 
 
-def _ece(predicted: Predicted) -> float:
-    confidence = predicted.probabilities[np.arange(len(predicted.labels)), predicted.classes]
-    return calibration_error(confidence, predicted.right)
-
-
 @dataclass(frozen=True)
 class Metric:
     """All that is said of a metric anywhere.
@@ -208,13 +193,22 @@ class Metric:
 
 # Name in rows -> what it is, in the order in which rows and pages have them.
 METRICS: Final[dict[str, Metric]] = {
-    "accuracy": Metric("accuracy", accuracy),
+    "accuracy": Metric("accuracy", lambda predicted: float(predicted.right.mean())),
     "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy),
-    "log_loss": Metric("log loss", log_loss, larger_is_better=False, proportion=False),
+    "log_loss": Metric(
+        "log loss",
+        lambda predicted: float(log_losses(predicted.probabilities, predicted.labels).mean()),
+        larger_is_better=False,
+        proportion=False,
+    ),
     "macro_f1": Metric("macro F1", macro_f1),
     "auc": Metric("AUC", lambda predicted: auc(predicted.probabilities, predicted.labels)),
     "auc_positive": Metric("AUC of positive against negative", short="AUC pos/neg"),
-    "ece": Metric("calibration error", _ece, larger_is_better=False),
+    "ece": Metric(
+        "calibration error",
+        lambda predicted: calibration_error(predicted.probabilities.max(axis=1), predicted.right),
+        larger_is_better=False,
+    ),
 }
 
 

@@ -24,8 +24,7 @@ class ModelSet:
     Attributes
     ----------
     in_set : (m,) bools
-        With probability `level` or more every truly best model is inside. Never empty; `best` is always
-        inside.
+        With probability `level` or more every truly best model is inside. Never empty; `best` is always inside.
     p : (m,) floats in (0, 1]
         A model is in the set of level L when p > 1 - L: small means clearly worse than another.
     means, low, high : (m,) floats
@@ -43,12 +42,7 @@ class ModelSet:
 
 
 def model_set(
-    values: Values,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int,
-    larger_is_better: bool = True,
+    values: Values, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int, larger_is_better: bool = True
 ) -> ModelSet:
     """Return the max-t confidence set of the best of m models, from their values on the same n images.
 
@@ -86,12 +80,7 @@ def model_set(
 
 
 def ranks_with_ties(
-    values: Values,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int,
-    larger_is_better: bool = True,
+    values: Values, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int, larger_is_better: bool = True
 ) -> npt.NDArray[np.int64]:
     """Return ranks (m,) in which models that cannot be told apart share one, such as 1, 1, 1, 4, 5, 5.
 
@@ -113,9 +102,8 @@ def ranks_with_ties(
 def _p_values(means: Float64, noise: Float64, errors: Float64) -> Float64:
     """Return the confidence set's p-value of each model; larger means are better.
 
-    `noise` (resamples, m) are bootstrap means minus the means; `errors` (m, m) standard errors of the
-    differences, from variances over n as those of the bootstrap are. Only the size of the noise counts,
-    not its sign.
+    `noise` (resamples, m) are bootstrap means minus the means; `errors` (m, m) standard errors of the differences, from
+    variances over n as those of the bootstrap are. Only the size of the noise counts, not its sign.
     """
     m = len(means)
     # (m, m): how far model j is ahead of model i. Without spread any difference is beyond doubt.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from acclimate.images import Images, Split
 from acclimate.models import Backbone, Precision, choose_device, choose_precision
-from acclimate.models.heads import with_head
 from acclimate.storage.runtime import AUTO, Runtime
 from acclimate.storage.store import digest, step_seed
-from acclimate.training.depth import give_depth
 from acclimate.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,11 @@ class Job:
         Raises ModelError, RecipeError when the architecture cannot have the head or the stochastic depth that the
         recipe asks for.
         """
+        import torch
+
+        from acclimate.models.heads import with_head
+        from acclimate.training.depth import give_depth
+
         network = self.backbone.network(self.classes)
         if any(stage.drop_path for stage in self.recipe.stages):
             give_depth(network, self.backbone)

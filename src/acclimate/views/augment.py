@@ -20,6 +20,8 @@ Pair = tuple[float, float]
 class Augment:
     """The distribution of one view. The operations come in this order; every sample draws its own.
 
+    Raises `RecipeError`: a value is outside of its range.
+
     Attributes
     ----------
     crop
@@ -47,11 +49,6 @@ class Augment:
     scale
         Side of the view as a share of the network's input side, in (0, 1]; see `view_size`. The small crops of
         SwAV and DINO are 96/224.
-
-    Raises
-    ------
-    RecipeError
-        A value is outside of its range.
     """
 
     crop: Pair | None = (0.08, 1.0)
@@ -82,10 +79,7 @@ class Augment:
 class Normalize:
     """Mean and standard deviation of red, green and blue, on a scale of 0 to 1.
 
-    Raises
-    ------
-    RecipeError
-        Not three of each, or a standard deviation that is not positive.
+    Raises `RecipeError`: not three of each, or a standard deviation that is not positive.
     """
 
     mean: tuple[float, float, float]
@@ -110,21 +104,13 @@ _SCALARS: tuple[_Rule, ...] = (
         "a probability from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),
-    (
-        ("brightness", "contrast", "saturation"),
-        "a strength of 0 or more",
-        lambda value: 0 <= value < float("inf"),
-    ),
+    (("brightness", "contrast", "saturation"), "a strength of 0 or more", lambda value: 0 <= value < float("inf")),
     (("hue",), "a share of the colour circle from 0 to 0.5", lambda value: 0 <= value <= 0.5),
     (("scale",), "a share of the network's input side, above 0 and up to 1", lambda value: 0 < value <= 1),
 )
 _RANGES: tuple[_Rule, ...] = (
     (("crop",), "None or (low, high) with 0 < low <= high <= 1", lambda v: v is None or _ordered(v, 0, 1)),
-    (
-        ("ratio", "blur_sigma"),
-        "(low, high) with 0 < low <= high",
-        lambda value: _ordered(value, 0, 1e6),
-    ),
+    (("ratio", "blur_sigma"), "(low, high) with 0 < low <= high", lambda value: _ordered(value, 0, 1e6)),
 )
 
 _BYOL = Augment(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, jitter=0.8, gray=0.2)
@@ -168,14 +154,10 @@ def view_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
 def scaled(augment: Augment, strength: float) -> Augment:
     """Return the same view, weaker (strength < 1) or stronger (> 1); 1 changes nothing.
 
-    At 0 only the flips are left. Crop area and aspect ratio are scaled in their logarithms, colour strengths
-    and the probabilities of grey, blur and solarisation in proportion (up to their greatest allowed value).
-    Flips and rotations are symmetries of the data, not strengths, and stay; so does the size of the view.
-
-    Raises
-    ------
-    RecipeError
-        The strength is not in [0, 2].
+    At 0 only the flips are left. Crop area and aspect ratio are scaled in their logarithms, colour strengths and the
+    probabilities of grey, blur and solarisation in proportion (up to their greatest allowed value). Flips and rotations
+    are symmetries of the data, not strengths, and stay; so does the size of the view. Raises `RecipeError`: the
+    strength is not in [0, 2].
     """
     if not 0 <= strength <= 2:
         raise RecipeError(f"augmentation strength: got {strength}, expected a number from 0 to 2")

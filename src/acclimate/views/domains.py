@@ -31,21 +31,13 @@ from acclimate.views.augment import Augment, Pair
 
 @dataclass(frozen=True)
 class Domain:
-    """The augmentations that images of one kind allow.
+    """The augmentations that images of one kind allow."""
 
-    Attributes
-    ----------
-    orientations
-        ``same``: as the view has them; ``none``: no flips and no turns; ``all``: a view that flips or turns shows all
-        eight orientations, each as likely as the others.
-    smallest_crop
-        Smallest share of the image's area that a crop may have; 0: as the view has it.
-    hue, saturation, gray, solarize
-        Factors from 0 to 1 on the settings of these names in `Augment`.
-    """
-
+    # ``same``: as the view has them; ``none``: no flips and no turns; ``all``: a view that flips or turns shows all
+    # eight orientations, each as likely as the others
     orientations: Literal["same", "none", "all"] = "same"
-    smallest_crop: float = 0.0
+    smallest_crop: float = 0.0  # smallest share of the image's area that a crop may have; 0: as the view has it
+    # Factors from 0 to 1 on the settings of these names in `Augment`
     hue: float = 1.0
     saturation: float = 1.0
     gray: float = 1.0
@@ -65,12 +57,7 @@ def for_domain(augment: Augment, domain: str) -> Augment:
     """Return the view as images of a domain allow it.
 
     The view of evaluation (`none`) does not change: a view that never flips still does not, and the centre crop stays
-    the centre crop. Apply it after `scaled`, which has no smallest crop.
-
-    Raises
-    ------
-    RecipeError
-        No domain has this name.
+    the centre crop. Apply it after `scaled`, which has no smallest crop. Raises `RecipeError`: no domain has this name.
     """
     if domain not in DOMAINS:
         raise RecipeError(unknown("domain", domain, DOMAINS))
@@ -99,10 +86,8 @@ def _orientations(augment: Augment, allowed: Domain) -> tuple[float, float, floa
 
 
 def _at_least(crop: Pair, smallest: float) -> Pair:
-    """Return the range of areas squeezed in its logarithm, so that it begins at `smallest` and 1 stays 1.
-
-    Cutting the low end off instead would leave the small crops of SwAV and DINO, 0.05 to 0.14, no range at all.
-    """
+    """Return the range of areas squeezed in its logarithm, so that it begins at `smallest` and 1 stays 1."""
+    # Cutting the low end off instead would leave the small crops of SwAV and DINO, 0.05 to 0.14, no range at all
     if crop[0] >= smallest:
         return crop
     return smallest, max(smallest, crop[1] ** (math.log(smallest) / math.log(crop[0])))

@@ -23,34 +23,17 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """What happens to each of n samples.
+    """What happens to each of n samples."""
 
-    Attributes
-    ----------
-    box
-        (n, 4) float32: top, left, height and width of the crop, in whole pixels.
-    flip
-        (n, 2) bool: mirrored upside-down; mirrored left-right.
-    turn
-        (n,) bool: rows and columns exchanged after the flips.
-    factors
-        (n, 4) float32: brightness, contrast, saturation (1 = unchanged) and hue (0 = unchanged).
-    order
-        (n, 4) int64: a permutation; the first entry is the first of the four changes above.
-    gray, solarize
-        (n,) bool.
-    sigma
-        (n,) float32: standard deviation of the blur in pixels of the view; 0 = not blurred.
-    """
-
-    box: Tensor
-    flip: Tensor
-    turn: Tensor
-    factors: Tensor
-    order: Tensor
+    box: Tensor  # (n, 4) float32: top, left, height and width of the crop, in whole pixels
+    flip: Tensor  # (n, 2) bool: mirrored upside-down; mirrored left-right
+    turn: Tensor  # (n,) bool: rows and columns exchanged after the flips
+    factors: Tensor  # (n, 4) float32: brightness, contrast, saturation (1 = unchanged) and hue (0 = unchanged)
+    order: Tensor  # (n, 4) int64: a permutation; the first entry is the first of the four changes above
+    # both (n,) bool
     gray: Tensor
     solarize: Tensor
-    sigma: Tensor
+    sigma: Tensor  # (n,) float32: standard deviation of the blur in pixels of the view; 0 = not blurred
 
 
 def draw(n: int, image: Size, size: Size, augment: Augment, generator: torch.Generator) -> ViewParameters:
@@ -125,11 +108,9 @@ def _fallback(image: Size, ratio: Pair) -> Box:
 
 
 def _orientation(mirror_y: Tensor, mirror_x: Tensor, turn: Tensor, augment: Augment) -> tuple[Tensor, Tensor]:
-    """Return flips (n, 2) and exchanges of rows and columns (n,).
-
-    A rotation by 90 degrees is a left-right flip and an exchange, by 180 both flips, by 270 an upside-down
-    flip and an exchange.
-    """
+    """Return flips (n, 2) and exchanges of rows and columns (n,)."""
+    # A rotation by 90 degrees is a left-right flip and an exchange, by 180 both flips, by 270 an upside-down flip and
+    # an exchange
     quarters = (1 + (turn[:, 1] * 3).floor().clamp_(max=2)) * (turn[:, 0] < augment.rot90)
     flip_y = (mirror_y[:, 0] < augment.vflip) ^ (quarters >= 2)
     flip_x = (mirror_x[:, 0] < augment.hflip) ^ ((quarters == 1) | (quarters == 2))

@@ -1,7 +1,6 @@
 """Crop, flip, resize, blur and colour change as small matrices, one per sample.
 
-Geometry is separable: a matrix along the rows and one along the columns. Every matrix has rows that sum to
-one.
+Geometry is separable: a matrix along the rows and one along the columns. Every matrix has rows that sum to one.
 """
 
 from __future__ import annotations
@@ -51,9 +50,8 @@ def resize_weights(start: Tensor, extent: Tensor, flip: Tensor, length: int, siz
 def blur(weights: Tensor, sigma: Tensor) -> Tensor:
     """Return the (n, size, length) matrices followed by a Gaussian blur of their output.
 
-    The blur mirrors the image at its borders without repeating the edge pixel. `sigma` is (n,), in pixels of
-    the output, above 0. The kernel has the odd width at or above a tenth of `size`, at least 3 pixels where
-    they fit.
+    The blur mirrors the image at its borders without repeating the edge pixel. `sigma` is (n,), in pixels of the
+    output, above 0. The kernel has the odd width at or above a tenth of `size`, at least 3 pixels where they fit.
     """
     size = weights.shape[1]
     radius = min(max(1, int(0.1 * size) // 2), size - 1)

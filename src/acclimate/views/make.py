@@ -49,19 +49,6 @@ class _Scale:
     high: Tensor  # (3 w,): what 255 becomes
 
 
-def make_view(
-    images: Tensor,
-    size: Size,
-    augment: Augment,
-    normalize: Normalize,
-    generator: torch.Generator,
-    *,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """Return one random view of a batch: `make_views` with one entry."""
-    return make_views(images, size, [augment], normalize, generator, dtype=dtype)[0]
-
-
 @torch.no_grad()
 def make_views(
     images: Tensor,
@@ -190,10 +177,8 @@ def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scales: dict[int, _S
 
 
 def _planes(group: int, view: Tensor) -> Tensor:
-    """Return room for the planes of a group, (4, group, h, w): red, green, blue, and ones to carry a bias.
-
-    Every group uses it again: the first write to fresh memory costs more than the writing itself.
-    """
+    """Return room for the planes of a group, (4, group, h, w): red, green, blue, and ones to carry a bias."""
+    # Every group uses it again: the first write to fresh memory costs more than the writing itself
     return torch.ones(4, group, *view.shape[2:], device=view.device)
 
 

@@ -139,7 +139,7 @@ def adapt(
 def _finished(backbone: Backbone, folder: Path) -> Adapted:
     """Return what an earlier, finished run left."""
     document = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    kept, ended = (dataclasses.replace(load_backbone(folder / file), name=str(folder)) for file in (KEPT, ADAPTED))
+    kept, ended = (load_backbone(folder / file).named(str(folder)) for file in (KEPT, ADAPTED))
     return Adapted(kept if document["kept"] == "adapted" else backbone, ended, document)
 
 

@@ -27,7 +27,7 @@ def _described(row: EstimateRow) -> Document:
         "name": row.name,
         "value": list(row.value) if isinstance(row.value, tuple) else row.value,
         "meaning": member.meaning,
-        "range": member.range,
+        "range": member.extent.words,
         "better": member.better,
         "pool_relative": member.pool_relative,
         "warning": row.warning,

@@ -10,7 +10,7 @@ import numpy as np
 
 from acclimate.errors import InputError, RecipeError
 from acclimate.experiments.scoring.estimates import described
-from acclimate.models import LAST, Backbone, Tap, extract_taps, layer_names, tapped_widths
+from acclimate.models import LAST, Backbone, Tap, extract_taps
 from acclimate.protocols import Protocol, Task, find_protocol
 from acclimate.protocols.scale import check_scale
 from acclimate.scores import PROBES
@@ -52,7 +52,7 @@ class Named:
 
 def taps_of(backbone: Backbone, layers: str, pooling: str) -> tuple[Tap, ...]:
     """Read layers as the command line takes them: one, several with commas, or ``all``."""
-    names = layer_names(backbone.module) if layers == EVERY else [part.strip() for part in layers.split(",")]
+    names = backbone.outline.layer_names() if layers == EVERY else [part.strip() for part in layers.split(",")]
     if not all(names):
         raise InputError(f"got layers '{layers}'; expected {LAST}, all, or names with commas between them")
     return tuple(dict.fromkeys(backbone.tap(Tap(name, pooling)) for name in names))
@@ -64,14 +64,13 @@ def score_once(task: Task, backbone: Backbone, runtime: Runtime, named: Named) -
     estimates = _estimates_of(task, backbone, runtime, named.estimates)
     values: dict[str, Any] = {name: row.metrics["val"]["accuracy"] for name, row in rows.items()}
     values |= {line["name"]: line["value"] for line in estimates}
-    (d,) = tapped_widths(backbone.module, backbone.preprocess.size, [task.tap])
     return {
         **({"values": values} if len(values) > 1 else {"value": next(iter(values.values()))}),
         "estimates": estimates,
         "metrics": {name: dict(row.metrics) for name, row in rows.items()},
         "settings": {name: dict(row.settings) for name, row in rows.items()},
         "chosen": {name: dict(row.chosen) for name, row in rows.items()},
-        "d": d,
+        "d": task.features(backbone, runtime, task.split.train).x.shape[1],
     }
 
 
@@ -79,19 +78,18 @@ def score_layers(task: Task, backbone: Backbone, runtime: Runtime, named: Named,
     """Return the part of the document for several layers, measured on features of one forward pass."""
     if len(named.protocols) != 1 or named.estimates:
         raise InputError("got several layers for more than one classifier; expected one, such as --score logistic")
-    extract_taps(
+    features = extract_taps(
         backbone,
         task.images,
         taps,
         runtime,
         indices=np.sort(np.concatenate([task.split.train, task.split.val])),
     )
-    widths = tapped_widths(backbone.module, backbone.preprocess.size, taps)
     lines: list[dict[str, Any]] = []
     settings = {}
-    for tap, width in zip(taps, widths, strict=True):
+    for tap, columns in zip(taps, features, strict=True):
         ((name, row),) = named.run(replace(task, tap=tap), backbone, runtime).items()
-        lines.append({"layer": tap.layer, "pooling": tap.pooling, "d": width, **row.metrics["val"]})
+        lines.append({"layer": tap.layer, "pooling": tap.pooling, "d": columns.x.shape[1], **row.metrics["val"]})
         settings[f"{name} at {tap}"] = dict(row.settings)
     best = max(lines, key=lambda line: (line["accuracy"], -line.get("log_loss", 0.0)))
     warning = (

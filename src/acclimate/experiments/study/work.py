@@ -156,7 +156,7 @@ class Worker:
 
     def _backbone(self, model: Input) -> Backbone:
         size = self.plan.study.image_size
-        return replace(self._opened(model, lambda: load_backbone(model.given, image_size=size)), name=model.name)
+        return self._opened(model, lambda: load_backbone(model.given, image_size=size)).named(model.name)
 
     def _opened(self, one: Input, load: Callable[[], Opened]) -> Opened:
         """Load an input; what failed once is not tried again for every group: it may have waited for a network."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
-from acclimate.images.build import fingerprint, ordered_classes
+from acclimate.images.build import from_source, ordered_classes
 from acclimate.images.dataset import ArraySource, Images
 from acclimate.images.geometry import Pixels
 
@@ -77,15 +77,7 @@ def from_array(
     names = [f"{split or 'image'}/{k}" for k, split in enumerate(splits)]
     shape = str(array.shape[1:])
     contents = [hashlib.sha256(shape.encode() + image.tobytes()).hexdigest() for image in array]
-    texts = [classes[label] if label >= 0 else "" for label in labels]
-    return Images(
-        name=name,
-        source=ArraySource(array, names),
-        labels=labels,
-        classes=tuple(classes),
-        splits=np.array(splits, dtype="<U5"),
-        fingerprint=fingerprint(names, contents, texts, splits, None),
-    )
+    return from_source(name, ArraySource(array, names), contents, labels, classes, splits)
 
 
 def _read(path: Path) -> Mapping[str, Array]:

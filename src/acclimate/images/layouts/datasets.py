@@ -15,12 +15,10 @@ from acclimate.errors import DataError
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import from_array
-from acclimate.images.layouts.chestx import ChestX
 from acclimate.images.layouts.cifar import Arrays, Cifar
-from acclimate.images.layouts.cub import Cub
 from acclimate.images.layouts.generic import ClassFolders, SplitLists, SplitTable
 from acclimate.images.layouts.hubs import download_torchvision, load_torchvision
-from acclimate.images.layouts.isic import Isic
+from acclimate.images.layouts.joined import ChestX, Cub, Isic
 from acclimate.images.layouts.lists import LayoutReader, MissingFile
 from acclimate.images.layouts.matlab import Cars, Flowers
 from acclimate.images.layouts.voc import VocClasses, VocMasks
@@ -114,10 +112,7 @@ def dataset_entries() -> Mapping[str, Dataset]:
 def dataset_entry(name: str) -> Dataset:
     """Return the entry of a named data set: the metric of the papers, the licence, where to get it.
 
-    Raises
-    ------
-    DataError
-        No such name; the nearest one is named.
+    Raises `DataError`: no such name; the nearest one is named.
 
     Examples
     --------
@@ -139,11 +134,8 @@ def _entry(name: str, table: dict[str, Any]) -> Dataset:
 def load_dataset(text: str, *, skip_bad: bool = False, cache: Path | None = None) -> Images:
     """Read ``NAME@FOLDER``, or ``NAME`` alone, which torchvision downloads into the cache if it can.
 
-    Raises
-    ------
-    DataError
-        An unknown name, a folder without the expected files (with the tree and where to get it), or a layout that
-        cannot be read.
+    Raises `DataError`: an unknown name, a folder without the expected files (with the tree and where to get it), or a
+    layout that cannot be read.
     """
     name, at, folder = text.partition("@")
     entry = dataset_entry(name)

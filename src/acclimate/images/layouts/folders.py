@@ -18,10 +18,7 @@ UNLABELLED_FOLDERS = ("unlabelled", "unlabeled")
 def list_folder(root: Path) -> Listing:
     """List the images below `root`, sorted by path; the folders say what label and split they have.
 
-    Raises
-    ------
-    DataError
-        No images, or folders that can be read in more than one way.
+    Raises `DataError`: no images, or folders that can be read in more than one way.
     """
     paths, ignored = _walk(root)
     if not paths:

@@ -15,17 +15,11 @@ from acclimate.images.layouts.lists import ImageRow, columns, lines, listing, ne
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A folder for each class, below one folder for each split; images in folders below a class are left out.
+    """A folder for each class, below one folder for each split; images in folders below a class are left out."""
 
-    Attributes
-    ----------
-    folders
-        Split -> names of its folder, of which the first that exists is read. The split "all" is "not assigned".
-    part
-        The label is this part of the class folder's name, split at "_"; None takes the whole name.
-    """
-
+    # Split -> names of its folder, of which the first that exists is read. The split "all" is "not assigned".
     folders: Mapping[str, Sequence[str]]
+    # The label is this part of the class folder's name, split at "_"; None takes the whole name
     part: int | None = None
 
     def read(self, root: Path) -> Listing:
@@ -68,21 +62,12 @@ class ClassFolders:
 
 @dataclass(frozen=True)
 class SplitLists:
-    """A text file for each split, an image on each line: ``NAME`` or ``NAME MORE``.
+    """A text file for each split, an image on each line: ``NAME`` or ``NAME MORE``."""
 
-    Attributes
-    ----------
-    files
-        Split -> its list.
-    path
-        Where the image lies; ``{}`` stands for its name in the list.
-    label
-        ``folder``: the folder that the image is in; ``rest``: what follows the name; ``stem``: the name of the
-        file up to its last "_".
-    """
-
-    files: Mapping[str, str]
-    path: str = "{}"
+    files: Mapping[str, str]  # split -> its list
+    path: str = "{}"  # where the image lies; ``{}`` stands for its name in the list
+    # ``folder``: the folder that the image is in; ``rest``: what follows the name; ``stem``: the name of the file up to
+    # its last "_"
     label: Literal["folder", "rest", "stem"] = "folder"
 
     def read(self, root: Path) -> Listing:
@@ -105,23 +90,14 @@ class SplitLists:
 
 @dataclass(frozen=True)
 class SplitTable:
-    """One CSV file with a column for the image, its class and its split.
-
-    Attributes
-    ----------
-    file
-        The table.
-    image, label, split
-        Titles of its columns; values of `split` are train, val or test.
-    path
-        Where the image lies; ``{}`` stands for its name in the table.
-    """
+    """One CSV file with a column for the image, its class and its split."""
 
     file: str
+    # Titles of its columns; values of `split` are train, val or test
     image: str
     label: str
     split: str
-    path: str = "{}"
+    path: str = "{}"  # where the image lies; ``{}`` stands for its name in the table
 
     def read(self, root: Path) -> Listing:
         """List the rows of the table."""

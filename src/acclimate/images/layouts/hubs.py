@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from acclimate.errors import DataError, unknown
-from acclimate.images.build import fingerprint
+from acclimate.images.build import from_source
 from acclimate.images.colour import eight_bit
 from acclimate.images.dataset import Images
 from acclimate.images.geometry import Geometry, Pixels, fit
@@ -202,15 +202,7 @@ def _joined(name: str, parts: list[_Part], classes: list[str] | None) -> Images:
     source = ItemSource(picture, names)
     classes = classes or [str(k) for k in range(int(labels.max(initial=-1)) + 1)]
     contents = [_hash(source.pixels(i)) for i in range(len(names))]
-    texts = [classes[label] if label >= 0 else "" for label in labels]
-    return Images(
-        name=name,
-        source=source,
-        labels=labels,
-        classes=tuple(classes),
-        splits=np.array(splits, dtype="<U5"),
-        fingerprint=fingerprint(names, contents, texts, splits, None),
-    )
+    return from_source(name, source, contents, labels, classes, splits)
 
 
 def _hash(pixels: Pixels) -> str:

@@ -13,21 +13,11 @@ from acclimate.errors import DataError, some
 
 @dataclass(frozen=True)
 class PathFaults:
-    """The faults of listed paths.
+    """The faults of listed paths."""
 
-    Attributes
-    ----------
-    repeated
-        Paths that are listed more than once.
-    outside
-        The first path that leaves the folder (absolute, with "..", through a link), or None.
-    missing
-        Paths that name no file; not looked for where a path leads outside.
-    """
-
-    repeated: Sequence[str]
-    outside: str | None = None
-    missing: Sequence[str] = ()
+    repeated: Sequence[str]  # paths that are listed more than once
+    outside: str | None = None  # the first path that leaves the folder (absolute, with "..", through a link), or None
+    missing: Sequence[str] = ()  # paths that name no file; not looked for where a path leads outside
 
 
 def path_faults(root: Path, paths: Sequence[str]) -> PathFaults:
@@ -54,17 +44,14 @@ def path_faults(root: Path, paths: Sequence[str]) -> PathFaults:
 def check_inside(source: str, root: Path, paths: Sequence[str]) -> None:
     """Refuse paths of a public data set's list that leave `root`, repeat, or name no file.
 
+    Raises `DataError`: the first path that leaves the folder or repeats, or the first ten that are missing.
+
     Parameters
     ----------
     source
         What lists the paths, for the text of the error.
     root
         The folder of the data set; `paths` are relative to it, with forward slashes.
-
-    Raises
-    ------
-    DataError
-        The first path that leaves the folder or repeats, or the first ten that are missing.
     """
     faults = path_faults(root, paths)
     if faults.repeated:

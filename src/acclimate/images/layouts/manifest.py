@@ -18,12 +18,8 @@ _SPLITS = SPLIT_FOLDERS | {"": ""}
 def list_manifest(path: Path) -> Listing:
     """Read the table. An empty label means "no label", an empty group "a group of its own".
 
-    Other columns are ignored; without a ``label`` column no image has a label.
-
-    Raises
-    ------
-    DataError
-        A missing ``path`` column, an unknown split, a path twice, missing files, or a path out of the folder.
+    Other columns are ignored; without a ``label`` column no image has a label. Raises `DataError`: a missing ``path``
+    column, an unknown split, a path twice, missing files, or a path out of the folder.
     """
     columns = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
     if not columns.get("path"):

@@ -1,12 +1,12 @@
 """Weights from the authors' own servers into the cache: resumed, checked, and there whole or not at all.
 
 Only http and https are spoken, also after a redirect. A download goes to ``NAME.part`` and is renamed when its length
-and its checksum are right. Of two processes that want one file, the second waits for the first.
+and its checksum are right. Of two processes that want one file, the second waits for the first; the kernel frees the
+lock of one that was killed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import json
@@ -16,10 +16,11 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from huggingface_hub import constants
 
 from acclimate.errors import ModelError
@@ -52,7 +53,7 @@ def fetch(
     """
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with FileLock(target.with_name(f"{target.name}.lock")):
             if not target.is_file():
                 return _fetched(url, target, checksum, instead, progress or _meter(target.name))
     _check(target, checksum, f"'{target}'")
@@ -71,17 +72,6 @@ def _fetched(url: str, target: Path, checksum: str, instead: str, progress: Prog
     os.replace(part, target)
     _note(part).unlink(missing_ok=True)
     return target
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Wait until no other process fetches this file; the kernel frees the lock of one that was killed."""
-    with target.with_name(f"{target.name}.lock").open("w") as lock:
-        with contextlib.suppress(ImportError):  # Windows has no such lock: two downloads at once go unguarded there
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 class _Refused(Exception):

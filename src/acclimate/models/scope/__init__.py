@@ -25,15 +25,45 @@ With ``lora:R`` the order is ``prepare``, ``select``, ``freeze``, ``set_mode``, 
 means timm's own parameters by timm's names, with adapters or without: no term but ``lora`` selects an adapter.
 """
 
-from acclimate.models.adapters import merge as merge
-from acclimate.models.scope.choice import BatchNormStatistics as BatchNormStatistics
-from acclimate.models.scope.choice import Scope as Scope
-from acclimate.models.scope.choice import Trainable as Trainable
-from acclimate.models.scope.choice import freeze as freeze
-from acclimate.models.scope.choice import parse_scope as parse_scope
-from acclimate.models.scope.choice import prepare as prepare
-from acclimate.models.scope.choice import select as select
-from acclimate.models.scope.choice import set_mode as set_mode
-from acclimate.models.scope.terms import TERMS as TERMS
-from acclimate.models.scope.terms import blocks_of as blocks_of
-from acclimate.models.scope.terms import is_norm as is_norm
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acclimate.models.adapters import merge as merge
+    from acclimate.models.scope.choice import BatchNormStatistics as BatchNormStatistics
+    from acclimate.models.scope.choice import Trainable as Trainable
+    from acclimate.models.scope.choice import freeze as freeze
+    from acclimate.models.scope.choice import prepare as prepare
+    from acclimate.models.scope.choice import select as select
+    from acclimate.models.scope.choice import set_mode as set_mode
+    from acclimate.models.scope.terms import TERMS as TERMS
+    from acclimate.models.scope.terms import blocks_of as blocks_of
+    from acclimate.models.scope.terms import is_norm as is_norm
+    from acclimate.models.scope.text import Scope as Scope
+    from acclimate.models.scope.text import parse_scope as parse_scope
+
+# Each is imported when it is first used: a recipe is read without torch.
+_HOMES = {
+    "TERMS": "scope.terms",
+    "BatchNormStatistics": "scope.choice",
+    "Scope": "scope.text",
+    "Trainable": "scope.choice",
+    "blocks_of": "scope.terms",
+    "freeze": "scope.choice",
+    "is_norm": "scope.terms",
+    "merge": "adapters",
+    "parse_scope": "scope.text",
+    "prepare": "scope.choice",
+    "select": "scope.choice",
+    "set_mode": "scope.choice",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'acclimate.models.scope' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"acclimate.models.{_HOMES[name]}"), name)

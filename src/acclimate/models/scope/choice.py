@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
 
-from acclimate.errors import ScopeError, unknown
+from acclimate.errors import ScopeError
 from acclimate.models.adapters import adapter_names, attach, timm_names
 from acclimate.models.heads import own_head
 from acclimate.models.network import classifier_names
-from acclimate.models.scope.terms import NUMBERED, TERMS, keeps_statistics
+from acclimate.models.scope.terms import TERMS, keeps_statistics
+from acclimate.models.scope.text import Scope
 
 BatchNormStatistics = Literal["adapt", "frozen"]
-
-
-@dataclass(frozen=True)
-class Scope:
-    """A parsed scope: the user's text, and its ``(name, argument)`` terms, ``""`` for a term that takes none."""
-
-    text: str
-    terms: tuple[tuple[str, str], ...]
-
-    @property
-    def head_only(self) -> bool:
-        """Whether nothing below the classifier trains."""
-        return all(name == "head" for name, _ in self.terms)
-
-    @property
-    def statistics(self) -> bool:
-        """Whether running statistics are adapted whatever trains: pass it to ``set_mode``."""
-        return any(name == "stats" for name, _ in self.terms)
-
-    @property
-    def rank(self) -> int:
-        """Rank of the adapters; 0 without a ``lora`` term."""
-        return next((int(argument) for name, argument in self.terms if name == "lora"), 0)
 
 
 @dataclass(frozen=True)
@@ -64,47 +41,6 @@ class Trainable:
         """Return the same without the classifier, for objectives that do not use it."""
         names = tuple(name for name in self.names if name not in classifier_names(network))
         return Trainable(names, self.backbone, self.backbone, self.total)
-
-
-_SPELLINGS = sorted({"last:K", "lora:R", "re:PATTERN", *TERMS} - {"re", *NUMBERED})
-
-
-def parse_scope(text: str) -> Scope:
-    """Read a scope such as ``head+norm:paper`` or ``last:2``.
-
-    Raises ScopeError for an empty text, an unknown term (the nearest known one is named), ``last`` or ``lora`` without
-    a whole number of at least 1, two ranks, or a regular expression that does not compile.
-    """
-    plain, _, pattern = text.partition("re:")
-    terms = [_parse_term(term, text) for term in plain.split("+") if term] if plain.strip("+") else []
-    if pattern:
-        terms.append(("re", _checked_pattern(pattern)))
-    if not terms:
-        raise ScopeError(f"got an empty scope {text!r}; expected a sum of {', '.join(_SPELLINGS)}, such as 'head+norm'")
-    if len({argument for name, argument in terms if name == "lora"}) > 1:
-        raise ScopeError(f"got scope '{text}' with two ranks; expected one 'lora:R'")
-    return Scope(text, tuple(terms))
-
-
-def _parse_term(term: str, text: str) -> tuple[str, str]:
-    term = term.strip()
-    if term in TERMS and term != "re" and term not in NUMBERED:
-        return term, ""
-    name, _, argument = term.partition(":")
-    if name not in NUMBERED:
-        raise ScopeError(f"{unknown('scope term', term, _SPELLINGS)} (in scope '{text}')")
-    counted, example = NUMBERED[name]
-    if not argument.isdecimal() or len(argument) > 6 or int(argument) < 1:
-        raise ScopeError(f"got scope '{term}'; expected a {counted} of at least 1, such as '{example}'")
-    return name, argument
-
-
-def _checked_pattern(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ScopeError(f"got scope 're:{pattern}', which is no regular expression: {error}") from None
-    return pattern
 
 
 def prepare(network: nn.Module, scope: Scope) -> None:

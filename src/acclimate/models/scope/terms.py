@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
-from timm.models._manipulate import group_with_matcher
 from torch import nn
 
 from acclimate.errors import ScopeError
@@ -66,6 +65,8 @@ def blocks_of(network: nn.Module) -> dict[str, int]:
     What timm's patterns leave out stands between the blocks and the classifier, such as the last norm of BiT and
     ConvNeXt. It is no block of its own: it goes with the last one.
     """
+    from timm.models._manipulate import group_with_matcher  # where there is a network of timm's, timm is imported
+
     head, names = classifier_names(network), timm_names(network)
     matcher = cast(Any, network).group_matcher(coarse=True)
     layer_of = group_with_matcher(((name, None) for name in [*names.values(), _NO_NAME]), matcher, reverse=True)
@@ -116,6 +117,3 @@ TERMS: dict[str, Callable[[nn.Module, str], set[str]]] = {
     "re": _regex,
     "stats": _stats,
 }
-
-# Terms with a number: what it counts, and an example.
-NUMBERED = {"last": ("number of blocks", "last:2"), "lora": ("rank", "lora:8")}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from acclimate.reports.draw import monitors
 from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.monitors import kept_step
-from acclimate.reports.draw.tables import RANDOM, figure_cell, flat, text_cell
+from acclimate.reports.draw.tables import RANDOM, change_cell, figure_cell, flat, text_cell
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
 from acclimate.reports.read.leaderboard import random_start
 from acclimate.reports.read.material import Material
-from acclimate.reports.text import Json, count, duration, fixed, number
+from acclimate.reports.text import Json, count, duration, number
 
 MONITORED = (
     " Feature spread and RankMe fall when features collapse; neighbours in common say how far the model has moved; "
@@ -21,20 +21,20 @@ DRAWN = 24  # runs with a chart
 
 def sections(material: Material) -> list[Section]:
     """Return the adaptation runs: what their monitors saw, what they kept, and what they ran with."""
-    adapted = runs.adapted(material.contents)
-    if not adapted:
+    adaptations = runs.adapted(material.contents)
+    if not adaptations:
         return []
-    drawings = [chart for i, run in enumerate(adapted) if (chart := monitors.chart(run, f"monitors-{i}"))]
+    drawings = [chart for i, run in enumerate(adaptations) if (chart := monitors.chart(run, f"monitors-{i}"))]
     sentences = ["Adaptation looks at images without labels; monitors decide whether its weights are kept."]
     if drawings:
         sentences[0] += MONITORED
     if len(drawings) > DRAWN:
         sentences.append(f"The first {DRAWN} of {len(drawings)} runs are drawn; the table has all of them.")
-    tables = [outcomes(adapted), *settings(adapted)]
+    tables = [outcomes(adaptations), *settings(adaptations)]
     return [Section("adaptation", "Adaptation", sentences, drawings[:DRAWN], tables)]
 
 
-def outcomes(adapted: list[Run]) -> DataTable:
+def outcomes(adaptations: list[Run]) -> DataTable:
     """Return the runs of adaptation without labels: what they changed, what each one kept, and why."""
     columns = [
         *(TableColumn(title) for title in ("Run", "Model", "Method", "Kept", "Reason")),
@@ -48,32 +48,28 @@ def outcomes(adapted: list[Run]) -> DataTable:
         key="adapt-table",
         caption="Adaptation without labels, before and after",
         columns=columns,
-        rows=[_outcome(run) for run in adapted],
-        records=[_record(run) for run in adapted],
+        rows=[_outcome(run) for run in adaptations],
+        records=[_record(run) for run in adaptations],
     )
 
 
 def _outcome(run: Run) -> list[TableCell]:
     document = run.document
     model, method = words(document, "model", "–"), words(document, "method") or runs.recipe(run)
+    start, end = (part(part(document, "monitors"), side) for side in ("start", "adapted"))
     weights, reason = words(document, "kept"), words(document, "reason")
     return [
         text_cell(run.name),
         text_cell(model, badges=(RANDOM,) if random_start(document) else ()),
         text_cell(method, note=runs.fractions(run)),
-        text_cell(weights, _step(run)),
+        text_cell(weights, f"step {count(step)}" if (step := kept_step(run)) else ""),
         text_cell(reason),
         _pool(document),
-        _before_after(document, "feature_std", 3),
-        _before_after(document, "rankme", 1),
+        change_cell(start.get("feature_std"), end.get("feature_std"), 3),
+        change_cell(start.get("rankme"), end.get("rankme"), 1),
         figure_cell(part(document, "monitors").get("neighbour_overlap"), 2),
         TableCell(duration(runs.seconds(run)), runs.seconds(run)),
     ]
-
-
-def _step(run: Run) -> str:
-    step = kept_step(run)
-    return f"step {count(step)}" if step else ""
 
 
 def _pool(document: Doc) -> TableCell:
@@ -83,51 +79,29 @@ def _pool(document: Doc) -> TableCell:
     return TableCell(count(size), size, note)
 
 
-def _before_after(document: Doc, key: str, digits: int) -> TableCell:
-    monitors = part(document, "monitors")
-    start, end = (number(part(monitors, side).get(key)) for side in ("start", "adapted"))
-    return TableCell("–" if start is None and end is None else f"{fixed(start, digits)} → {fixed(end, digits)}", end)
-
-
 def _record(run: Run) -> dict[str, Value]:
     keys = ("model", "method", "scope", "kept", "reason", "steps", "images", "images_per_second", "seconds", "monitors")
     facts = flat({key: run.document[key] for key in keys if key in run.document})
     return {"run": run.name, **facts, "kept_step": kept_step(run)}
 
 
-def settings(adapted: list[Run]) -> list[DataTable]:
+def settings(adaptations: list[Run]) -> list[DataTable]:
     """Return what was chosen for each run and why, folded; no table where no run says."""
-    choices = [(run, name, choice) for run in adapted for name, choice in _choices(run).items()]
-    if not choices:
-        return []
-    several = len({run.name for run, _, _ in choices}) > 1
-    rows = [
-        [
-            *([text_cell(run.name)] if several else []),
-            text_cell(name),
-            text_cell(_shown(choice.get("value"))),
-            text_cell(words(choice, "why")),
-        ]
-        for run, name, choice in choices
-    ]
     records: list[dict[str, Value]] = [
-        {"run": run.name, "setting": name, "value": _shown(choice.get("value")), "why": words(choice, "why")}
-        for run, name, choice in choices
+        {"run": run.name, "setting": name, "value": _text(choice.get("value")), "why": words(choice, "why")}
+        for run in adaptations
+        for name, choice in part(run.document, "choices").items()
+        if isinstance(choice, dict)
     ]
-    columns = [
-        *([TableColumn("Run")] if several else []),
-        TableColumn("Setting"),
-        TableColumn("Value"),
-        TableColumn("Why"),
-    ]
+    if not records:
+        return []
+    keys = ("run", "setting", "value", "why")[len({record["run"] for record in records}) == 1 :]
+    rows = [[text_cell(str(record[key])) for key in keys] for record in records]
+    columns = [TableColumn(key.capitalize()) for key in keys]
     return [DataTable("choices-table", "Settings of the adaptation, and why", columns, rows, records, folded=True)]
 
 
-def _choices(run: Run) -> dict[str, Doc]:
-    return {name: one for name, one in part(run.document, "choices").items() if isinstance(one, dict)}
-
-
-def _shown(value: Json) -> str:
+def _text(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if (figure := number(value)) is not None:

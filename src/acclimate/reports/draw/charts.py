@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Chart, Figure
-from acclimate.reports.draw.plot import DASHES, colour, figure, layout, whiskers
+from acclimate.reports.draw.plot import DASHES, box, colour, figure, layout, scatter, whiskers
 from acclimate.reports.read.leaderboard import Board, BoardEntry
 from acclimate.reports.read.runs import LearningCurve
 from acclimate.reports.text import LEVEL_TEXT, fixed, plotly, short, signed, span
@@ -24,7 +24,8 @@ def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
     }
     top = entries[0]
     if top.low is not None and top.high is not None:
-        shape["shapes"] = [_band(top.low, top.high)]
+        band = box("rect", ("x", "paper"), (top.low, top.high), (0, 1), {"width": 0})
+        shape["shapes"] = [band | {"layer": "below", "fillcolor": "@band"}]
     traces = [_dots(entries, tied=True), _dots(entries, tied=False)]
     better = "further right is better" if board.higher else "further left is better"
     return Chart(
@@ -39,40 +40,15 @@ def leaderboard(board: Board, key: str, limit: int = 60) -> Chart | None:
     )
 
 
-def _band(low: float, high: float) -> Figure:
-    return {
-        "type": "rect",
-        "xref": "x",
-        "yref": "paper",
-        "x0": low,
-        "x1": high,
-        "y0": 0,
-        "y1": 1,
-        "layer": "below",
-        "line": {"width": 0},
-        "fillcolor": "@band",
-    }
-
-
 def _dots(entries: list[BoardEntry], tied: bool) -> Figure:
-    picked = [(i, e, e.final) for i, e in enumerate(entries) if e.tied is tied and e.final is not None]
-    mids = [final for _, _, final in picked]
+    dots = [(i, e, e.final) for i, e in enumerate(entries) if e.tied is tied and e.final is not None]
+    mids = [final for _, _, final in dots]
     tint = "@c1" if tied else "@muted"
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": mids,
-        "y": [i for i, _, _ in picked],
-        "error_x": whiskers([e.low for _, e, _ in picked], mids, [e.high for _, e, _ in picked]) | {"color": tint},
-        "marker": {
-            "size": 10,
-            "color": tint,
-            "symbol": ["circle-open" if e.random else "circle" for _, e, _ in picked],
-            "line": {"width": 2, "color": tint},
-        },
-        "hoverinfo": "text",
-        "hovertext": [_tell(e) for _, e, _ in picked],
-    }
+    symbols = ["circle-open" if e.random else "circle" for _, e, _ in dots]
+    marker = {"size": 10, "color": tint, "symbol": symbols, "line": {"width": 2, "color": tint}}
+    bars = whiskers([e.low for _, e, _ in dots], mids, [e.high for _, e, _ in dots]) | {"color": tint}
+    trace = scatter("markers", mids, [i for i, _, _ in dots], marker, [_tell(e) for _, e, _ in dots])
+    return trace | {"error_x": bars}
 
 
 def _tell(entry: BoardEntry) -> str:
@@ -83,24 +59,17 @@ def _tell(entry: BoardEntry) -> str:
 
 def proxy(board: Board, name: str, key: str, rho: float | None) -> Chart:
     """Draw one cheap proxy against the final number; the dots carry ranks."""
-    measured = [
-        (e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None
-    ]
-    finals = [y for _, _, y in measured]
-    trace = {
-        "type": "scatter",
-        "mode": "markers+text",
-        "x": [x for _, x, _ in measured],
-        "y": finals,
-        "error_y": whiskers([e.low for e, _, _ in measured], finals, [e.high for e, _, _ in measured])
+    models = [(e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None]
+    finals = [y for _, _, y in models]
+    marker = {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in models], "opacity": 1}
+    texts = [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in models]
+    trace = scatter("markers+text", [x for _, x, _ in models], finals, marker, texts) | {
+        "error_y": whiskers([e.low for e, _, _ in models], finals, [e.high for e, _, _ in models])
         | {"color": "@rule", "thickness": 1.5},
-        "text": [str(e.rank or "") for e, _, _ in measured],
+        "text": [str(e.rank or "") for e, _, _ in models],
         "textfont": {"size": 11, "color": "@onaccent"},
-        "marker": {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in measured], "opacity": 1},
-        "hoverinfo": "text",
-        "hovertext": [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in measured],
     }
-    correlation = "" if rho is None else f" Spearman's rank correlation over {len(measured)} models: {signed(rho, 2)}."
+    correlation = "" if rho is None else f" Spearman's rank correlation over {len(models)} models: {signed(rho, 2)}."
     return Chart(
         key=key,
         title=f"{short(name, 40)} against {board.metric}",
@@ -120,24 +89,18 @@ def learning(
 def _line(curve: LearningCurve, i: int) -> Figure:
     marked = [step in curve.marks for step in curve.steps]
     plain = 5 if len(curve.steps) < 40 else 0.1
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "legendgroup": f"g{i}",
-        "x": curve.steps,
-        "y": [round(value, 6) for value in curve.values],
-        "line": {"color": colour(i), "width": 2, "dash": DASHES[i // 7 % 6]},
-        "marker": {
-            "symbol": ["diamond" if mark else "circle" for mark in marked],
-            "size": [10 if mark else plain for mark in marked],
-            "color": colour(i),
-            "opacity": 1,
-            "line": {"width": 0},
-        },
-        "hoverinfo": "text",
-        "hovertext": [
-            f"{plotly(curve.run)}{plotly(curve.note)}<br>step {step:,.0f}: {fixed(value, 4)}"
-            + (f"<br>{plotly(curve.marks[step])}" if step in curve.marks else "")
-            for step, value in zip(curve.steps, curve.values, strict=True)
-        ],
+    marker = {
+        "symbol": ["diamond" if mark else "circle" for mark in marked],
+        "size": [10 if mark else plain for mark in marked],
+        "color": colour(i),
+        "opacity": 1,
+        "line": {"width": 0},
     }
+    texts = [
+        f"{plotly(curve.run)}{plotly(curve.note)}<br>step {step:,.0f}: {fixed(value, 4)}"
+        + (f"<br>{plotly(curve.marks[step])}" if step in curve.marks else "")
+        for step, value in zip(curve.steps, curve.values, strict=True)
+    ]
+    line = {"color": colour(i), "width": 2, "dash": DASHES[i // 7 % 6]}
+    trace = scatter("lines+markers", curve.steps, [round(value, 6) for value in curve.values], marker, texts)
+    return trace | {"legendgroup": f"g{i}", "line": line}

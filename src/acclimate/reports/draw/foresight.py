@@ -27,13 +27,18 @@ def sections(material: Material) -> list[Section]:
     if len(sets) > 1:
         same = [("", "the same data set"), *sets]
         controls += [Control("at", "Data set", sets), Control("source", "Proxy read on", same)]
+    remark = (
+        f"Intervals ({LEVEL_TEXT}) resample the models {foresight.answer['resamples']:,} times. The filters hide dots; "
+        "every correlation is over all models."
+    )
+    caption = f"Proxies of '{foresight.target}', each on its own data sets"
     return [
         Section(
             "trust",
             "Can the cheap numbers be trusted?",
-            [foresight.answer["verdict"], remark(foresight)],
+            [foresight.answer["verdict"], remark],
             [Chart("trust-chart", "Proxy against target", "", {}, 460, wide=True, view="scatter")],
-            [proxies(foresight), *groups(foresight)],
+            [_proxies(foresight.answer, caption, "trust-table"), *groups(foresight)],
             controls=controls,
             live=True,
             notes=notes(foresight),
@@ -53,22 +58,8 @@ def domains(material: Material) -> list[Section]:
         "framed, is in domain. Each number is Spearman's rank correlation over the models that have both."
     )
     control = Control("heat", "Proxy", proxies)
-    table = averages(foresight)
+    table = _parts(foresight.averages, "Averages in and out of domain", "domains-table")
     return [Section("domains", "In and out of domain", [sentence], [chart], [table], controls=[control], live=True)]
-
-
-def compared_sections(material: Material) -> list[Section]:
-    """Return what `compare` left."""
-    sentences, tables = compared(material.contents.compare)
-    return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
-
-
-def remark(foresight: Foresight) -> str:
-    """Return how the intervals came about."""
-    return (
-        f"Intervals ({LEVEL_TEXT}) resample the models {foresight.answer['resamples']:,} times. The filters hide dots; "
-        "every correlation is over all models."
-    )
 
 
 def notes(foresight: Foresight) -> list[str]:
@@ -77,12 +68,8 @@ def notes(foresight: Foresight) -> list[str]:
     return [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in lines]
 
 
-def proxies(foresight: Foresight) -> DataTable:
-    """Return each proxy against the target, averaged over data sets, and what a fixed list would have done."""
-    return _proxies(foresight.answer, f"Proxies of '{foresight.target}', each on its own data sets", "trust-table")
-
-
 def _proxies(answer: Doc | dict[str, Any], caption: str, key: str) -> DataTable:
+    """Return each proxy against the target, averaged over data sets, and what a fixed list would have done."""
     lines = [(words(one, "proxy"), one, False) for one in parts(answer, "proxies")]
     lines += [(title, baseline, True) for name, title in LISTS if (baseline := part(answer, name))]
     unit = words(answer, "regret_unit") or "the metric"
@@ -149,35 +136,24 @@ def groups(foresight: Foresight) -> list[DataTable]:
         low, high = number(ends.get("low")), number(ends.get("high"))
         group, proxy = visible(words(line, "group")), visible(words(line, "proxy"))
         rho, n = number(line.get("spearman")), number(line.get("n_models"))
-        cells = [
-            text_cell(group),
-            text_cell(proxy),
-            figure_cell(rho, 2),
-            TableCell(span(low, high, 2) or "–", low),
-        ]
+        cells = [text_cell(group), text_cell(proxy), figure_cell(rho, 2), TableCell(span(low, high, 2) or "–", low)]
         rows.append([*cells, TableCell(words(line, "n_models"), n)])
         records.append({"group": group, "proxy": proxy, "spearman": rho, "low": low, "high": high, "models": n})
     caption = f"Within groups by {words(grouped, 'by')}"
     return [DataTable("groups-table", caption, columns, rows, records, folded=True)]
 
 
-def averages(foresight: Foresight) -> DataTable:
-    """Return each proxy's mean correlation in domain, out of domain, and by kind of shift."""
-    return _parts(foresight.averages, "Averages in and out of domain", "domains-table")
-
-
-def compared(document: Doc) -> tuple[list[str], list[DataTable]]:
-    """Return the words and the tables of a ``compare.json``, which may be of another table than lies here."""
+def compared(material: Material) -> list[Section]:
+    """Return words and tables of a ``compare.json``, which may be of another table than lies here."""
+    document, tables = material.contents.compare, []
     sentences = [verdict] if (verdict := words(document, "verdict")) else []
-    if not parts(document, "proxies"):
-        return sentences, []
-    caption = (
-        f"Proxies of '{words(document, 'target')}', as asked of {PurePath(words(document, 'results', 'a table')).name}"
-    )
-    tables = [_proxies(document, caption, "compare-table")]
-    if lines := [_flat(line) for line in parts(part(document, "ood"), "averages")]:
-        tables.append(_parts(lines, "In and out of domain, as asked", "compare-ood-table"))
-    return sentences, tables
+    if parts(document, "proxies"):
+        source = PurePath(words(document, "results", "a table")).name
+        caption = f"Proxies of '{words(document, 'target')}', as asked of {source}"
+        tables = [_proxies(document, caption, "compare-table")]
+        if lines := [_flat(line) for line in parts(part(document, "ood"), "averages")]:
+            tables.append(_parts(lines, "In and out of domain, as asked", "compare-ood-table"))
+    return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
 
 
 def _flat(line: Doc) -> dict[str, Any]:
@@ -189,6 +165,7 @@ def _flat(line: Doc) -> dict[str, Any]:
 
 
 def _parts(lines: list[dict[str, Any]], caption: str, key: str) -> DataTable:
+    """Return each proxy's mean correlation in domain, out of domain, and by kind of shift."""
     numbers = (TableColumn(title, True) for title in ("Spearman", "Interval", "Cells"))
     rows = [
         [

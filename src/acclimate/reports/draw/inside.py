@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from acclimate.reports.draw.blocks import Chart, DataTable, Figure, Section, TableCell, TableColumn, Value
-from acclimate.reports.draw.plot import colour, figure, layout, swatches, symbol, whiskers
-from acclimate.reports.draw.tables import figure_cell, flat, text_cell
+from acclimate.reports.draw.plot import colour, figure, layout, scatter, swatches, symbol, whiskers
+from acclimate.reports.draw.tables import change_cell, figure_cell, flat, text_cell
 from acclimate.reports.read.collect import Doc, Run, names, part, parts, words
 from acclimate.reports.read.material import Material
 from acclimate.reports.text import count, fixed, number, percent, plotly, short, span
@@ -27,11 +27,14 @@ def sections(material: Material) -> list[Section]:
     explained = [run for run in material.contents.runs if parts(run.inside, "layers")]
     if not explained:
         return []
-    sentences = [sentence for run in explained for sentence in _said(run, len(explained) > 1)]
+    sentences = [sentence for run in explained for sentence in _sentences(run, len(explained) > 1)]
     if len(explained) > DRAWN:
         sentences.append(f"The first {DRAWN} of {len(explained)} runs are drawn; the tables have all of them.")
     drawings = [chart for i, run in enumerate(explained[:DRAWN]) for chart in _charts(run, i, len(explained) > 1)]
-    tables = [table for i, run in enumerate(explained) for table in _tables(run, i, len(explained) > 1)]
+    tables = []
+    for i, run in enumerate(explained):
+        more, affine = f" of {run.name}" if len(explained) > 1 else "", parts(run.inside, "affine")
+        tables += [_layers(run, i, more), *([_affine(affine, i, more)] if affine else [])]
     return [Section("inside", "What training changed inside", [NOTE, *sentences], drawings, tables, swatches(LEGEND))]
 
 
@@ -41,7 +44,7 @@ def absent(material: Material) -> list[str]:
     return [] if looked else ["Feature shift: no run that explain looked into."]
 
 
-def _said(run: Run, several: bool) -> list[str]:
+def _sentences(run: Run, several: bool) -> list[str]:
     document = run.inside
     images = number(document.get("images"))
     of = f" of {words(document, 'data')} ({words(document, 'part')})" if words(document, "data") else ""
@@ -58,38 +61,21 @@ def _charts(run: Run, i: int, several: bool) -> list[Chart]:
     blocks = [(x, row) for x, row in enumerate(rows) if words(row, "kind") != "norm"]
     more = f", {short(run.name, 40)}" if several else ""
     level = percent(run.inside.get("level"), 1)
+    spread = "How far the channels' means moved, in units of their spread before."
+    rank = "RankMe of the features of a block: how many directions they use."
+    apart = "Share of the cosine distance between images that lies between classes: 1 where a class is a point."
+    contents = (
+        ("cka", "CKA with the start", f"Bars are {level} intervals over images.", _cka(rows)),
+        ("shift", "Shift of feature means", spread, _one(rows, lambda row: number(row.get("shift")))),
+        ("rank", "Effective rank", rank, _two(blocks, "rank", 1)),
+        ("classes", "Class separation", apart, _two(blocks, "separation", 3)),
+    )
+    shape = _shape([words(row, "group") for row in rows])
     drawings = [
-        _chart(
-            f"inside-{i}-cka", f"CKA with the start{more}", f"Bars are {level} intervals over images.", rows, _cka(rows)
-        ),
-        _chart(
-            f"inside-{i}-shift",
-            f"Shift of feature means{more}",
-            "How far the channels' means moved, in units of their spread before.",
-            rows,
-            _one(rows, lambda row: number(row.get("shift"))),
-        ),
-        _chart(
-            f"inside-{i}-rank",
-            f"Effective rank{more}",
-            "RankMe of the features of a block: how many directions they use.",
-            rows,
-            _two(blocks, "rank", 1),
-        ),
-        _chart(
-            f"inside-{i}-classes",
-            f"Class separation{more}",
-            "Share of the cosine distance between images that lies between classes: 1 where a class is a point.",
-            rows,
-            _two(blocks, "separation", 3),
-        ),
-        _norms(run, i, more),
+        Chart(f"inside-{i}-{key}", f"{title}{more}", caption, figure(traces, shape), height=320)
+        for key, title, caption, traces in contents
     ]
-    return [chart for chart in drawings if chart.figure["data"]]
-
-
-def _chart(key: str, title: str, caption: str, rows: list[Doc], traces: list[Figure]) -> Chart:
-    return Chart(key, title, caption, figure(traces, _shape([words(row, "group") for row in rows])), height=320)
+    return [chart for chart in (*drawings, _norms(run, i, more)) if chart.figure["data"]]
 
 
 def _shape(groups: list[str]) -> Figure:
@@ -113,17 +99,11 @@ def _points(name: str, points: list[tuple[int, str, float, str]], line: bool) ->
     """Return a trace of ``(x, layer, y, what it says)``."""
     i = LEGEND.index(name)
     tint = colour(i)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if line else "markers",
-        "legendgroup": f"g{i}",
-        "x": [x for x, _, _, _ in points],
-        "y": [round(y, 6) for _, _, y, _ in points],
-        "line": {"color": tint, "width": 2},
-        "marker": {"size": 8 if line else 6, "color": tint, "symbol": symbol(i), "opacity": 1, "line": {"width": 0}},
-        "hoverinfo": "text",
-        "hovertext": [f"{plotly(layer)}<br>{text}" for _, layer, _, text in points],
-    }
+    marker = {"size": 8 if line else 6, "color": tint, "symbol": symbol(i), "opacity": 1, "line": {"width": 0}}
+    texts = [f"{plotly(layer)}<br>{text}" for _, layer, _, text in points]
+    xs, ys = [x for x, _, _, _ in points], [round(y, 6) for _, _, y, _ in points]
+    trace = scatter("lines+markers" if line else "markers", xs, ys, marker, texts)
+    return trace | {"legendgroup": f"g{i}", "line": {"color": tint, "width": 2}}
 
 
 def _one(
@@ -132,10 +112,10 @@ def _one(
     """Return the blocks as a line and the norms as dots."""
     traces = []
     for name in ("norm", "block"):
-        picked = [(x, row) for x, row in enumerate(rows) if (words(row, "kind") == "norm") is (name == "norm")]
+        layers = [(x, row) for x, row in enumerate(rows) if (words(row, "kind") == "norm") is (name == "norm")]
         points = [
             (x, words(row, "layer"), y, text(row) if text else fixed(y))
-            for x, row in picked
+            for x, row in layers
             if (y := value(row)) is not None
         ]
         traces.append(_points(name, points, line=name == "block"))
@@ -197,12 +177,6 @@ def _times(value: float) -> str:
 # ---- tables
 
 
-def _tables(run: Run, i: int, several: bool) -> list[DataTable]:
-    more = f" of {run.name}" if several else ""
-    affine = parts(run.inside, "affine")
-    return [_layers(run, i, more), *([_affine(affine, i, more)] if affine else [])]
-
-
 def _layers(run: Run, i: int, more: str) -> DataTable:
     rows = parts(run.inside, "layers")
     columns = [
@@ -238,7 +212,7 @@ def _layer(row: Doc) -> list[TableCell]:
         figure_cell(alike.get("value"), note=ends),
         figure_cell(row.get("shift")),
         figure_cell(ratio.get("median"), 2, note=quartiles),
-        _sides(row, "zeros", 2, note=f"Hoyer {_change(row, 'hoyer', 2)}"),
+        _sides(row, "zeros", 2, note=f"Hoyer {_sides(row, 'hoyer', 2).text}"),
         _sides(row, "rank", 1),
         _sides(row, "separation", 3),
         _sides(row, "class_mean", 3),
@@ -246,12 +220,7 @@ def _layer(row: Doc) -> list[TableCell]:
 
 
 def _sides(row: Doc, key: str, digits: int, note: str = "") -> TableCell:
-    return TableCell(_change(row, key, digits), number(part(row, key).get("after")), note)
-
-
-def _change(row: Doc, key: str, digits: int) -> str:
-    before, after = (number(part(row, key).get(side)) for side in ("before", "after"))
-    return "–" if before is None and after is None else f"{fixed(before, digits)} → {fixed(after, digits)}"
+    return change_cell(part(row, key).get("before"), part(row, key).get("after"), digits, note)
 
 
 def _affine(rows: list[Doc], i: int, more: str) -> DataTable:

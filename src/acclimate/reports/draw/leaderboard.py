@@ -59,7 +59,8 @@ def _live(grid: Grid, board: Board, target: str | None) -> Section:
         title="Leaderboard",
         words=[(SHARED + (OVER_SETS if several else "")) if reaches else BARE],
         charts=[Chart("leaderboard-chart", title, "", {}, 480, wide=True, view="board")],
-        tables=[_viewed(table(board, "leaderboard-table"), "board")],
+        # The page's script fills the table; its rows are for Markdown.
+        tables=[replace(table(board, "leaderboard-table"), view="board", records=[])],
         controls=[Control("protocol", "Protocol", protocol_options(grid, opening))],
         live=True,
         notes=grid.notes,
@@ -106,29 +107,21 @@ def table(board: Board, key: str) -> DataTable:
     )
 
 
-def _viewed(table: DataTable, view: str) -> DataTable:
-    """Return the table as one that the page's script fills; its rows are for Markdown."""
-    return replace(table, view=view, records=[])
-
-
 def _leader_row(entry: BoardEntry, shared: bool, proxies: list[str], reach: bool) -> list[TableCell]:
     best = entry.rank == 1 and not shared
     marks = [Badge("best", "best")] if best else [TIE] if entry.tied else []
     rank = "–" if entry.rank is None else f"{entry.rank}{'=' if shared else ''}"
+    ends = entry.low, entry.high
     note = "proxies only" if entry.final is None else f"{entry.seeds} seeds" if entry.seeds > 1 else ""
     return [
         TableCell(rank, entry.rank),
         *([_reach(entry)] if reach else []),
         text_cell(entry.name, badges=(*marks, *([RANDOM] if entry.random else []))),
         TableCell(figure(entry.final), entry.final, note),
-        TableCell(_interval(entry), entry.low),
+        TableCell("–" if None in ends else f"{figure(entry.low)} to {figure(entry.high)}", entry.low),
         *(figure_cell(entry.proxies.get(name)) for name in proxies),
         TableCell(duration(entry.seconds), entry.seconds),
     ]
-
-
-def _interval(entry: BoardEntry) -> str:
-    return "–" if entry.low is None or entry.high is None else f"{figure(entry.low)} to {figure(entry.high)}"
 
 
 def _reach(entry: BoardEntry) -> TableCell:

@@ -9,10 +9,7 @@ from acclimate.reports.read.collect import Run, parts
 from acclimate.reports.read.material import Material
 
 BEST = "A run keeps its step with the lowest log loss."
-VALIDATION = (
-    ("val_accuracy", "Validation accuracy", "Higher"),
-    ("val_log_loss", "Validation log loss", "Lower"),
-)
+VALIDATION = (("val_accuracy", "Validation accuracy", "Higher"), ("val_log_loss", "Validation log loss", "Lower"))
 
 
 def sections(material: Material) -> list[Section]:
@@ -20,7 +17,11 @@ def sections(material: Material) -> list[Section]:
     logged = [run for run in material.contents.runs if run.log]
     names = runs.labels_of(logged, with_model=True)
     order = list(names.values())
-    drawings = [chart for i, name in enumerate(runs.objectives(logged)) for chart in _loss(logged, names, name, i)]
+    drawings = []
+    for i, objective in enumerate(runs.objectives(logged)):
+        title = f"Training loss, {objective}" if objective else "Training loss"
+        if curves := runs.curves(logged, names, "loss", objective):
+            drawings.append(charts.learning(curves, order, title, "Lower is better.", f"curve-loss-{i}"))
     for key, title, better in VALIDATION:
         if curves := runs.curves(logged, names, key):
             drawings.append(charts.learning(curves, order, title, f"{better} is better.", f"curve-{key}"))
@@ -34,28 +35,18 @@ def sections(material: Material) -> list[Section]:
     return [Section("learning", "Learning curves", [note], drawings, legend=plot.swatches(order, lines=True))]
 
 
-def _loss(logged: list[Run], names: dict[str, str], objective: str, i: int) -> list[Chart]:
-    curves = runs.curves(logged, names, "loss", objective)
-    title = f"Training loss, {objective}" if objective else "Training loss"
-    order = list(names.values())
-    return [charts.learning(curves, order, title, "Lower is better.", f"curve-loss-{i}")] if curves else []
-
-
 def _final_stage(logged: list[Run], names: dict[str, str]) -> list[Chart]:
     """Return what validation said of the last stages alone; nothing where that would be the same charts again."""
-    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned_of(logged)):
+    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned(logged)):
         return []
     drawings = []
     for key, title, better in VALIDATION:
         curves = [curve for run in logged if (curve := runs.final_curve(run, names[run.name], key)).steps]
         if len(curves) > 1:
-            caption = (
-                f"The last stage of each run, its steps counted from that stage's start. {better} is better. {BEST}"
-            )
-            heading, tag = f"{title}, final stage", f"final-{key}"
-            drawings.append(
-                charts.learning(curves, list(names.values()), heading, caption, tag, "step of the final stage")
-            )
+            what = "The last stage of each run, its steps counted from that stage's start."
+            heading, caption = f"{title}, final stage", f"{what} {better} is better. {BEST}"
+            order = list(names.values())
+            drawings.append(charts.learning(curves, order, heading, caption, f"final-{key}", "step of the final stage"))
     return drawings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Chart, Figure, Section, Swatch
-from acclimate.reports.draw.plot import GLYPHS, SYMBOLS, colour, figure, layout, symbol, whiskers
+from acclimate.reports.draw.plot import GLYPHS, SYMBOLS, colour, figure, layout, scatter, symbol, whiskers
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, names, parts, words
 from acclimate.reports.read.material import Material
@@ -37,25 +37,19 @@ def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> C
 def _efficiency_line(curve: Doc, model: str, i: int, n: int, metric: str) -> Figure:
     steps = efficiency.label_steps(curve)
     estimates = [(x, step, efficiency.estimate(curve, model, step, metric)) for x, step in enumerate(steps)]
-    measured = [(x, step, e) for x, step, e in estimates if e is not None]
-    mids = [e.mean for _, _, e in measured]
+    means = [(x, step, e) for x, step, e in estimates if e is not None]
+    mids = [e.mean for _, _, e in means]
     tint = colour(i)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "legendgroup": f"g{i}",
-        "x": [round(x + 0.08 * (i - (n - 1) / 2), 3) for x, _, _ in measured],
-        "y": [round(mid, 6) for mid in mids],
-        "error_y": whiskers([e.low for _, _, e in measured], mids, [e.high for _, _, e in measured]) | {"color": tint},
-        "line": {"color": tint, "width": 2},
-        "marker": {"size": 9, "color": tint, "symbol": symbol(i)},
-        "hoverinfo": "text",
-        "hovertext": [
-            f"{plotly(model)}<br>{plotly(efficiency.amount(step))}<br>{fixed(e.mean)}"
-            + (f" ({span(e.low, e.high)}, {e.n} seeds)" if e.low is not None else " (one seed)")
-            for _, step, e in measured
-        ],
-    }
+    texts = [
+        f"{plotly(model)}<br>{plotly(efficiency.amount(step))}<br>{fixed(e.mean)}"
+        + (f" ({span(e.low, e.high)}, {e.n} seeds)" if e.low is not None else " (one seed)")
+        for _, step, e in means
+    ]
+    xs = [round(x + 0.08 * (i - (n - 1) / 2), 3) for x, _, _ in means]
+    marker = {"size": 9, "color": tint, "symbol": symbol(i)}
+    bars = whiskers([e.low for _, _, e in means], mids, [e.high for _, _, e in means]) | {"color": tint}
+    trace = scatter("lines+markers", xs, [round(mid, 6) for mid in mids], marker, texts)
+    return trace | {"legendgroup": f"g{i}", "error_y": bars, "line": {"color": tint, "width": 2}}
 
 
 def class_names(document: Doc) -> list[str]:
@@ -76,13 +70,7 @@ def feature_map(document: Doc, classes: list[str], key: str) -> Chart:
     points = _points(document, classes)
     total, stride = len(points), -(-len(points) // MAP_POINTS) or 1
     shape = layout("", "")
-    bare = {
-        "showgrid": False,
-        "showticklabels": False,
-        "zeroline": False,
-        "showline": True,
-        "linecolor": "@line",
-    }
+    bare = {"showgrid": False, "showticklabels": False, "zeroline": False, "showline": True, "linecolor": "@line"}
     shape["xaxis"] |= bare | {"mirror": True, "title": {"text": ""}}
     shape["yaxis"] |= bare | {"mirror": True, "title": {"text": ""}, "scaleanchor": "x"}
     traces = [_cloud(points[::stride], i, classes) for i in range(-1, len(classes))]
@@ -118,22 +106,11 @@ def _class_index(label: object, classes: list[str]) -> int:
 def _cloud(points: list[tuple[float, float, int, str]], index: int, classes: list[str]) -> Figure:
     mine = [point for point in points if point[2] == index]
     name = "no label" if index < 0 else plotly(classes[index])
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "legendgroup": f"g{index}",
-        "x": [round(p[0], 3) for p in mine],
-        "y": [round(p[1], 3) for p in mine],
-        "marker": {
-            "size": 7,
-            "opacity": 0.45 if index < 0 else 0.8,
-            "color": colour(index),
-            "symbol": symbol(index),
-            "line": {"width": 0.5, "color": "@ground"},
-        },
-        "hoverinfo": "text",
-        "hovertext": [f"{name}<br>{plotly(p[3])}" if p[3] else name for p in mine],
-    }
+    look = {"opacity": 0.45 if index < 0 else 0.8, "color": colour(index), "symbol": symbol(index)}
+    marker = {"size": 7, **look, "line": {"width": 0.5, "color": "@ground"}}
+    xs, ys = [round(p[0], 3) for p in mine], [round(p[1], 3) for p in mine]
+    texts = [f"{name}<br>{plotly(p[3])}" if p[3] else name for p in mine]
+    return scatter("markers", xs, ys, marker, texts) | {"legendgroup": f"g{index}"}
 
 
 def legend(document: Doc, classes: list[str]) -> list[Swatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acclimate.reports.draw.blocks import Chart, Figure
-from acclimate.reports.draw.plot import axis, figure, layout
+from acclimate.reports.draw.plot import axis, box, figure, layout, scatter
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Run, parts, words
 from acclimate.reports.text import count, fixed, number, plotly, short, signed
@@ -16,23 +16,13 @@ HEADING = 0.3  # share of a panel that its heading takes
 
 @dataclass(frozen=True)
 class Monitor:
-    """How one monitor is drawn.
+    """How one monitor is drawn."""
 
-    Attributes
-    ----------
-    title, word
-        Its name as a heading, and within a sentence.
-    least
-        The narrowest range of its axis: a change below a fifth of it is too small to matter and must not look large.
-    relative
-        Drawn as a multiple of the start's value.
-    """
-
-    title: str
-    word: str
+    title: str  # its name as a heading
+    word: str  # its name within a sentence
     digits: int
-    least: float
-    relative: bool = False
+    least: float  # the narrowest range of its axis; a change below a fifth of it must not look large
+    relative: bool = False  # drawn as a multiple of the start's value
 
 
 MONITORS = {
@@ -107,32 +97,23 @@ def _name(i: int) -> str:
 
 def _trace(line: Line, i: int, final_step: float | None) -> Figure:
     marked = [step == final_step for step in line.steps]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "xaxis": "x",
-        "yaxis": f"y{_name(i)}",
-        "x": line.steps,
-        "y": [round(value, 6) for value in line.drawn],
-        "line": {"color": "@c1", "width": 2},
-        "marker": {
-            "symbol": ["diamond" if mark else "circle" for mark in marked],
-            "size": [12 if mark else 5 for mark in marked],
-            "color": ["@c2" if mark else "@c1" for mark in marked],
-            "opacity": 1,
-            "line": {"width": 0},
-        },
-        "cliponaxis": False,
-        "hoverinfo": "text",
-        "hovertext": [_tell(line, at, mark) for at, mark in enumerate(marked)],
+    marker = {
+        "symbol": ["diamond" if mark else "circle" for mark in marked],
+        "size": [12 if mark else 5 for mark in marked],
+        "color": ["@c2" if mark else "@c1" for mark in marked],
+        "opacity": 1,
+        "line": {"width": 0},
     }
+    texts = [_tell(line, at, mark) for at, mark in enumerate(marked)]
+    trace = scatter("lines+markers", line.steps, [round(value, 6) for value in line.drawn], marker, texts)
+    place = {"xaxis": "x", "yaxis": f"y{_name(i)}", "cliponaxis": False}
+    return trace | place | {"line": {"color": "@c1", "width": 2}}
 
 
 def _tell(line: Line, at: int, final: bool) -> str:
     monitor, value, start = line.monitor, line.values[at], line.values[0]
-    change = (
-        f"{fixed(value / start, 2)} of the start's" if monitor.relative else f"{signed(value - start)} to the start"
-    )
+    ratio = f"{fixed(value / start, 2)} of the start's" if monitor.relative else ""
+    change = ratio or f"{signed(value - start)} to the start"
     where = f"step {count(line.steps[at])}{', kept' if final else ''}"
     return f"{plotly(monitor.title)}<br>{where}: {fixed(value, monitor.digits)}<br>{change}"
 
@@ -149,9 +130,11 @@ def _shape(monitored: list[Line], final_step: float | None) -> Figure:
         place = {"domain": [round(bottom, 4), round(top, 4)], "range": _range(line), "nticks": 5}
         shape[f"yaxis{_name(i)}"] = axis() | place | {"anchor": "x"}
         shape["annotations"].append(_heading(line, top))
-        shape["shapes"].append(_dashes(line.drawn[0], f"y{_name(i)}"))
-        if final_step is not None:
-            shape["shapes"].append(_upright(final_step, f"y{_name(i)} domain"))  # per panel: not through the headings
+        start, dashes = line.drawn[0], {"color": "@muted", "width": 1, "dash": "dash"}
+        shape["shapes"].append(box("line", ("paper", f"y{_name(i)}"), (0, 1), (start, start), dashes))
+        if final_step is not None:  # in each panel by itself: not through the headings
+            refs, dots = ("x", f"y{_name(i)} domain"), {"color": "@c2", "width": 1.5, "dash": "dot"}
+            shape["shapes"].append(box("line", refs, (final_step, final_step), (0, 1), dots) | {"layer": "below"})
     return shape
 
 
@@ -173,33 +156,6 @@ def _heading(line: Line, y: float) -> Figure:
         "yanchor": "bottom",
         "showarrow": False,
         "font": {"size": 12, "color": "@ink"},
-    }
-
-
-def _dashes(value: float, axis_name: str) -> Figure:
-    return {
-        "type": "line",
-        "xref": "paper",
-        "yref": axis_name,
-        "x0": 0,
-        "x1": 1,
-        "y0": value,
-        "y1": value,
-        "line": {"color": "@muted", "width": 1, "dash": "dash"},
-    }
-
-
-def _upright(step: float, panel: str) -> Figure:
-    return {
-        "type": "line",
-        "xref": "x",
-        "yref": panel,
-        "x0": step,
-        "x1": step,
-        "y0": 0,
-        "y1": 1,
-        "layer": "below",
-        "line": {"color": "@c2", "width": 1.5, "dash": "dot"},
     }
 
 

@@ -32,10 +32,7 @@ def payload(grid: Grid, foresight: Foresight | None, target: str | None) -> dict
             {"protocol": m.protocol, "metric": m.metric, "split": m.split, "higher": m.higher} for m in grid.measures
         ],
         "columns": [_column(grid, column) for column in grid.columns],
-        "costs": [
-            {"protocol": protocol, "dataset": dataset, "values": numbers(values)}
-            for (protocol, dataset), values in grid.costs.items()
-        ],
+        "costs": [{"protocol": p, "dataset": d, "values": numbers(values)} for (p, d), values in grid.costs.items()],
         "cost": grid.cost,
         "level": round(100 * LEVEL),
         "sizes": None if grid.sizes is None else numbers(grid.sizes),

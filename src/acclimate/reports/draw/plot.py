@@ -64,6 +64,18 @@ def layout(x: str, y: str) -> Figure:
     }
 
 
+def scatter(mode: str, x: Sequence[float], y: Sequence[float], marker: Figure, hovertext: list[str]) -> Figure:
+    """Return a trace of points, each with the text that is read above it."""
+    points = {"type": "scatter", "mode": mode, "x": x, "y": y, "marker": marker}
+    return points | {"hoverinfo": "text", "hovertext": hovertext}
+
+
+def box(kind: str, refs: tuple[str, str], x: tuple[float, float], y: tuple[float, float], line: Figure) -> Figure:
+    """Return a shape, ``line`` or ``rect``, between two corners on the axes `refs`."""
+    place = {"xref": refs[0], "yref": refs[1], "x0": x[0], "x1": x[1], "y0": y[0], "y1": y[1]}
+    return {"type": kind, **place, "line": line}
+
+
 def whiskers(lows: Iterable[float | None], mids: Sequence[float], highs: Iterable[float | None]) -> Figure:
     """Return error bars from interval ends; a missing end draws nothing."""
     return {

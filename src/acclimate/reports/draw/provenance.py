@@ -12,6 +12,7 @@ from acclimate.reports.read.leaderboard import random_start
 from acclimate.reports.read.material import Material
 from acclimate.reports.text import Json, count, duration, joined, number
 
+LISTED = 24  # values of one fact
 # What a document may say about its origin, and how a reader calls it.
 FACTS = {
     "command": "Command",
@@ -48,24 +49,22 @@ def sections(material: Material) -> list[Section]:
         for key, title in FACTS.items():
             for value in _values(document.get(key), key):
                 facts.setdefault(title, {})[value] = None
-    started = dict.fromkeys(words(d, "model") for d in _started(contents) if random_start(d))
-    if started:
-        facts["Randomly initialised"] = started
+    started = (*parts(contents.rank, "models"), *documents(contents))
+    if random := dict.fromkeys(words(document, "model") for document in started if random_start(document)):
+        facts["Randomly initialised"] = random
     if contents.tables and grid:
         facts["Results tables"] = dict.fromkeys(name for name, _ in contents.tables)
         facts["Rows with a number"] = {count(grid.rows): None}
     if not facts:
         return []
-    rows = [[text_cell(title), TableCell(_several(list(values)), "")] for title, values in facts.items()]
+    rows = []
+    for title, values in facts.items():
+        more = f" … and {len(values) - LISTED} more" if len(values) > LISTED else ""
+        rows.append([text_cell(title), TableCell("; ".join(list(values)[:LISTED]) + more, "")])
     records = [{"fact": title, "value": value} for title, values in facts.items() for value in values]
     columns = [TableColumn("Fact"), TableColumn("Value")]
     table = DataTable("provenance-table", "Provenance", columns, rows, [dict(record) for record in records])
     return [Section("provenance", "Provenance", tables=[table])]
-
-
-def _started(contents: Contents) -> Iterator[Doc]:
-    yield from parts(contents.rank, "models")
-    yield from documents(contents)
 
 
 def _values(value: Json, key: str) -> list[str]:
@@ -74,11 +73,6 @@ def _values(value: Json, key: str) -> list[str]:
     if isinstance(value, dict):
         return [f"{name}: {text}" for name, inner in value.items() for text in _values(inner, name)]
     return [] if value is None or value == "" else [str(value)]
-
-
-def _several(values: list[str], limit: int = 24) -> str:
-    more = f" … and {len(values) - limit} more" if len(values) > limit else ""
-    return "; ".join(values[:limit]) + more
 
 
 def subtitle(contents: Contents, grid: Grid | None = None) -> str:

@@ -20,7 +20,7 @@ NOTE = (
 
 def sections(material: Material) -> list[Section]:
     """Return the finetuning runs, those of one setting together, the most accurate first."""
-    finetuned = runs.finetuned(material.contents)
+    finetuned = runs.finetuned(material.contents.runs)
     if not finetuned:
         return []
     heading = "Recipes compared" if len(finetuned) > 1 else "The finetuning run"
@@ -35,6 +35,7 @@ def table(finetuned: list[Run]) -> DataTable:
     splits = [split for split in ("val", "test") if any(part(run.document, split) for run in finetuned)]
     wanted = [(s, m) for s in splits for m in (metrics() if s == splits[-1] else FIRST)]
     columns_of = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in finetuned)]
+    every = [(s, m) for s in splits for m in metrics()]
     return DataTable(
         key="recipes-table",
         caption="Recipes, with the share of parameters that each stage trained",
@@ -47,9 +48,7 @@ def table(finetuned: list[Run]) -> DataTable:
             TableColumn("Time", True),
         ],
         rows=[_recipe_row(run, labels[run.name], columns_of) for run in finetuned],
-        records=[
-            _recipe_record(run, labels[run.name], [(s, m) for s in splits for m in metrics()]) for run in finetuned
-        ],
+        records=[_recipe_record(run, labels[run.name], every) for run in finetuned],
     )
 
 

@@ -23,25 +23,24 @@ def table(rows: list[Doc]) -> DataTable:
     """Return the result rows, averaged over seeds; the CSV file has every row by itself."""
     groups = group(rows, ("dataset", "model", "protocol", "labels"))
     splits = [s for s in ("val", "test") if any(part(part(row, "metrics"), s) for row in rows)]
-    measured = [(s, m) for s in splits for m in FIRST]
+    numbers = [(s, m) for s in splits for m in FIRST]
     columns = [
         *(TableColumn(title) for title in ("Data", "Model", "Protocol")),
         TableColumn("Labels", True),
         TableColumn("Seeds", True),
-        *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in measured),
+        *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in numbers),
         TableColumn("Trained", True),
         TableColumn("Time", True),
     ]
-    body = [_group_row(key, members, measured) for key, members in groups.items()]
-    return DataTable(
-        "rows-table", "Every measurement, averaged over seeds", columns, body, [flat(r) for r in rows], True
-    )
+    body = [_group_row(key, members, numbers) for key, members in groups.items()]
+    caption = "Every measurement, averaged over seeds"
+    return DataTable("rows-table", caption, columns, body, [flat(row) for row in rows], folded=True)
 
 
-def _group_row(key: tuple[str, ...], members: list[Doc], measured: list[tuple[str, str]]) -> list[TableCell]:
+def _group_row(key: tuple[str, ...], members: list[Doc], numbers: list[tuple[str, str]]) -> list[TableCell]:
     first, seconds = members[0], mean_of(members, "seconds")
     cells = []
-    for split, metric in measured:
+    for split, metric in numbers:
         estimate = metric_estimate(members, split, metric)
         cells.append(
             TableCell("–")

@@ -21,7 +21,7 @@ def sentences(contents: Contents, boards: list[Board], answer: Doc) -> list[str]
         lines += [verdict] if (verdict := words(answer or contents.compare, "verdict")) else []
         lines += [verdict] if (verdict := words(contents.curve, "verdict")) else []
         lines += efficiency.verdicts(contents.curve) + [kept(run) for run in runs.adapted(contents)]
-        lines += best_recipe(runs.finetuned(contents))
+        lines += best_recipe(runs.finetuned(contents.runs))
     return list(dict.fromkeys(lines))
 
 
@@ -38,12 +38,9 @@ def leader(board: Board) -> list[str]:
     # Over all data sets the interval is that of the difference to the best, which this one is itself.
     if top.low is not None and top.low == top.high and top.reach:
         sure = ""
-    first = f"{top.name} ranks first{of}{where}, with {_article(board.metric)} of {figure(top.final)}{sure}."
+    article = "an" if board.metric[:1] in "aeiouAEIOU" else "a"
+    first = f"{top.name} ranks first{of}{where}, with {article} {board.metric} of {figure(top.final)}{sure}."
     return [first, *_peers(board, top.name, bool(interval))]
-
-
-def _article(metric: str) -> str:
-    return f"{'an' if metric[:1] in 'aeiouAEIOU' else 'a'} {metric}"
 
 
 def _peers(board: Board, top: str, with_intervals: bool) -> list[str]:
@@ -78,7 +75,11 @@ def best_recipe(finetuned: list[Run]) -> list[str]:
         if accuracy(run) is not None:
             settings.setdefault(runs.setting(run), []).append(run)
     if len(finetuned) == 1:
-        return [_single(run) for group in settings.values() for run in group]
+        return [
+            f"The recipe {runs.recipe(run)} reached a validation accuracy of {_measured(run)}."
+            for group in settings.values()
+            for run in group
+        ]
     return [_first(key[1], group) for key, group in settings.items() if len({runs.recipe(r) for r in group}) > 1]
 
 
@@ -87,26 +88,21 @@ def accuracy(run: Run, split: str = "val") -> float | None:
     return number(part(run.document, split).get("accuracy"))
 
 
-def _tested(run: Run) -> str:
-    test = accuracy(run, "test")
-    return "" if test is None else f", and {fixed(test)} on the test split, which had no part in the choice"
-
-
-def _single(run: Run) -> str:
-    value, ends = fixed(accuracy(run)), runs.interval(run, "val")
+def _measured(run: Run) -> str:
+    """Return a run's validation accuracy with its interval, and its test accuracy where it has one."""
+    ends, test = runs.interval(run, "val"), accuracy(run, "test")
     sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
-    return f"The recipe {runs.recipe(run)} reached a validation accuracy of {value}{sure}{_tested(run)}."
+    tested = "" if test is None else f", and {fixed(test)} on the test split, which had no part in the choice"
+    return f"{fixed(accuracy(run))}{sure}{tested}"
 
 
 def _first(labels: str, group: list[Run]) -> str:
     names = runs.labels_of(group)
     best = max(group, key=lambda run: accuracy(run) or 0.0)
-    ends = runs.interval(best, "val")
-    sure = f" ({LEVEL_TEXT} interval {span(*ends)})" if ends else ""
     budget = f" with {efficiency.amount(labels)}" if labels else ""
     return (
         f"Of {len(group)} finetuning runs{budget}, {names[best.name]} has the highest validation accuracy: "
-        f"{fixed(accuracy(best))}{sure}{_tested(best)}. {_rivals(best, group, names)}"
+        f"{_measured(best)}. {_rivals(best, group, names)}"
     )
 
 
@@ -149,20 +145,16 @@ def tiles(contents: Contents, boards: list[Board]) -> list[Tile]:
         top, tied = entries[0], len(boards[0].tied)
         note = f"{boards[0].metric} {figure(top.final)}"
         figures.append(Tile("Best model" if tied == 1 else "Highest", top.name, note))
-        figures.append(
-            Tile("Cannot be told apart", f"{tied} of {len(boards[0].entries)}", "models, the best one included")
-        )
+        share = f"{tied} of {len(boards[0].entries)}"
+        figures.append(Tile("Cannot be told apart", share, "models, the best one included"))
     figures += _gain_tile(contents)
-    spent = number(contents.rank.get("seconds_spent")) or number(contents.rank.get("seconds"))
-    total = (spent or 0.0) + sum(runs.seconds(run) or 0.0 for run in contents.runs)
+    seconds = number(contents.rank.get("seconds_spent")) or number(contents.rank.get("seconds"))
+    total = (seconds or 0.0) + sum(runs.seconds(run) or 0.0 for run in contents.runs)
     if total > 0:
-        figures.append(Tile("Time measured", duration(total), _work(contents)))
+        amounts = ((len(contents.runs), "run"), (len(contents.rows), "result row"))
+        work = ", ".join(f"{count(n)} {name}{'s' if n > 1 else ''}" for n, name in amounts if n)
+        figures.append(Tile("Time measured", duration(total), work))
     return figures
-
-
-def _work(contents: Contents) -> str:
-    amounts = ((len(contents.runs), "run"), (len(contents.rows), "result row"))
-    return ", ".join(f"{count(n)} {name}{'s' if n > 1 else ''}" for n, name in amounts if n)
 
 
 def _gain_tile(contents: Contents) -> list[Tile]:

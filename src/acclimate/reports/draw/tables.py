@@ -26,6 +26,12 @@ def figure_cell(value: object, digits: int = 3, note: str = "") -> TableCell:
     return TableCell(fixed(value, digits), number(value), note)
 
 
+def change_cell(before: object, after: object, digits: int, note: str = "") -> TableCell:
+    """Return a cell with a number before and after; it sorts by the latter."""
+    unknown = number(before) is None and number(after) is None
+    return TableCell("–" if unknown else f"{fixed(before, digits)} → {fixed(after, digits)}", number(after), note)
+
+
 def split_title(name: str) -> str:
     """Return a split as it begins a column."""
     return {"val": "Validation", "test": "Test"}[name]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from acclimate.comparison.table import NEEDED
 from acclimate.errors import DataError
-from acclimate.reports.read.formats import SUFFIXES, is_table
 from acclimate.reports.text import Json, clean, visible
 
 Doc = dict[str, Json]
 
+SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 DOCUMENTS = ("rank.json", "curve.json", "map.json", "findings.json", "compare.json")
 
 
@@ -34,34 +35,25 @@ class Run:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything a folder holds that a report can show. Empty parts are empty, never made up.
-
-    Attributes
-    ----------
-    curve
-        The folder's own, else the only one below it.
-    tuned
-        The finetuning runs behind that curve. They are not in ``runs``: each is already a point of the curve.
-    elsewhere
-        Folders below with a curve that is not shown, since there are several.
-    compare
-        What `compare` answered.
-    tables
-        (name, path) of files with the columns of a results table, from anywhere.
-    """
+    """Everything a folder holds that a report can show. Empty parts are empty, never made up."""
 
     title: str
     rows: list[Doc] = field(default_factory=list)
     rank: Doc = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
-    curve: Doc = field(default_factory=dict)
-    tuned: list[Run] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
+    curve: Doc = field(default_factory=dict)  # the folder's own, else the only one below it
+    tuned: list[Run] = field(default_factory=list)  # finetuning runs behind that curve, so not in `runs`
+    elsewhere: list[str] = field(default_factory=list)  # folders with a curve that is not shown: one of several
     map: Doc = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    compare: Doc = field(default_factory=dict)
-    tables: list[tuple[str, Path]] = field(default_factory=list)
+    compare: Doc = field(default_factory=dict)  # what `compare` answered
+    tables: list[tuple[str, Path]] = field(default_factory=list)  # (name, path) of results tables
+
+    @property
+    def documented(self) -> bool:
+        """Whether there is anything but results tables and curves that are not shown."""
+        return any((self.rows, self.rank, self.runs, self.curve, self.map, self.findings, self.compare))
 
 
 def part(document: Doc, key: str) -> Doc:
@@ -128,19 +120,7 @@ def collect(folder: Path) -> Contents:
 
 
 def _refuse_nothing(contents: Contents, folder: Path) -> None:
-    if any(
-        (
-            contents.rows,
-            contents.rank,
-            contents.runs,
-            contents.curve,
-            contents.map,
-            contents.findings,
-            contents.elsewhere,
-        )
-    ):
-        return
-    if contents.compare or contents.tables:
+    if contents.documented or contents.elsewhere or contents.tables:
         return
     broken = f"; could not read {', '.join(contents.unreadable[:5])}" if contents.unreadable else ""
     raise DataError(
@@ -234,3 +214,29 @@ def _log(path: Path, folder: Path, unreadable: list[str]) -> Iterator[Doc]:
             continue
         if isinstance(point, dict):
             yield point
+
+
+def is_table(path: Path) -> bool:
+    """Say whether a file has the columns of a results table, by its first line; of Parquet, by its schema.
+
+    Anything that cannot be read is no table: the folder of a report holds other files too.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        return False
+    try:
+        if suffix == ".parquet":
+            import pyarrow.parquet as parquet  # type: ignore[import-untyped]  # ships no types
+
+            return set(NEEDED) <= set(parquet.read_schema(path).names)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            line = file.readline(100_000)
+        if suffix in (".jsonl", ".ndjson"):
+            first = json.loads(line)
+            return isinstance(first, dict) and set(NEEDED) <= set(first)
+        head = next(csv.reader([line], delimiter="\t" if suffix == ".tsv" else ","), [])
+        return set(NEEDED) <= {name.strip() for name in head}
+    except ImportError:  # reading it will say what to install
+        return True
+    except (OSError, ValueError):
+        return False

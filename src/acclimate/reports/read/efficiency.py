@@ -63,16 +63,11 @@ def _amount(labels: str) -> tuple[bool, float, str]:
         return True, float("inf"), labels
 
 
-def at(curve: Doc, model: str, labels: str, metric: str) -> dict[str, float]:
-    """Return a metric by seed, for one model with one count of labels."""
-    points = [p for p in parts(curve, "points") if words(p, "model") == model and words(p, "labels") == labels]
-    return {words(p, "seed"): value for p in points if (value := number(p.get(metric))) is not None}
-
-
 def estimate(curve: Doc, model: str, labels: str, metric: str) -> MeanInterval | None:
     """Return a metric's mean and interval over seeds, or None where it was not measured."""
-    values = list(at(curve, model, labels, metric).values())
-    return mean_interval(values) if values else None
+    points = [p for p in parts(curve, "points") if words(p, "model") == model and words(p, "labels") == labels]
+    by_seed = {words(p, "seed"): value for p in points if (value := number(p.get(metric))) is not None}
+    return mean_interval(list(by_seed.values())) if by_seed else None
 
 
 def metrics_of(curve: Doc) -> list[str]:

@@ -34,24 +34,14 @@ _DEAR: Final = re.compile(r"fine-?_?tun|full", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class Foresight:
-    """What `comparison` answered.
-
-    Attributes
-    ----------
-    answer
-        The document of `comparison.analyse`, of the proxies on their own data sets.
-    sides
-        Protocol -> data set -> what was compared; the target's too.
-    averages
-        ``proxy, part, spearman, low, high, cells``: in domain, out of it, and by kind of shift where rows say one.
-    """
+    """What `comparison` answered."""
 
     target: str
     datasets: list[str]
-    answer: dict[str, Any]
+    answer: dict[str, Any]  # the document of `comparison.analyse`, of the proxies on their own data sets
     matrices: list[Matrix]
-    sides: dict[str, dict[str, ScoreColumn]]
-    averages: list[dict[str, Any]] = field(default_factory=list)
+    sides: dict[str, dict[str, ScoreColumn]]  # protocol -> data set -> what was compared; the target's too
+    averages: list[dict[str, Any]] = field(default_factory=list)  # see `comparison.matrices`
     notes: list[str] = field(default_factory=list)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from acclimate.comparison.table import KEY, ROW, read_table, tidy
 from acclimate.errors import DataError
 from acclimate.reports.read.collect import Contents, Doc, part, words
-from acclimate.reports.read.leaderboard import EPISODES_ENDS, random_start
+from acclimate.reports.read.leaderboard import EPISODES_ENDS, competes, random_start
 from acclimate.reports.text import number, visible
 
 if TYPE_CHECKING:
@@ -44,11 +44,6 @@ def table_of(contents: Contents) -> tuple[pd.DataFrame | None, list[str]]:
         return None, problems
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     return _visible(frame), problems
-
-
-def competes(row: Doc) -> bool:
-    """Say whether a row may be compared with others; points of a label-efficiency curve have a section of their own."""
-    return "training" not in part(row, "settings")
 
 
 def _lines(row: Doc) -> list[dict[str, Any]]:

@@ -16,8 +16,7 @@ import numpy.typing as npt
 from acclimate.comparison.sides import check_units
 from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
-from acclimate.reports.read.families import groups_of, sizes_of
-from acclimate.reports.read.variants import COSTS, told_apart
+from acclimate.reports.read.variants import COSTS, groups_of, sizes_of, told_apart
 from acclimate.stats import larger_is_better, student
 
 if TYPE_CHECKING:
@@ -58,32 +57,18 @@ class RankColumn:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Everything that the interactive part of a page draws.
-
-    Attributes
-    ----------
-    random : (n,) bool
-        Models that began from random numbers.
-    groups
-        Name of a grouping -> the group of each model.
-    costs
-        (protocol, data set or `ALL`) -> mean cost of each model; `cost` says of what.
-    sizes : (n,) or None
-        Numbers of parameters.
-    frame
-        Seeds kept, protocols told apart: what `comparison` may be asked about.
-    """
+    """Everything that the interactive part of a page draws."""
 
     models: list[str]
     datasets: list[str]
     measures: list[Measure]
     columns: list[RankColumn]
-    random: npt.NDArray[np.bool_]
-    groups: dict[str, list[str]]
-    costs: dict[tuple[str, int], Float64]
-    cost: str
-    sizes: Float64 | None
-    frame: pd.DataFrame
+    random: npt.NDArray[np.bool_]  # (n,): models that began from random numbers
+    groups: dict[str, list[str]]  # name of a grouping -> the group of each model
+    costs: dict[tuple[str, int], Float64]  # (protocol, data set or `ALL`) -> mean cost of each model
+    cost: str  # what the costs are of
+    sizes: Float64 | None  # numbers of parameters, (n,)
+    frame: pd.DataFrame  # seeds kept, protocols told apart: what `comparison` may be asked about
     rows: int
     notes: list[str] = field(default_factory=list)
 

@@ -53,9 +53,14 @@ def random_start(document: Doc, model: str = "") -> bool:
     return document.get("random_start") is True or (model or words(document, "model")).startswith("random:")
 
 
+def competes(row: Doc) -> bool:
+    """Say whether a row may be compared with others; points of a label-efficiency curve have a section of their own."""
+    return "training" not in part(row, "settings")
+
+
 def boards(contents: Contents) -> list[Board]:
     """Return one leaderboard per data set, made from the result rows: where there is one model, of its protocols."""
-    rows = [row for row in contents.rows if "training" not in part(row, "settings")]  # points of a curve do not compete
+    rows = [row for row in contents.rows if competes(row)]
     sets = dict.fromkeys(words(row, "dataset") for row in rows)
     leaderboards = [from_rows([row for row in rows if words(row, "dataset") == name], name) for name in sets]
     return [board for board in leaderboards if len(board.entries) > 1]
@@ -64,10 +69,8 @@ def boards(contents: Contents) -> list[Board]:
 def ranked(document: Doc) -> Board:
     """Return the leaderboard of a ``rank.json``; the top set shares the first rank."""
     top = set(names(document, "confidence_set"))
-    entries = [_ranked_entry(model, top) for model in parts(document, "models")]
-    entries.sort(key=lambda entry: (entry.rank is None, entry.rank or 0))
-    best = words(document, "best")
-    entries.sort(key=lambda entry: (entry.rank is None, not entry.tied, entry.name != best and entry.tied))
+    entries, best = [_ranked_entry(model, top) for model in parts(document, "models")], words(document, "best")
+    entries.sort(key=lambda e: (e.rank is None, not e.tied, e.tied and e.name != best, e.rank or 0))
     recipe = words(document, "final")
     metric = f"validation accuracy after {recipe}" if recipe else "final score"
     return Board(metric, True, _share(entries), words(document, "data"), "rank")
@@ -109,9 +112,9 @@ def from_rows(rows: list[Doc], dataset: str) -> Board:
     split = "val" if any(part(part(row, "metrics"), "val") for row in rows) else "test"
     groups = group(rows, ("model", "protocol", "labels"))
     scored = [(key, group_rows, metric_estimate(group_rows, split)) for key, group_rows in groups.items()]
-    measured = [(key, members, estimate) for key, members, estimate in scored if estimate is not None]
-    measured.sort(key=lambda item: -item[2].mean)
-    keys = [key for key, _, _ in measured]
+    estimates = [(key, members, estimate) for key, members, estimate in scored if estimate is not None]
+    estimates.sort(key=lambda item: -item[2].mean)
+    keys = [key for key, _, _ in estimates]
     entries = [
         BoardEntry(
             name=_row_name(key, keys),
@@ -119,12 +122,12 @@ def from_rows(rows: list[Doc], dataset: str) -> Board:
             final=estimate.mean,
             low=estimate.low,
             high=estimate.high,
-            tied=place == 1 or _overlap(measured[0][2], estimate),
+            tied=place == 1 or _overlap(estimates[0][2], estimate),
             random=any(random_start(row) for row in members),
             seconds=mean_of(members, "seconds"),
             seeds=estimate.n,
         )
-        for place, (key, members, estimate) in enumerate(measured, start=1)
+        for place, (key, members, estimate) in enumerate(estimates, start=1)
     ]
     return Board(f"{'validation' if split == 'val' else 'test'} accuracy", True, _share(entries), dataset, "rows")
 

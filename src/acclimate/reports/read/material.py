@@ -17,30 +17,16 @@ LISTED = 2000  # rows with a table of their own
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What sections are drawn from.
-
-    Attributes
-    ----------
-    grid
-        All numbers, where two models or more have some.
-    target
-        The protocol that the cheap ones should foresee.
-    foresight, unforeseen
-        Whether they do; or None, and why nobody can say.
-    boards
-        Leaderboards; with `live` the only one is a column of the grid.
-    problems
-        A sentence for each table that was left out.
-    """
+    """What sections are drawn from."""
 
     contents: Contents
-    grid: Grid | None = None
-    target: str | None = None
-    foresight: Foresight | None = None
-    unforeseen: str = ""
-    boards: list[Board] = field(default_factory=list)
-    live: bool = False
-    problems: list[str] = field(default_factory=list)
+    grid: Grid | None = None  # all numbers, where two models or more have some
+    target: str | None = None  # the protocol that the cheap ones should foresee
+    foresight: Foresight | None = None  # whether they do
+    unforeseen: str = ""  # or why nobody can say
+    boards: list[Board] = field(default_factory=list)  # leaderboards
+    live: bool = False  # the only one is a column of the grid
+    problems: list[str] = field(default_factory=list)  # a sentence for each table that was left out
 
     @property
     def summarised(self) -> bool:
@@ -75,10 +61,7 @@ def _grid(contents: Contents) -> tuple[Grid | None, list[str]]:
         return None, []
     frame, problems = frames.table_of(contents)
     grid = None if frame is None else grid_of(frame)
-    nothing_else = not any(
-        (contents.rows, contents.rank, contents.runs, contents.curve, contents.map, contents.findings, contents.compare)
-    )
-    if grid is None and nothing_else:
+    if grid is None and not contents.documented:
         raise DataError(problems[0] if problems else "the table has numbers of one model only; expected two or more")
     return grid, problems
 

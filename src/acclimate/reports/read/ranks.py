@@ -8,6 +8,7 @@ import numpy as np
 
 from acclimate.reports.read.grid import ALL, Float64, Grid, Index, RankColumn
 from acclimate.reports.read.leaderboard import Board, BoardEntry
+from acclimate.reports.text import number
 from acclimate.stats import student
 from acclimate.stats.metrics import title
 
@@ -36,7 +37,9 @@ def ranks_of(column: RankColumn, higher: bool) -> Ranks:
         first, last = _paired(sign * column.parts[:, there])
     else:
         first, last = _apart(sign * np.stack([column.low[there], column.high[there]]))
-    return Ranks(*(_spread(values, there) for values in (rank, first, last)))
+    whole = np.zeros((3, len(there)), np.int64)
+    whole[:, there] = rank, first, last
+    return Ranks(*whole)
 
 
 def _apart(ends: Float64) -> tuple[Index, Index]:
@@ -61,12 +64,6 @@ def _paired(values: Float64) -> tuple[Index, Index]:
     sure = np.abs(ahead) > np.maximum(student(d - 1) * np.sqrt(variance / d), 1e-12)
     better = (sure & (ahead > 0)).sum(axis=1)
     return better + 1, n - (sure & (ahead < 0)).sum(axis=1)
-
-
-def _spread(values: Index, there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Index:
-    whole = np.zeros(len(there), np.int64)
-    whole[there] = values
-    return whole
 
 
 def headline(grid: Grid, target: str | None) -> RankColumn:
@@ -95,11 +92,7 @@ def board(grid: Grid, column: RankColumn) -> Board:
     order = sorted(np.flatnonzero(ranks.rank), key=lambda i: (ranks.rank[i], grid.models[i]))
     entries = [_entry(grid, column, ranks, int(i)) for i in order]
     return Board(
-        metric=_named(grid, column),
-        higher=measure.higher,
-        entries=entries,
-        dataset=_where(grid, column),
-        basis="grid",
+        metric=_named(grid, column), higher=measure.higher, entries=entries, dataset=_where(grid, column), basis="grid"
     )
 
 
@@ -126,15 +119,11 @@ def _entry(grid: Grid, column: RankColumn, ranks: Ranks, i: int) -> BoardEntry:
         name=grid.models[i],
         rank=1 if tied else int(ranks.rank[i]),
         final=float(column.mean[i]),
-        low=_finite(column.low, i),
-        high=_finite(column.high, i),
+        low=number(column.low[i]),
+        high=number(column.high[i]),
         tied=tied,
         random=bool(grid.random[i]),
-        seconds=None if costs is None or grid.cost != "seconds" else _finite(costs, i),
+        seconds=None if costs is None or grid.cost != "seconds" else number(costs[i]),
         seeds=int(column.runs[i]) if column.dataset != ALL else 1,
         reach=(int(ranks.first[i]), int(ranks.last[i])) if bounded else None,
     )
-
-
-def _finite(values: Float64, i: int) -> float | None:
-    return float(values[i]) if np.isfinite(values[i]) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, words
 from acclimate.reports.read.leaderboard import images_interval
@@ -23,13 +23,8 @@ class LearningCurve:
     note: str = ""
 
 
-def finetuned(contents: Contents) -> list[Run]:
-    """Return the runs that end in a classifier: those with validation or test numbers."""
-    return finetuned_of(contents.runs)
-
-
-def finetuned_of(runs: list[Run]) -> list[Run]:
-    """Return those of the runs that end in a classifier."""
+def finetuned(runs: list[Run]) -> list[Run]:
+    """Return those of the runs that end in a classifier: those with validation or test numbers."""
     return [run for run in runs if part(run.document, "val") or part(run.document, "test")]
 
 
@@ -75,11 +70,6 @@ def interval(run: Run, split: str) -> tuple[float, float] | None:
 def setting(run: Run) -> tuple[str, str]:
     """Return (data, labels): only runs that share both may be compared."""
     return words(run.document, "data"), words(run.document, "labels")
-
-
-def stage_name(stage: Doc) -> str:
-    """Return a stage as ``objective, scope``."""
-    return ", ".join(filter(None, (words(stage, "objective"), words(stage, "scope")))) or "stage"
 
 
 def fractions(run: Run) -> str:
@@ -159,7 +149,8 @@ def _curve(run: Run, name: str, key: str, objective: str | None) -> LearningCurv
         if value is None or (objective is not None and words(stage, "objective") != objective):
             continue
         if at not in marked and at > 0:
-            marks[step] = f"stage {at + 1}: {stage_name(stage)}"
+            name_of = ", ".join(filter(None, (words(stage, "objective"), words(stage, "scope"))))
+            marks[step] = f"stage {at + 1}: {name_of or 'stage'}"
         marked.add(at)
         steps.append(step)
         values.append(value)
@@ -173,9 +164,7 @@ def _thin(curve: LearningCurve, limit: int = 600) -> LearningCurve:
         return curve
     last = len(curve.steps) - 1
     keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
-    return LearningCurve(
-        curve.run, [curve.steps[i] for i in keep], [curve.values[i] for i in keep], curve.marks, curve.note
-    )
+    return replace(curve, steps=[curve.steps[i] for i in keep], values=[curve.values[i] for i in keep])
 
 
 def objectives(runs: list[Run]) -> list[str]:

@@ -29,12 +29,7 @@ from acclimate.scores.estimates import (
     sfda,
     transrate,
 )
-from acclimate.scores.estimates.member import (
-    Estimate,
-    EstimateRow,
-    Value,
-    missing,
-)
+from acclimate.scores.estimates.member import Estimate, EstimateRow, Value, missing
 from acclimate.scores.estimates.prepared import Prepared, prepare
 
 __all__ = ["ESTIMATES", "Estimate", "EstimateRow", "Prepared", "Value", "estimate", "prepare", "table"]
@@ -76,10 +71,7 @@ ESTIMATES: Final[dict[str, Estimate]] = {
 def estimate(name: str, prepared: Prepared) -> Value:
     """Return one estimate.
 
-    Raises
-    ------
-    DataError
-        For an unknown name (the nearest is named), or when something that it needs is missing.
+    Raises `DataError` for an unknown name (the nearest is named), or when something that it needs is missing.
 
     Examples
     --------

@@ -2,20 +2,20 @@
 
 Papyan, Han & Donoho, "Prevalence of neural collapse during the terminal phase of deep learning training" (PNAS 2020).
 NC1: tr(S_w S_b^+) / C, with S_b of the class means about their mean. NC2: the coefficient of variation of the lengths
-of the centred class means, and the mean distance of their cosines from -1 / (C - 1). NC4: the share of images that
-lie nearer to another class mean than to their own. (NC3 compares with a classifier's weights, which a backbone has
-not.)
+of the centred class means, and the mean distance of their cosines from -1 / (C - 1). NC4: the share of images that lie
+nearer to another class mean than to their own. (NC3 compares with a classifier's weights, which a backbone has not.)
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
+from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
 
 
@@ -111,9 +111,7 @@ def _centred_means(prepared: Prepared) -> Float64:
 
 NC1: Final = Estimate(
     nc1,
-    LABELS,
     "neural collapse: spread within classes in units of that between them; 0 is collapse",
-    "at least 0",
     between(0, np.inf),
     ANY,
     better="smaller",
@@ -121,29 +119,21 @@ NC1: Final = Estimate(
 )
 NC2_LENGTHS: Final = Estimate(
     nc2_lengths,
-    LABELS,
     "neural collapse: variation of the lengths of class means; 0 is collapse",
-    "at least 0",
     between(0, np.inf),
     ANY,
     better="smaller",
     caution=cautions.few_a_class,
 )
-NC2_ANGLES: Final = Estimate(
-    nc2_angles,
-    LABELS,
-    "neural collapse: distance of the class means' cosines from -1 / (C - 1); 0 is collapse",
-    "0 to 2",
-    between(0, 2),
-    ANY,
-    better="smaller",
-    caution=cautions.few_a_class,
+NC2_ANGLES: Final = replace(
+    NC2_LENGTHS,
+    function=nc2_angles,
+    meaning="neural collapse: distance of the class means' cosines from -1 / (C - 1); 0 is collapse",
+    extent=between(0, 2),
 )
 NC4: Final = Estimate(
     nc4,
-    LABELS,
     "neural collapse: share of images nearer to another class mean than to their own",
-    "0 to 1",
     between(0, 1),
     ANY,
     better="smaller",

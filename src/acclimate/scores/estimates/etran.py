@@ -19,7 +19,7 @@ import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, NOTHING, Estimate, between, unbounded
+from acclimate.scores.estimates.member import ANY, ANY_NUMBER, NOTHING, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 
 LOWEST: Final = 0.005  # share of the images of which the energy is the mean
@@ -96,20 +96,17 @@ def to_unit(scores: npt.NDArray[np.float64]) -> Float64:
 
 LDA: Final = Estimate(
     lda,
-    LABELS,
     "posterior of the nearest class mean (ETran's LDA as its authors compute it)",
-    "0 to 1",
     between(0, 1),
     ANY - {"scale"},
     pool_relative=True,
 )
 ENERGY: Final = Estimate(
     energy,
-    NOTHING,
     "log-sum-exp of the features of the lowest 0.5 % of images: scale and width first",
-    "any number",
-    unbounded,
+    ANY_NUMBER,
     frozenset({"order", "labels", "columns"}),
+    needs=NOTHING,
     pool_relative=True,
     caution=cautions.lowest_image,
 )

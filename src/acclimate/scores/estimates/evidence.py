@@ -87,8 +87,7 @@ class Evidence:
 
     def _fit(self, log_t: float, labels: LabelIndex = ALL) -> Float64:
         unexplained = self._spectrum.unexplained(self._scale * float(np.exp(log_t)), labels)
-        fit: Float64 = -self._dof / 2 * np.log(unexplained / self._dof)
-        return fit
+        return -self._dof / 2 * np.log(unexplained / self._dof)
 
 
 def _peaks(coefficients: Float64) -> Float64:

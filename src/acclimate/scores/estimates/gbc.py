@@ -7,6 +7,7 @@ D_B = 1/8 (m_i - m_j)^T S^-1 (m_i - m_j) + 1/2 ln(|S| / sqrt(|S_i| |S_j|)), S = 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Final, Literal
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, pairs
+from acclimate.scores.estimates.member import ANY, Estimate, Extent, pairs
 from acclimate.scores.estimates.prepared import Prepared
 
 FLOOR: Final = 1e-4  # of a variance, as in the authors' code: a class of one image has none
@@ -80,19 +81,13 @@ def with_columns(prepared: Prepared) -> Prepared:
 
 GBC: Final = Estimate(
     gbc,
-    LABELS,
     "minus the overlap of all pairs of classes, as spherical Gaussians; 0 is none",
-    "-C (C - 1) to 0",
-    pairs,
+    Extent("-C (C - 1) to 0", pairs),
     ANY - {"rotation", "scale"},
     caution=cautions.few_a_class,
 )
-GBC_DIAGONAL: Final = Estimate(
-    partial(gbc, covariance="diagonal"),
-    LABELS,
-    "minus the overlap of all pairs of classes, as Gaussians with a variance for each column",
-    "-C (C - 1) to 0",
-    pairs,
-    ANY - {"rotation", "scale"},
-    caution=cautions.few_a_class,
+GBC_DIAGONAL: Final = replace(
+    GBC,
+    function=partial(gbc, covariance="diagonal"),
+    meaning="minus the overlap of all pairs of classes, as Gaussians with a variance for each column",
 )

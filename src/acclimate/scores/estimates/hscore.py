@@ -16,7 +16,7 @@ from typing import Final
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, classes, shrunk_classes
+from acclimate.scores.estimates.member import ANY, Estimate, Extent, classes, shrunk_classes
 from acclimate.scores.estimates.prepared import Prepared
 
 
@@ -85,20 +85,16 @@ def _between(prepared: Prepared) -> Float64:
 
 HSCORE: Final = Estimate(
     hscore,
-    LABELS,
     "variance between classes in whitened units; C - 1 when a linear map tells all apart",
-    "0 to C - 1",
-    classes,
+    Extent("0 to C - 1", classes),
     ANY,
     caution=cautions.saturated,
     spectrum="centred",
 )
 HSCORE_REG: Final = Estimate(
     hscore_reg,
-    LABELS,
     "H-score with a shrunk covariance",
-    "0 to about C - 1",
-    shrunk_classes,
+    Extent("0 to about C - 1", shrunk_classes),
     ANY,
     caution=cautions.wide_noise,
     spectrum="centred",

@@ -1,9 +1,8 @@
 """LEEP and NCE: how well the source model's own predictions tell the target classes apart.
 
-`leep`: Nguyen et al., "LEEP: A New Measure to Evaluate Transferability" (ICML 2020): the mean of ln sum_z
-P(y_i | z) p(z | x_i), P(y | z) from the joint sums of y and p. `nce`: Tran, Nguyen & Hassner, "Transferability and
-Hardness of Supervised Classification Tasks" (ICCV 2019): -H(Y | Z) with z_i the most probable source
-class of image i.
+`leep`: Nguyen et al., "LEEP: A New Measure to Evaluate Transferability" (ICML 2020): the mean of ln sum_z P(y_i | z)
+p(z | x_i), P(y | z) from the joint sums of y and p. `nce`: Tran, Nguyen & Hassner, "Transferability and Hardness of
+Supervised Classification Tasks" (ICCV 2019): -H(Y | Z) with z_i the most probable source class of image i.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, between
+from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, Extent, between
 from acclimate.scores.estimates.prepared import Codes, Prepared, float_blocks
 
 Posteriors = Callable[[], Iterator[tuple[slice, Float64]]]
@@ -89,18 +88,16 @@ def expected_prediction(posteriors: Posteriors, labels: Codes) -> float:
 
 LEEP: Final = Estimate(
     leep,
-    BOTH,
     "mean log probability of the labels under the source classes, in nats",
-    "at most 0",
     between(-np.inf, 0),
     OF_PREDICTIONS,
+    needs=BOTH,
 )
 NCE: Final = Estimate(
     nce,
-    BOTH,
     "minus the entropy of the label given the predicted source class, in nats",
-    "-ln C to 0",
-    lambda prepared: (-float(np.log(len(prepared.counts))), 0.0),
+    Extent("-ln C to 0", lambda prepared: (-float(np.log(len(prepared.counts))), 0.0)),
     OF_PREDICTIONS,
+    needs=BOTH,
     caution=cautions.many_sources,
 )

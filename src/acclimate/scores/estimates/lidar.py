@@ -14,7 +14,7 @@ import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no type
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Float64
-from acclimate.scores.estimates.member import ANY, Estimate, dimensions
+from acclimate.scores.estimates.member import ANY, Estimate, Extent, dimensions
 from acclimate.scores.estimates.prepared import Prepared
 from acclimate.scores.estimates.spectrum import add_gram
 
@@ -28,12 +28,7 @@ def lidar(prepared: Prepared, *, delta: float = DELTA) -> float:
     Needs `views` (m, q, d): features of q augmented views of each of m images; the paper takes 1,000 images and 50
     views.
 
-    Cost: two Gram matrices and the values of a pencil, m q d^2 + O(d^3).
-
-    Raises
-    ------
-    DataError
-        Without views.
+    Cost: two Gram matrices and the values of a pencil, m q d^2 + O(d^3). Raises `DataError` without views.
 
     Examples
     --------
@@ -73,9 +68,8 @@ def _scatter(rows: Float64) -> Any:
 
 LIDAR: Final = Estimate(
     lidar,
-    frozenset({"views"}),
     "effective number of directions that tell images apart, in units of augmentation",
-    "1 to min(m - 1, d)",
-    dimensions,
+    Extent("1 to min(m - 1, d)", dimensions),
     ANY - {"scale"},
+    needs=frozenset({"views"}),
 )

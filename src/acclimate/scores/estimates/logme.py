@@ -21,8 +21,8 @@ from typing import Final
 import numpy as np
 
 from acclimate.scores.estimates.evidence import Evidence
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
-from acclimate.scores.estimates.prepared import Prepared, float_blocks
+from acclimate.scores.estimates.member import ANY, ANY_NUMBER, Estimate
+from acclimate.scores.estimates.prepared import Prepared, columns_of, float_blocks
 from acclimate.scores.estimates.spectrum import SMALL, Spectrum, spectrum_of
 
 
@@ -66,10 +66,8 @@ def _mean_evidence(spectrum: Spectrum, dof: int, prepared: Prepared) -> float:
 
 
 def _standardised(prepared: Prepared) -> Spectrum:
-    x, mean = prepared.x, prepared.x.mean(axis=0, dtype=np.float64)
-    squares = sum((((block - mean) ** 2).sum(axis=0) for _, block in float_blocks(x)), np.zeros(len(mean)))
-    deviation = np.sqrt(squares / len(x))
-    deviation[deviation <= 10 * np.finfo(x.dtype).eps * np.abs(mean)] = np.inf  # a constant column says nothing
+    x = prepared.x
+    mean, deviation = columns_of(x)
     if prepared.n > prepared.d and x.size > SMALL:
         indicators = prepared.indicators(centred=True) / deviation[:, None]
         return spectrum_of(x, mean, indicators, prepared.labels, deviation)
@@ -81,27 +79,17 @@ def _standardised(prepared: Prepared) -> Spectrum:
 
 LOGME: Final = Estimate(
     logme,
-    LABELS,
     "log evidence of a linear model for each image, in nats; compare models on the same images",
-    "any number",
-    unbounded,
+    ANY_NUMBER,
     ANY - {"shift"},
     spectrum="uncentred",
 )
 LOGME_INTERCEPT: Final = Estimate(
-    partial(logme, intercept=True),
-    LABELS,
-    "LogME of a linear model with a free offset",
-    "any number",
-    unbounded,
-    ANY,
-    spectrum="centred",
+    partial(logme, intercept=True), "LogME of a linear model with a free offset", ANY_NUMBER, ANY, spectrum="centred"
 )
 LOGME_STANDARDISED: Final = Estimate(
     partial(logme, standardise=True),
-    LABELS,
     "LogME with an offset, of columns brought to unit variance",
-    "any number",
-    unbounded,
+    ANY_NUMBER,
     ANY - {"rotation"},
 )

@@ -29,43 +29,35 @@ WITHOUT: Final[dict[Need, str]] = {
 }
 
 
+Bounds = Callable[[Prepared], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The values that an estimate can have: in words, and as numbers for these features."""
+
+    words: str
+    bounds: Bounds = lambda prepared: (-np.inf, np.inf)
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """One estimate.
+    """One estimate."""
 
-    Attributes
-    ----------
-    function
-        Of checked features; a number, or several where the published score is made of a pool of models' parts.
-    needs
-        What it needs beside the features x.
-    meaning
-        One line for a user.
-    range
-        The values it can have, in words; `bounds` gives them as numbers.
-    promises
-        What does not change the number: the order of the images, the names of the classes, the order of the columns (of
-        source classes where it looks at p), a rotation of the features, a vector added to all, a factor on all.
-    better
-        Which values speak for a model.
-    pool_relative
-        Whether the published score exists only over a pool of models, and changes when a model is added.
-    caution
-        Why the number is worth little on these images, if it is.
-    spectrum
-        The shared decomposition that it uses, if any.
-    """
-
+    # Of checked features; a number, or several where the published score is made of a pool of models' parts
     function: Callable[[Prepared], Value]
-    needs: frozenset[Need]
-    meaning: str
-    range: str
-    bounds: Callable[[Prepared], tuple[float, float]]
+    meaning: str  # one line for a user
+    extent: Extent  # the values it can have
+    # What does not change the number: the order of the images, the names of the classes, the order of the columns (of
+    # source classes where it looks at p), a rotation of the features, a vector added to all, a factor on all
     promises: frozenset[Promise]
-    better: Better = "larger"
+    needs: frozenset[Need] = LABELS  # what it needs beside the features x
+    better: Better = "larger"  # which values speak for a model
+    # Whether the published score exists only over a pool of models, and changes when a model is added
     pool_relative: bool = False
+    # Why the number is worth little on these images, if it is
     caution: Callable[[Prepared], str | None] = cautions.none
-    spectrum: Literal["", "uncentred", "centred"] = ""
+    spectrum: Literal["", "uncentred", "centred"] = ""  # the shared decomposition that it uses, if any
 
 
 @dataclass(frozen=True)
@@ -77,20 +69,19 @@ class EstimateRow:
     warning: str | None
 
 
+ANY_NUMBER: Final = Extent("any number")
+
+
 def missing(member: Estimate, prepared: Prepared) -> str | None:
     """Return what a member needs and these features have not, in words."""
     arrays: dict[Need, object] = {"labels": prepared.y, "predictions": prepared.p, "views": prepared.views}
     return next((WITHOUT[need] for need in sorted(member.needs) if arrays[need] is None), None)
 
 
-def between(low: float, high: float) -> Callable[[Prepared], tuple[float, float]]:
-    """Return bounds that no data changes."""
-    return lambda prepared: (low, high)
-
-
-def unbounded(prepared: Prepared) -> tuple[float, float]:
-    """Return no bounds."""
-    return -np.inf, np.inf
+def between(low: float, high: float) -> Extent:
+    """Return the extent whose bounds no data changes; at most one of them is infinite."""
+    words = f"at least {low:g}" if high == np.inf else f"at most {high:g}" if low == -np.inf else f"{low:g} to {high:g}"
+    return Extent(words, lambda prepared: (low, high))
 
 
 def dimensions(prepared: Prepared) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from acclimate.errors import DataError
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.etran import to_unit
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared
 
 DIMENSIONS: Final = 64
@@ -32,12 +32,8 @@ def ncti(prepared: Prepared) -> tuple[float, float, float]:
     The first two are better when larger, the third when smaller. Relative to the pool: `ncti_pool` makes scores of
     them, and adding a model may change the order of the others.
 
-    Cost: a Gram matrix and 64 of its vectors, n d^2 + 4/3 d^3; n C^2 for the nuclear norms.
-
-    Raises
-    ------
-    DataError
-        When there are no more images than classes: a discriminant needs some spread within a class.
+    Cost: a Gram matrix and 64 of its vectors, n d^2 + 4/3 d^3; n C^2 for the nuclear norms. Raises `DataError` when
+    there are no more images than classes: a discriminant needs some spread within a class.
 
     Examples
     --------
@@ -102,10 +98,8 @@ def _nuclear(matrix: Float64) -> float:
 
 NCTI: Final = Estimate(
     ncti,
-    LABELS,
     "three parts: directions the classes take up, posterior of the true class (both larger), spread (smaller)",
-    "three numbers",
-    unbounded,
+    Extent("three numbers"),
     ANY - {"scale"},
     better="neither",
     pool_relative=True,

@@ -19,7 +19,7 @@ import numpy as np
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.leep import expected_prediction
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
+from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.ncti import principal
 from acclimate.scores.estimates.prepared import Prepared
 
@@ -141,11 +141,9 @@ def _clusters(x: Features, m: int, seed: int) -> Any:
 
 
 def _seeds(x: Features, m: int, random: np.random.RandomState) -> Features:
-    """Return m rows of x (m, k), far apart: the greedy k-means++ of Arthur & Vassilvitskii (2007).
-
-    It draws what scikit-learn draws, in its order, so that one seed gives the same clusters; the products are of the
-    type of x, where scikit-learn goes through float64.
-    """
+    """Return m rows of x (m, k), far apart: the greedy k-means++ of Arthur & Vassilvitskii (2007)."""
+    # It draws what scikit-learn draws, in its order, so that one seed gives the same clusters; the products are of the
+    # type of x, where scikit-learn goes through float64
     n, trials = len(x), 2 + int(np.log(m))
     squares = np.einsum("ik,ik->i", x, x, dtype=np.float64)
     seeds = [int(random.choice(n, p=np.full(n, 1 / n)))]
@@ -173,9 +171,7 @@ def _squared_distances(x: Features, squares: Float64, rows: Any) -> Float64:
 
 NLEEP: Final = Estimate(
     nleep,
-    LABELS,
     "LEEP of the clusters of a Gaussian mixture, in nats; seeds differ by a few per cent",
-    "at most 0",
     between(-np.inf, 0),
     ANY - {"order", "scale"},
     caution=cautions.few_a_class,

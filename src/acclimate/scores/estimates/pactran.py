@@ -1,8 +1,7 @@
 """PACTran: a bound on the loss of a finetuned classifier, as an optimum plus the price of its flatness.
 
 Ding et al., "PACTran: PAC-Bayesian Metrics for Estimating the Transferability of Pretrained Models to Classification
-Tasks" (ECCV 2022). Gaussian: as in the authors' code (google-research/pactran_metrics): on
-centred features,
+Tasks" (ECCV 2022). Gaussian: as in the authors' code (google-research/pactran_metrics): on centred features,
     min_W [mean cross-entropy + |W|^2 / (2 l n)] + C d s^2 / (2 l n) ln(l n tr(H) / (C d)),
 l = 1, s^2 = 100 / d, and tr(H) the trace of the second derivative of the summed cross-entropy and the penalty, offset
 included. Dirichlet and Gamma, which need source predictions: see `pactran_source`.
@@ -24,7 +23,7 @@ import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, unbounded
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Codes, Prepared
 from acclimate.scores.estimates.spectrum import gram_of
 
@@ -183,10 +182,8 @@ class _Fit:
 
 PACTRAN: Final = Estimate(
     pactran,
-    LABELS,
     "bound on the loss of a finetuned classifier, Gaussian prior, in nats",
-    "any number, mostly above 0",
-    unbounded,
+    Extent("any number, mostly above 0"),
     ANY - {"scale"},
     better="smaller",
     caution=cautions.wide_noise,

@@ -9,6 +9,7 @@ computed anew from A for each block of images, so nothing of size n z is kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates.leep import predictions
-from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, unbounded
+from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 
 ROUNDS = 10
@@ -104,19 +105,12 @@ def _posteriors(prepared: Prepared, preference: Float64) -> Iterator[tuple[Float
 
 PACTRAN_DIRICHLET: Final = Estimate(
     pactran_dirichlet,
-    BOTH,
     "the same bound from source predictions, Dirichlet prior",
-    "any number, mostly above 0",
-    unbounded,
+    Extent("any number, mostly above 0"),
     OF_PREDICTIONS,
+    needs=BOTH,
     better="smaller",
 )
-PACTRAN_GAMMA: Final = Estimate(
-    pactran_gamma,
-    BOTH,
-    "the same bound from source predictions, Gamma prior",
-    "any number, mostly above 0",
-    unbounded,
-    OF_PREDICTIONS,
-    better="smaller",
+PACTRAN_GAMMA: Final = replace(
+    PACTRAN_DIRICHLET, function=pactran_gamma, meaning="the same bound from source predictions, Gamma prior"
 )

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.scores.base import Features, Float64
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
-from acclimate.scores.estimates.prepared import Prepared, float_blocks
+from acclimate.scores.estimates.member import ANY, Estimate, between
+from acclimate.scores.estimates.prepared import Prepared, columns_of, float_blocks
 
 EXACT: Final = 2000  # images of which all pairs are sorted
 BINS: Final = 2**17
@@ -92,10 +92,7 @@ def _pairs(z: Features, labels: npt.NDArray[np.int64]) -> Iterator[tuple[Float64
 
 def _profiles(x: Features) -> Features:
     """Return rows (n, d) whose products are correlations of the rows of standardised x; float64 up to `EXACT` rows."""
-    mean = x.mean(axis=0, dtype=np.float64)
-    squares = sum((((block - mean) ** 2).sum(axis=0) for _, block in float_blocks(x)), np.zeros(len(mean)))
-    deviation = np.sqrt(squares / len(x))
-    deviation[deviation <= 10 * np.finfo(x.dtype).eps * np.abs(mean)] = np.inf  # a constant column says nothing
+    mean, deviation = columns_of(x)
     profiles = np.empty(x.shape, np.float64 if len(x) <= EXACT else np.float32)
     for part, block in float_blocks(x):
         block = (block - mean) / deviation
@@ -114,9 +111,7 @@ def _reduced(x: Features, dimensions: int) -> Any:
 
 PARC: Final = Estimate(
     parc,
-    LABELS,
     "rank correlation, over pairs of images, of like features with like labels, times 100",
-    "-100 to 100",
     between(-100, 100),
     ANY - {"rotation"},
 )

@@ -21,7 +21,7 @@ from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.gbc import with_columns
 from acclimate.scores.estimates.logme import logme
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
+from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, float_blocks
 from acclimate.scores.estimates.sfda import sfda
 
@@ -99,8 +99,7 @@ def _deviation(reference: Features) -> Float64:
     squares = np.zeros(len(mean))
     for _, block in float_blocks(reference):
         squares += ((block - mean) ** 2).sum(axis=0)
-    deviation: Float64 = np.maximum(np.sqrt(squares / len(reference)), LEAST_DEVIATION)
-    return deviation
+    return np.maximum(np.sqrt(squares / len(reference)), LEAST_DEVIATION)
 
 
 def _radii(prepared: Prepared, deviation: Float64) -> Float64:
@@ -114,9 +113,7 @@ def _radii(prepared: Prepared, deviation: Float64) -> Float64:
 
 PED: Final = Estimate(
     ped,
-    LABELS,
     "SFDA after overlapping classes pushed one another apart",
-    "0 to 1",
     between(0, 1),
     ANY - {"rotation", "scale"},
     caution=cautions.own_units,

@@ -91,8 +91,7 @@ class Prepared:
     @cached_property
     def means(self) -> Float64:
         """Means of the rows of each class (C, r)."""
-        means: Float64 = self.sums / self.counts[:, None]
-        return means
+        return self.sums / self.counts[:, None]
 
     @cached_property
     def mean(self) -> Float64:
@@ -159,6 +158,8 @@ def prepare(
 ) -> Prepared:
     """Check features and labels for `ESTIMATES`.
 
+    Raises `DataError`: shapes that do not match, or a value that is not finite (with the index of its row).
+
     Parameters
     ----------
     x : (n, d) floats
@@ -171,11 +172,6 @@ def prepare(
         Features of q >= 2 augmented views of each of m images, for `lidar`.
     seed : int
         For members that draw random numbers.
-
-    Raises
-    ------
-    DataError
-        Shapes that do not match, or a value that is not finite (with the index of its row).
 
     Examples
     --------
@@ -199,6 +195,15 @@ def float_blocks(x: Features) -> Iterator[tuple[slice, Float64]]:
     for start in range(0, len(x), step):
         part = slice(start, min(start + step, len(x)))
         yield part, x[part].astype(np.float64)
+
+
+def columns_of(x: Features) -> tuple[Float64, Float64]:
+    """Return mean and standard deviation of each column (d,); infinity for a constant one, which says nothing."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    squares = sum((((block - mean) ** 2).sum(axis=0) for _, block in float_blocks(x)), np.zeros(len(mean)))
+    deviation = np.sqrt(squares / len(x))
+    deviation[deviation <= 10 * np.finfo(x.dtype).eps * np.abs(mean)] = np.inf
+    return mean, deviation
 
 
 def _rows_a_pass(x: Features) -> int:

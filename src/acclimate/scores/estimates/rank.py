@@ -1,11 +1,10 @@
 """RankMe and alpha-ReQ: how many directions the features use, without a label.
 
-`rankme`: Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised Representations
-by Their Rank" (ICML 2023, arXiv 2210.02885): exp of the entropy of
-p_k = s_k / sum(s) + 1e-7, s the singular values of the features as they are.
-`alpha_req`: Agrawal et al., "alpha-ReQ: Assessing Representation Quality in
-Self-Supervised Learning by Measuring Eigenspectrum Decay" (NeurIPS 2022): minus the slope of ln variance against ln
-rank of the principal components, fitted with weights 1 / rank after Stringer et al. (Nature 2019).
+`rankme`: Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised Representations by
+Their Rank" (ICML 2023, arXiv 2210.02885): exp of the entropy of p_k = s_k / sum(s) + 1e-7, s the singular values of the
+features as they are. `alpha_req`: Agrawal et al., "alpha-ReQ: Assessing Representation Quality in Self-Supervised
+Learning by Measuring Eigenspectrum Decay" (NeurIPS 2022): minus the slope of ln variance against ln rank of the
+principal components, fitted with weights 1 / rank after Stringer et al. (Nature 2019).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from acclimate.errors import DataError
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, NOTHING, Estimate, between, dimensions
+from acclimate.scores.estimates.member import ANY, NOTHING, Estimate, Extent, between, dimensions
 from acclimate.scores.estimates.prepared import Prepared
 
 EPSILON: Final = 1e-7
@@ -54,7 +53,8 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
     """Return the exponent a of a spectrum that falls as rank^-a, at least 0; near 1 is said to be best.
 
     Neither larger nor smaller is better: below 1 the spectrum is flat (noise), well above 1 few directions are used.
-    The exponent depends on the window, so compare numbers of one window only.
+    The exponent depends on the window, so compare numbers of one window only. Raises `DataError` when fewer than ten
+    components of the window have any variance.
 
     Parameters
     ----------
@@ -62,11 +62,6 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
         First and last principal component of the fit, counted from 1; the window ends where the variance does.
 
     Cost: as `rankme`.
-
-    Raises
-    ------
-    DataError
-        When fewer than ten components of the window have any variance.
 
     Examples
     --------
@@ -91,21 +86,19 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
 
 RANKME: Final = Estimate(
     rankme,
-    NOTHING,
     "effective number of directions that the features use",
-    "1 to min(n, d)",
-    dimensions,
+    Extent("1 to min(n, d)", dimensions),
     ANY - {"shift"},
+    needs=NOTHING,
     caution=cautions.few_for_rank,
     spectrum="uncentred",
 )
 ALPHA_REQ: Final = Estimate(
     alpha_req,
-    NOTHING,
     "how fast the variance of principal components falls, as rank^-a; near 1 is said to be best",
-    "at least 0",
     between(0, np.inf),
     ANY,
+    needs=NOTHING,
     better="neither",
     caution=cautions.few_for_rank,
     spectrum="centred",

@@ -15,7 +15,7 @@ Cholesky factor. Nothing is written into x; the mixed images exist one block at 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between
+from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
 from acclimate.scores.estimates.spectrum import add_gram
 
@@ -143,13 +143,9 @@ def discriminant(moved: Moved, *, exact: bool = False, shrinkage: float | None =
         shrinkage = max(float(np.exp(-SHARPNESS * s)), LEAST)
     priors = moved.prepared.counts / n
     variance = float(np.trace(scatter)) / moved.prepared.d
-    if variance <= 1e-14 * float(((means - priors @ means) ** 2).sum()):
-        variance = max(
-            float(((means - priors @ means) ** 2).sum()), 1.0
-        )  # no spread within classes: the limit of little
-        scatter, shrinkage_now = np.zeros_like(scatter), 1e-12
-    else:
-        shrinkage_now = shrinkage
+    apart, shrinkage_now = float(((means - priors @ means) ** 2).sum()), shrinkage
+    if variance <= 1e-14 * apart:  # no spread within classes: the limit of little
+        variance, scatter, shrinkage_now = max(apart, 1.0), np.zeros_like(scatter), 1e-12
     scatter *= 1 - shrinkage_now
     scatter.flat[:: len(scatter) + 1] += shrinkage_now * variance
     factor = sl.cho_factor(scatter, lower=True, overwrite_a=True, check_finite=False)
@@ -216,28 +212,19 @@ def _still(prepared: Prepared, shift: Float64 | None) -> Moved:
 
 SFDA: Final = Estimate(
     sfda,
-    LABELS,
     "posterior of the true class of a Fisher discriminant, easy images held back",
-    "0 to 1",
     between(0, 1),
     ANY - {"rotation", "scale"},
     caution=cautions.saturated,
 )
-SFDA_EXACT: Final = Estimate(
-    partial(sfda, exact=True),
-    LABELS,
-    "SFDA with the exact largest eigenvalue in its shrinkage",
-    "0 to 1",
-    between(0, 1),
-    ANY - {"scale"},
-    caution=cautions.saturated,
+SFDA_EXACT: Final = replace(
+    SFDA,
+    function=partial(sfda, exact=True),
+    meaning="SFDA with the exact largest eigenvalue in its shrinkage",
+    promises=ANY - {"scale"},
 )
-LDA_FISHER: Final = Estimate(
-    lda_fisher,
-    LABELS,
-    "posterior of the true class of a regularised Fisher discriminant (ETran's LDA by its formula)",
-    "0 to 1",
-    between(0, 1),
-    ANY - {"scale"},
-    caution=cautions.saturated,
+LDA_FISHER: Final = replace(
+    SFDA_EXACT,
+    function=lda_fisher,
+    meaning="posterior of the true class of a regularised Fisher discriminant (ETran's LDA by its formula)",
 )

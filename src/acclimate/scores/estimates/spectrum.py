@@ -101,8 +101,7 @@ class Decomposed:
     def unexplained(self, t: float, labels: LabelIndex = ALL) -> Float64:
         """Return t y^T (X X^T + t I)^-1 y (C,): a sum of positive terms, so exact for any t."""
         shares = t / (self.values[: len(self._squares)] + t)
-        unexplained: Float64 = self._out_of_reach[labels] + shares @ self._squares[:, labels]
-        return unexplained
+        return self._out_of_reach[labels] + shares @ self._squares[:, labels]
 
     def log_determinant(self, t: float) -> float:
         """Return ln |I + X X^T / t|."""
@@ -117,12 +116,7 @@ class Tridiagonal:
     """
 
     def __init__(
-        self,
-        rows: Features,
-        mean: Float64 | None,
-        indicators: Float64,
-        labels: Codes,
-        scale: Float64 | None = None,
+        self, rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes, scale: Float64 | None = None
     ) -> None:
         self._dual = rows.shape[0] <= rows.shape[1]
         self._squares, targets = _squares(labels, mean is not None), indicators

@@ -7,6 +7,7 @@ R(Z_c) = 1/2 ln |I + Z_c^T Z_c / (n_c eps)|, each class weighing n_c / n.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -14,7 +15,7 @@ import numpy as np
 import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, LABELS, Estimate, between, unbounded
+from acclimate.scores.estimates.member import ANY, ANY_NUMBER, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
 
 DISTORTION = 1e-4  # eps of the paper's experiments
@@ -65,21 +66,15 @@ def _class_rate(prepared: Prepared, label: int, eps: float) -> float:
 
 TRANSRATE: Final = Estimate(
     transrate,
-    LABELS,
     "coding rate of all features less that of the classes, in nats; grows with scale and width",
-    "at least 0",
     between(0, np.inf),
     ANY - {"scale"},
     caution=cautions.wide_noise,
     spectrum="centred",
 )
-TRANSRATE_UNWEIGHTED: Final = Estimate(
-    partial(transrate, weighted=False),
-    LABELS,
-    "TransRate with the plain mean over classes of the paper's listing",
-    "any number",
-    unbounded,
-    ANY - {"scale"},
-    caution=cautions.wide_noise,
-    spectrum="centred",
+TRANSRATE_UNWEIGHTED: Final = replace(
+    TRANSRATE,
+    function=partial(transrate, weighted=False),
+    meaning="TransRate with the plain mean over classes of the paper's listing",
+    extent=ANY_NUMBER,
 )

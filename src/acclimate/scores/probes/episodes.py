@@ -6,9 +6,8 @@ episodes, with the interval 1.96 * standard deviation (over E) / sqrt(E) (Ericss
 queries, 600 episodes). It says how sure the mean over episodes of *these* images is, not how another sample of images
 would do.
 
-The result is no classifier, so this function is no member of `PROBES`. Classes with fewer than
-`shots + queries` images are never drawn. A normaliser is fitted on all features given, which know no label; `none` is
-the published protocol.
+The result is no classifier, so this function is no member of `PROBES`. Classes with fewer than `shots + queries` images
+are never drawn. A normaliser is fitted on all features given, which know no label; `none` is the published protocol.
 
 Cost: each episode gathers its (ways * (shots + queries), d) features and multiplies them by `ways` prototypes.
 """
@@ -57,6 +56,8 @@ class Episodes:
 def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | None = None) -> Episodes:
     """Run few-shot episodes on features.
 
+    Raises `DataError`: features or labels that cannot be used, or fewer than `ways` classes with enough images.
+
     Parameters
     ----------
     x : (n, d) floats
@@ -65,11 +66,6 @@ def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | N
         Labels.
     seed : int
         Decides which classes and images are drawn.
-
-    Raises
-    ------
-    DataError
-        Features or labels that cannot be used, or fewer than `ways` classes with enough images.
 
     Examples
     --------
@@ -125,9 +121,8 @@ def _accuracy(z: Float64, settings: EpisodeSettings) -> Float64:
         z = (z.reshape(-1, d) * inverse_lengths(z.reshape(-1, d))[:, None]).reshape(z.shape)
     prototypes = z[:, :, : settings.shots].mean(axis=2)  # (e, ways, d)
     product = z.reshape(e, -1, d) @ prototypes.transpose(0, 2, 1)  # of the known images too: cheaper than a copy
-    product = product.reshape(e, ways, -1, ways)[:, :, settings.shots :].reshape(
-        e, -1, ways
-    )  # (e, ways * queries, ways)
+    product = product.reshape(e, ways, -1, ways)[:, :, settings.shots :]
+    product = product.reshape(e, -1, ways)  # (e, ways * queries, ways)
     square = (prototypes**2).sum(axis=2)[:, None]
     if settings.metric == "euclidean":
         value = 2 * product - square

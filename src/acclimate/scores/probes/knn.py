@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -94,8 +94,6 @@ def fit(
 ) -> Knn:
     """Keep the training features and choose metric and k on validation; arguments as in `base.ProbeFit`.
 
-    `seed` is unused: nothing here is random.
-
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
@@ -167,8 +165,7 @@ def shares(
 ) -> Iterator[tuple[int, Float64, Float64]]:
     """Yield (k, share of the vote (b, C), effective number of votes (b, 1)) for each k, smallest first.
 
-    `labels` and `weights` are (b, max k), nearest first. Votes of a larger k are those of the smaller one and
-    more.
+    `labels` and `weights` are (b, max k), nearest first. Votes of a larger k are those of the smaller one and more.
     """
     b = len(labels)
     slot = labels + n_classes * np.arange(b)[:, None]
@@ -183,33 +180,20 @@ def shares(
         start = k
 
 
+@dataclass(eq=False, repr=False)
 class KnnTwin:
     """Parameters and fit of `estimators.KNNProbe`: fixed settings, so no validation images are needed."""
 
-    def __init__(
-        self,
-        k: int = 20,
-        *,
-        metric: Metric = "cosine",
-        weights: Weights = "auto",
-        temperature: float = 0.07,
-        normalise: Normalise = "none",
-    ) -> None:
-        self.k = k
-        self.metric = metric
-        self.weights = weights
-        self.temperature = temperature
-        self.normalise = normalise
+    k: int = 20
+    _: KW_ONLY
+    metric: Metric = "cosine"
+    weights: Weights = "auto"
+    temperature: float = 0.07
+    normalise: Normalise = "none"
 
     def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Knn:
         """Keep the training features."""
-        settings = KnnSettings(
-            metric=(self.metric,),
-            k=(self.k,),
-            weights=self.weights,
-            temperature=self.temperature,
-            normalise=self.normalise,
-        )
+        settings = KnnSettings(**asdict(self) | {"metric": (self.metric,), "k": (self.k,)})
         return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
 
 

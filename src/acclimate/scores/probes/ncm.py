@@ -113,8 +113,6 @@ def fit(
 ) -> Ncm:
     """Take the class means and choose the metric on validation; arguments as in `base.ProbeFit`.
 
-    `seed` is unused: nothing here is random.
-
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
@@ -177,12 +175,12 @@ def _leave_one_out(means: Means, x: Features, index: Labels) -> float | None:
     return factor(values, index[several])
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class NcmTwin:
     """Parameters and fit of `estimators.NearestMean`: the factor is learned by leave-one-out."""
 
-    def __init__(self, *, metric: Metric = "euclidean", normalise: Normalise = "none") -> None:
-        self.metric = metric
-        self.normalise = normalise
+    metric: Metric = "euclidean"
+    normalise: Normalise = "none"
 
     def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Ncm:
         """Take the class means."""

@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.scores.base import Features, Float32, Float64, Index, blocks
-from acclimate.scores.probes.normalise import Normaliser, Plain, inverse_lengths, mean_of
+from acclimate.scores.probes.normalise import Normaliser, inverse_lengths, mean_of
 from acclimate.scores.probes.products import alone, pays, product, threads
 from acclimate.stats.metrics import Labels
 
 Metric = Literal["cosine", "euclidean"]
 METRICS: Final[tuple[Metric, ...]] = ("cosine", "euclidean")
 
-# |a - b|^2 = |a|^2 + |b|^2 - 2ab loses digits in float32 when it is small beside |a|^2 + |b|^2. Below this
-# share (a relative error of about 1e-4) it is computed again from the difference in float64, so equal rows
-# are at exactly zero.
+# |a - b|^2 = |a|^2 + |b|^2 - 2ab loses digits in float32 when it is small beside |a|^2 + |b|^2. Below this share (a
+# relative error of about 1e-4) it is computed again from the difference in float64, so equal rows are at exactly zero.
 CLOSE: Final = 1e-2
 # The same for 1 - cosine, whose rounding error is about 1e-7.
 NEAR: Final = 1e-3
@@ -61,7 +60,7 @@ class Query:
 
 def refer(x: Features, y: Labels, n_classes: int, normaliser: Normaliser | None = None) -> Reference:
     """Return the centred float32 copy of a training set, and what both metrics need of it."""
-    normaliser = normaliser or Plain()
+    normaliser = normaliser or Normaliser()
     scaler = normaliser.of(x)
     mean = mean_of(x, scaler)
     centred = np.empty(x.shape, np.float32)
@@ -102,10 +101,8 @@ def neighbours(
 def _nearest_first(
     reference: Reference, query: Query, products: Float32, metric: Metric, k: int, workers: int
 ) -> tuple[Index, Float64]:
-    """Return indices and distances (b, k) of a block, nearest first, sorted by so many threads.
-
-    A few rows at a time, so that what is done to the products finds them in the cache of a core.
-    """
+    """Return indices and distances (b, k) of a block, nearest first, sorted by so many threads."""
+    # A few rows at a time, so that what is done to the products finds them in the cache of a core
     few = max(1, CACHE_BYTES // products[0].nbytes)
 
     def sorted_part(start: int) -> tuple[Index, Float64]:

@@ -16,7 +16,7 @@ image's numbers depend on the other images of its part, so its prediction does t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import numpy as np
 
@@ -29,53 +29,25 @@ CONSTANT: Final = 1e-6
 BATCHNORM_EPS: Final = 1e-6
 
 
-class Normaliser(Protocol):
-    """A normalisation that has seen its training features. `transform` works row by row."""
+class Normaliser:
+    """A normalisation that has seen its training features; as it stands, the one that learns and changes nothing."""
+
+    @classmethod
+    def fit(cls, x: Features) -> Normaliser:
+        """Return the normalisation of training features (n, d)."""
+        return cls()
 
     def of(self, part: Features) -> Normaliser:
         """Return what transforms the rows of this part: itself, but for `zscore-val`."""
-
-    def transform(self, x: Features) -> Features:
-        """Return normalised features, (m, d) of the type of `x`, which is not changed."""
-
-
-class Fit(Protocol):
-    """An entry of `NORMALISERS`: a class whose `fit` sees training features."""
-
-    def fit(self, x: Features) -> Normaliser:
-        """Return the normalisation of training features (n, d)."""
-
-
-@dataclass(frozen=True)
-class Plain:
-    """No normalisation; `transform` returns its argument itself."""
-
-    @classmethod
-    def fit(cls, x: Features) -> Plain:
-        """Return it; nothing is learned."""
-        return cls()
-
-    def of(self, part: Features) -> Plain:
-        """Return itself."""
         return self
 
     def transform(self, x: Features) -> Features:
-        """Return `x`."""
+        """Return normalised features, (m, d) of the type of `x`, row by row; `x` is not changed."""
         return x
 
 
-@dataclass(frozen=True)
-class UnitLength:
+class UnitLength(Normaliser):
     """Each row divided by its euclidean length."""
-
-    @classmethod
-    def fit(cls, x: Features) -> UnitLength:
-        """Return it; nothing is learned."""
-        return cls()
-
-    def of(self, part: Features) -> UnitLength:
-        """Return itself."""
-        return self
 
     def transform(self, x: Features) -> Features:
         """Return `x` with rows of length one; a row of zeros stays."""
@@ -86,7 +58,7 @@ class UnitLength:
 
 
 @dataclass(frozen=True, eq=False)
-class ZScore:
+class ZScore(Normaliser):
     """Each column minus its mean, divided by its standard deviation (population)."""
 
     mean: Float64  # (d,)
@@ -98,21 +70,16 @@ class ZScore:
         mean, variance = moments(x)
         return cls(mean, _inverse(np.sqrt(variance), variance, mean))
 
-    def of(self, part: Features) -> ZScore:
-        """Return itself."""
-        return self
-
     def transform(self, x: Features) -> Features:
         """Return (x - mean) * scale."""
-        return _scaled(x, self.mean, self.scale)
+        result = np.empty_like(x)
+        for rows in blocks(len(x), 16 * x.shape[1]):
+            result[rows] = (x[rows] - self.mean) * self.scale
+        return result
 
 
-@dataclass(frozen=True, eq=False)
-class BatchNorm:
-    """Batch norm without scale and shift, in evaluation mode."""
-
-    mean: Float64  # (d,)
-    scale: Float64  # (d,), 1 / sqrt(variance + 1e-6); 0 for a constant column
+class BatchNorm(ZScore):
+    """Batch norm without scale and shift, in evaluation mode: `scale` is 1 / sqrt(variance + 1e-6)."""
 
     @classmethod
     def fit(cls, x: Features) -> BatchNorm:
@@ -121,17 +88,9 @@ class BatchNorm:
         running = variance * (len(x) / max(len(x) - 1, 1))
         return cls(mean, _inverse(np.sqrt(running + BATCHNORM_EPS), variance, mean))
 
-    def of(self, part: Features) -> BatchNorm:
-        """Return itself."""
-        return self
-
-    def transform(self, x: Features) -> Features:
-        """Return (x - mean) * scale."""
-        return _scaled(x, self.mean, self.scale)
-
 
 @dataclass(frozen=True, eq=False)
-class Whiten:
+class Whiten(Normaliser):
     """Rotated, scaled and rotated back (ZCA), so that the shrunk covariance becomes the identity."""
 
     mean: Float64  # (d,)
@@ -146,10 +105,6 @@ class Whiten:
         root = np.divide(1, np.sqrt(np.maximum(values, 0)), out=np.zeros_like(values), where=real)
         return cls(mean, (vectors * root) @ vectors.T)
 
-    def of(self, part: Features) -> Whiten:
-        """Return itself."""
-        return self
-
     def transform(self, x: Features) -> Features:
         """Return (x - mean) @ matrix."""
         result = np.empty_like(x)
@@ -158,14 +113,8 @@ class Whiten:
         return result
 
 
-@dataclass(frozen=True)
-class ZScoreEach:
+class ZScoreEach(Normaliser):
     """Each part standardised by itself."""
-
-    @classmethod
-    def fit(cls, x: Features) -> ZScoreEach:
-        """Return it; nothing is learned from the training features."""
-        return cls()
 
     def of(self, part: Features) -> ZScore:
         """Return the z-score of this part."""
@@ -176,8 +125,8 @@ class ZScoreEach:
         return ZScore.fit(x).transform(x)
 
 
-NORMALISERS: Final[dict[Normalise, Fit]] = {
-    "none": Plain,
+NORMALISERS: Final[dict[Normalise, type[Normaliser]]] = {
+    "none": Normaliser,
     "l2": UnitLength,
     "zscore": ZScore,
     "batchnorm": BatchNorm,
@@ -234,10 +183,3 @@ def shrunk_covariance(x: Features) -> Float64:
 def _inverse(deviation: Float64, variance: Float64, mean: Float64) -> Float64:
     varies = np.sqrt(variance) > CONSTANT * np.abs(mean)
     return np.divide(1, deviation, out=np.zeros_like(mean), where=varies)
-
-
-def _scaled(x: Features, mean: Float64, scale: Float64) -> Features:
-    result = np.empty_like(x)
-    for rows in blocks(len(x), 16 * x.shape[1]):
-        result[rows] = (x[rows] - mean) * scale
-    return result

@@ -128,8 +128,6 @@ def fit(
 ) -> Ridge:
     """Solve for every lambda and keep the best; arguments as in `base.ProbeFit`.
 
-    `seed` is unused: nothing here is random.
-
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
@@ -248,19 +246,13 @@ def _without(solved: Solved, r: Float64, block: Float64, grid: Sequence[float]) 
         yield block - residual / np.maximum(1 - leverage, OWN)[:, None]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class RidgeTwin:
     """Parameters and fit of `estimators.RidgeProbe`: lambda is chosen by exact leave-one-out."""
 
-    def __init__(
-        self,
-        *,
-        lambdas: tuple[float, ...] = GRID,
-        bias: float | None = None,
-        normalise: Normalise = "zscore",
-    ) -> None:
-        self.lambdas = lambdas
-        self.bias = bias
-        self.normalise = normalise
+    lambdas: tuple[float, ...] = GRID
+    bias: float | None = None
+    normalise: Normalise = "zscore"
 
     def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Ridge:
         """Solve for every lambda and keep the best."""

@@ -32,8 +32,7 @@ class Preconditioner:
 
     def apply(self, gradient: Float64) -> Float64:
         """Return the inverse Hessians times gradients (a, K, r + 1)."""
-        result: Float64 = self.classes @ (self.inverse * (self.classes.transpose(0, 2, 1) @ gradient))
-        return result
+        return self.classes @ (self.inverse * (self.classes.transpose(0, 2, 1) @ gradient))
 
     def of(self, mask: npt.NDArray[np.bool_]) -> Preconditioner:
         """Return those of a mask (a,)."""
@@ -42,26 +41,16 @@ class Preconditioner:
 
 @dataclass(eq=False)
 class Memory:
-    """The last pairs of b problems with K (r + 1) weights each, D in all; old ones are written over.
+    """The last pairs of b problems with K (r + 1) weights each, D in all; old ones are written over."""
 
-    Attributes
-    ----------
-    shape
-        (K, r + 1).
-    steps, changes : (b, PAIRS, D)
-        s_i and y_i.
-    cross, squares : (b, PAIRS, PAIRS)
-        s_i' y_j, and s_i' s_j without the intercepts.
-    count : (b,)
-        How many pairs there were; the newest lies at (count - 1) % PAIRS.
-    """
-
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # (K, r + 1)
+    # (b, PAIRS, D): s_i and y_i
     steps: Float64
     changes: Float64
+    # (b, PAIRS, PAIRS): s_i' y_j, and s_i' s_j without the intercepts
     cross: Float64
     squares: Float64
-    count: Index
+    count: Index  # (b,): how many pairs there were; the newest lies at (count - 1) % PAIRS
 
     @classmethod
     def of(cls, weights: Float64) -> Memory:
@@ -123,10 +112,8 @@ class Memory:
         return usable, triangle
 
     def _scale(self, members: Index, usable: npt.NDArray[np.bool_], inverse: Preconditioner, c: Float64) -> Float64:
-        """Return the scale (a,) of the start: as usual the newest pair sets it.
-
-        It matters where certain images have little curvature.
-        """
+        """Return the scale (a,) of the start: as usual the newest pair sets it."""
+        # It matters where certain images have little curvature
         age = (self.count[members, None] - 1 - np.arange(PAIRS)) % PAIRS
         newest = np.where(usable, age, PAIRS).argmin(axis=1)
         step = self.steps[members, newest].reshape(-1, *self.shape)

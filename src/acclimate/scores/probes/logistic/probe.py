@@ -18,7 +18,7 @@ dozen products of (n, d) by (d, C) for each C; see `softmax`. Several training s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -27,12 +27,12 @@ from acclimate.scores.base import Features, Float64, Probe, blocks, check_featur
 from acclimate.scores.probes.logistic.paths import GRID, LogisticSettings, Stack, Trail, advance, polish, pose, walk
 from acclimate.scores.probes.logistic.softmax import SolverState, start
 from acclimate.scores.probes.logistic.validation import ValidationSet
-from acclimate.scores.probes.normalise import Normaliser
+from acclimate.scores.probes.normalise import Normalise, Normaliser
 from acclimate.scores.probes.products import alone
 from acclimate.scores.probes.temper import softmax
 from acclimate.stats.metrics import Labels
 
-__all__ = ["GRID", "Logistic", "LogisticSettings", "TrainingSet", "fit", "fit_stack"]
+VALIDATION_SHARE: Final = 0.2  # of the images of `LogisticTwin`
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,6 @@ def fit(
     settings: LogisticSettings | None = None,
 ) -> Logistic:
     """Fit the path and keep the C that does best on validation; arguments as in `base.ProbeFit`.
-
-    `seed` is unused: nothing here is random.
 
     Examples
     --------
@@ -146,6 +144,34 @@ def _model(stack: Stack, member: int, state: SolverState, n_classes: int, descri
     weights, bias = np.zeros((len(linear.mean), n_classes)), np.full(n_classes, -np.inf)
     weights[:, present], bias[present] = linear.weights, linear.bias
     return Logistic(linear.normaliser, linear.mean, weights, bias, description)
+
+
+@dataclass(eq=False, repr=False)
+class LogisticTwin:
+    """Parameters and fit of `estimators.LogisticProbe`.
+
+    `C=None` chooses among `path` on a stratified fifth of the data drawn with `random_state`, and needs two images of
+    each class for it.
+    """
+
+    C: float | None = 1.0
+    _: KW_ONLY
+    path: tuple[float, ...] = GRID
+    normalise: Normalise = "zscore"
+    random_state: int = 0
+
+    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Logistic:
+        """Fit with this C; without one, choose it on a part of the data and fit it again on all."""
+        from sklearn.model_selection import StratifiedShuffleSplit  # a slow import, needed only here
+
+        grid = tuple(self.path) if self.C is None else (self.C,)
+        settings = LogisticSettings(c=grid, normalise=self.normalise, refit=self.C is None)
+        if self.C is not None:
+            return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
+        size = max(round(VALIDATION_SHARE * len(x)), n_classes)
+        cut = StratifiedShuffleSplit(1, test_size=size, random_state=self.random_state)
+        train, val = next(cut.split(x, y))
+        return fit(x[train], y[train], x[val], y[val], n_classes=n_classes, seed=0, settings=settings)
 
 
 LOGISTIC: Final = Probe(

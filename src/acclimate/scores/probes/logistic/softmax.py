@@ -248,10 +248,8 @@ def _search(
 
 
 def _next(step: Float64, slope0: Float64, slope: Float64, low: Float64, high: Float64) -> Float64:
-    """Return where to look next: F is convex along the line, so where the secant of the slopes vanishes.
-
-    It is kept inside the bracket, or below four times the step while there is no upper end.
-    """
+    """Return where to look next: F is convex along the line, so where the secant of the slopes vanishes."""
+    # It is kept inside the bracket, or below four times the step while there is no upper end
     rises = slope > slope0
     guess = np.where(rises, step * slope0 / np.where(rises, slope0 - slope, 1), np.inf)
     upper = np.where(np.isfinite(high), low + 0.9 * (high - low), 4 * step)

@@ -55,11 +55,9 @@ def span(x: Features, normaliser: Normaliser, *, small: int) -> Span:
 
 
 def _rotated(x: Features, scaler: Normaliser, mean: Float64, kind: type[np.floating[Any]]) -> tuple[Features, Float64]:
-    """Return features (n, d), n >= d, normalised and centred, in their principal axes, and these (d, d).
-
-    Only orthonormal axes matter for the result; how well they are principal matters for speed alone, so the covariance
-    is float32.
-    """
+    """Return features (n, d), n >= d, normalised and centred, in their principal axes, and these (d, d)."""
+    # Only orthonormal axes matter for the result; how well they are principal matters for speed alone, so the
+    # covariance is float32
     z, covariance = np.empty(x.shape, kind), np.zeros((x.shape[1],) * 2)
     parts = blocks(len(x), 24 * x.shape[1])
     for rows in parts:

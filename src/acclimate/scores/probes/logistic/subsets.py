@@ -15,7 +15,8 @@ import numpy as np
 
 from acclimate.errors import DataError
 from acclimate.scores.base import Features, Index, check_features, check_fit, check_labels
-from acclimate.scores.probes.logistic.probe import Logistic, LogisticSettings, TrainingSet, fit_stack, validation_set
+from acclimate.scores.probes.logistic.paths import LogisticSettings
+from acclimate.scores.probes.logistic.probe import Logistic, TrainingSet, fit_stack, validation_set
 from acclimate.stats.metrics import Labels
 
 STACK_BYTES: Final = 64 * 2**20  # of the features of one stack, in float64
@@ -32,6 +33,8 @@ def fit_many(
     settings: LogisticSettings | None = None,
 ) -> list[Logistic]:
     """Fit logistic regression on each subset of the training images; all choose C on the same validation images.
+
+    Raises `DataError`: as `logistic.fit`; the message says which subset. An index that is out of range.
 
     Parameters
     ----------
@@ -52,11 +55,6 @@ def fit_many(
     -------
     list of Logistic
         One for each subset, in their order: what `logistic.fit(x[subset], y[subset], x_val, y_val, ...)` returns.
-
-    Raises
-    ------
-    DataError
-        As `logistic.fit`; the message says which subset. An index that is out of range.
 
     Examples
     --------

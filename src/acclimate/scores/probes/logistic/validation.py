@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acclimate.scores.base import Features, Float64
-from acclimate.scores.probes.normalise import BatchNorm, Normaliser, UnitLength, Whiten, ZScore
+from acclimate.scores.probes.normalise import Normaliser, UnitLength, Whiten, ZScore
 from acclimate.stats.metrics import Labels
 
 
@@ -58,7 +58,7 @@ class ValidationSet:
     def _fold(self, classifier: Linear) -> tuple[Float64, Float64]:
         """Return weights and intercept for `centred`."""
         normaliser, weights, origin = classifier.normaliser.of(self.x), classifier.weights, np.zeros(1)
-        if isinstance(normaliser, ZScore | BatchNorm):
+        if isinstance(normaliser, ZScore):
             weights, origin = normaliser.scale[:, None] * weights, normaliser.mean
         elif isinstance(normaliser, Whiten):
             weights, origin = normaliser.matrix @ weights, normaliser.mean
