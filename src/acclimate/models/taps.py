@@ -38,6 +38,10 @@ class Outline:
     class_token: bool
     pooling: Literal["cls", "mean"]
 
+    def layer_names(self) -> tuple[str, ...]:
+        """Return the names of the layers, or raise ``ModelError`` where the network names none."""
+        return require_layers(self.layers, self.kind)
+
 
 def require_layers(layers: tuple[str, ...], kind: str) -> tuple[str, ...]:
     """Return the layers of a network of some kind, or raise ``ModelError`` where it names none."""
@@ -93,7 +97,7 @@ class Tap:
         return pooled if self.layer == LAST else replace(pooled, layer=self._layer_on(outline))
 
     def _layer_on(self, outline: Outline) -> str:
-        names, layer = require_layers(outline.layers, outline.kind), self.layer
+        names, layer = outline.layer_names(), self.layer
         if layer.startswith("last:"):
             if len(self.indices(names)) < _count(layer):
                 raise ModelError(f"got layer '{layer}', but {outline.kind} has {len(names)} layers")
