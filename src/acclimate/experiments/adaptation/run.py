@@ -96,12 +96,15 @@ def adapt(
     save_weights(folder / KEPT, result.module, result.card())
     recipe.save(folder / "recipe.toml")
     monitors = _monitors(task, runtime, guard, backbone, described)
+    facts = run_facts(task, backbone, recipe, trained)
     document = {
         "command": "adapt",
-        **run_facts(task, backbone, recipe, trained),
+        **{key: facts.pop(key) for key in ("version", "seed", "device", "precision")},
         "run": str(folder),
+        **{key: facts.pop(key) for key in tuple(facts) if key != "stages"},
         "method": recipe.stages[0].objective,
         "scope": recipe.stages[0].scope,
+        **facts,
         "steps": sum(report.steps for report in trained.reports),
         "images_per_second": trained.reports[-1].images_per_second,
         "identity": identity,

@@ -6,7 +6,6 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +41,8 @@ def dry_run(plan: StudyPlan, ledger: Ledger | None = None) -> dict[str, Any]:
 def _cell(cell: Cell, state: str, ledger: Ledger | None) -> dict[str, Any]:
     if not state and ledger is not None:
         state = "failed" if ledger.has_failed(cell) else "done" if ledger.settled(cell) else ""
-    return {key: value for key, value in asdict(cell).items() if key != "id"} | {"state": state or "open"}
+    keys = ("model", "data", "protocol", "labels", "seed")
+    return {**{key: getattr(cell, key) for key in keys}, "state": state or "open"}
 
 
 def _input(one: Input) -> dict[str, str]:
@@ -50,8 +50,9 @@ def _input(one: Input) -> dict[str, str]:
 
 
 def _head(plan: StudyPlan) -> dict[str, Any]:
-    keys = {"source", "deviations", "protocols", "labels", "scale", "image_size"}
-    return {"study": plan.study.name, **plan.study.model_dump(mode="json", include=keys), "seeds": list(plan.seeds)}
+    fields = {**plan.study.model_dump(mode="json"), "study": plan.study.name, "seeds": list(plan.seeds)}
+    keys = ("study", "source", "deviations", "protocols", "labels", "seeds", "scale", "image_size")
+    return {key: fields[key] for key in keys}
 
 
 def run_study(
