@@ -17,7 +17,7 @@ import numpy.typing as npt
 from measure import Options, Row
 from scipy import stats
 
-from acclimate.comparison import correlate
+from acclimate.stats import correlate
 
 Float64 = npt.NDArray[np.float64]
 

@@ -30,8 +30,6 @@ import startup
 import study_sharing
 from measure import Options, Row, machine
 
-from acclimate.errors import unknown
-
 BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "startup": startup.run,
     "extract": extract.run,
@@ -73,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in BENCHMARKS:
-            parser.error(unknown("benchmark", name, BENCHMARKS))
+            parser.error(f"got benchmark '{name}'; expected one of: {', '.join(BENCHMARKS)}")
     return arguments
 
 

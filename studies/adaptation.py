@@ -30,7 +30,6 @@ from acclimate.models import Backbone, choose_device, load_backbone
 from acclimate.protocols import Task
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import safe_name, write_atomic
-from acclimate.views import DOMAINS as PRESETS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adaptation.md"
 MARKS = ("<!-- results: begin -->", "<!-- results: end -->")
@@ -84,9 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", nargs="*", help=f"some models; default {', '.join(MODELS)}")
     parser.add_argument("--method", nargs="*", choices=list(METHODS), help="some ways of adapting")
     parser.add_argument("--steps", type=int, default=None, help="steps of BYOL in the place of the automatic ones")
-    parser.add_argument(
-        "--preset", choices=list(PRESETS), help="one preset of symmetries in the place of each domain's"
-    )
+    parser.add_argument("--preset", help="a domain of `acclimate adapt --domain` in the place of each data set's own")
     parser.add_argument("--draws", type=int, default=SEEDS, help="how often labels are drawn, default 5")
     parser.add_argument("--size", type=int, default=None, help="side of the input in pixels; default the model's own")
     return parser.parse_args()

@@ -19,10 +19,10 @@ Arrow = tuple[str, str]
 
 
 def files() -> dict[Path, str]:
-    """Return every file of code and the room that it belongs to; the package's own face belongs to none."""
+    """Return every file of code and the room that it belongs to; the package's own face is one, ``__init__``."""
     inside = {path: path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
     beside = {path: name for name in BESIDE for path in (ROOT / name).rglob("*.py")}
-    return {path: room for path, room in {**inside, **beside}.items() if room != "__init__"}
+    return {**inside, **beside}
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -50,9 +50,11 @@ def arrows() -> set[Arrow]:
     pairs = set()
     for path, room in rooms.items():
         for name in imported(path):
-            parts = name.split(".")
-            target = parts[1] if parts[0] == "acclimate" and len(parts) > 1 else parts[0]
-            if target in names and target != room and (parts[0] == "acclimate" or target in BESIDE):
+            top, _, rest = name.partition(".")
+            target = rest.partition(".")[0] if top == "acclimate" else top
+            if top == "acclimate" and target not in names:
+                target = "__init__"  # a name of the package's face
+            if target != room and (top == "acclimate" or top in BESIDE):
                 pairs.add((room, target))
     return pairs
 

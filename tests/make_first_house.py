@@ -2,7 +2,7 @@
 
 The folders are what users of that program have on their disks. A test that finds a newer program unable to go on with
 them has found a broken promise, and making them anew with the newer program would hide it. It was run on a CPU as
-``OMP_NUM_THREADS=1 python tests/make_first_house.py /tmp/first-house``.
+``OMP_NUM_THREADS=1 python tests/make_first_house.py FOLDER``; ``origin`` in each ``run.json`` was then made relative.
 
 The run ``unfinished`` was stopped by Ctrl-C in its sixth step. What is large and binary, weights and the checkpoint,
 lies in one compressed archive, since most of it are copies of the same frozen numbers.

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from acclimate.commands import COMMANDS
+from acclimate.storage.version import VERSION
 
 if TYPE_CHECKING:  # what a type checker sees of the names below; a test compares both
     from acclimate.commands.adapt import adapt as adapt
@@ -37,7 +38,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below; a test compare
     from acclimate.models.classifier import Classifier as Classifier
     from acclimate.protocols import find_protocol as find_protocol
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _MODULES: Final = {
     "Backbone": "models",

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acclimate import __version__
 from acclimate.errors import InputError
 from acclimate.storage.runtime import DEVICES, PRECISIONS, Runtime
+from acclimate.storage.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +80,7 @@ def head(command: str, started: float, *, seed: int, device: str) -> Document:
     """Return the keys that every document begins with; ``started`` is what `time.perf_counter` said at the start."""
     return {
         "command": command,
-        "version": __version__,
+        "version": VERSION,
         "seconds": round(time.perf_counter() - started, 3),
         "seed": seed,
         "device": device,

@@ -14,10 +14,10 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from acclimate import __version__
 from acclimate.commands import COMMANDS
 from acclimate.commands.shared import Command, Document, Json
 from acclimate.errors import AcclimateError
+from acclimate.storage.version import VERSION
 
 _STOPPED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,7 +26,7 @@ _NO_JSON = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=Fal
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"acclimate {__version__}")
+        print(f"acclimate {VERSION}")
         raise typer.Exit
 
 

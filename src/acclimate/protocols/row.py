@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from acclimate import __version__
 from acclimate.models import Backbone, choose_device, choose_precision
 from acclimate.protocols.task import Stated, Task
 from acclimate.stats.metrics import measure
 from acclimate.storage.results import Predictions, Result, part_codes, plain, versions
 from acclimate.storage.runtime import Runtime
+from acclimate.storage.version import VERSION
 
 if TYPE_CHECKING:
     from acclimate.training import Trained
@@ -38,7 +38,7 @@ class Outcome:
 def run_facts(task: Task, backbone: Backbone, recipe: Recipe, trained: Trained) -> dict[str, Any]:
     """Return what ``run.json`` says of every training: on what, from which start, and what its stages did."""
     return {
-        "version": __version__,
+        "version": VERSION,
         "seed": task.seed,
         "device": trained.device,
         "precision": trained.precision,

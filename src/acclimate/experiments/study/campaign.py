@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from acclimate import __version__
 from acclimate.errors import Interrupted, StudyError
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
@@ -21,6 +20,7 @@ from acclimate.models import choose_device
 from acclimate.storage.results import Result
 from acclimate.storage.runtime import AUTO, Runtime
 from acclimate.storage.store import safe_name
+from acclimate.storage.version import VERSION
 
 SHOWN: Final = "accuracy"
 
@@ -94,7 +94,7 @@ def run_study(
         )
     document = {
         "command": "study",
-        "version": __version__,
+        "version": VERSION,
         "seconds": round(time.perf_counter() - started, 3),
         "seed": plan.seeds[0],
         "device": choose_device(runtime.device),
