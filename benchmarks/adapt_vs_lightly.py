@@ -87,7 +87,7 @@ def run(options: Options) -> list[Row]:
     ratios = [t / o for o, t in pairs]
     speed = {name: BATCH / statistics.median(times[1:]) for name, times in seconds.items()}
     spread = f"ratios {min(ratios):.2f} to {max(ratios):.2f} over {TURNS} turns"
-    notes = f"test_resnet, {SIZE} px, batch {BATCH}, ours in {ours.precision}; {spread}"
+    notes = f"test_resnet, {SIZE} px, batch {BATCH}, ours in {ours.arithmetic.precision}; {spread}"
     ratio = statistics.median(ratios)
     return [Row("adapt_vs_lightly", ratio, TARGET, speed["ours"], speed["theirs"], "images/s", notes)]
 

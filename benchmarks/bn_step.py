@@ -45,7 +45,7 @@ def run(options: Options) -> list[Row]:
     ratios = [theirs / ours for ours, theirs in zip(bn, full, strict=True)]
     memory = {scope: peak_megabytes(scope) for scope in steps}
     notes = (
-        f"resnet18, {SIZE} px, batch {BATCH}, {steps[BN].precision}; ratio full / bn {min(ratios):.2f} to "
+        f"resnet18, {SIZE} px, batch {BATCH}, {steps[BN].arithmetic.precision}; ratio full / bn {min(ratios):.2f} to "
         f"{max(ratios):.2f} over {TURNS} turns; peak memory of the steps {memory[BN]:.0f} against "
         f"{memory[FULL]:.0f} MB"
     )

@@ -63,7 +63,7 @@ def run(options: Options) -> list[Row]:
     ratios = [r / f for f, r in zip(seconds["fresh"][1:], seconds["ready"][1:], strict=True)]  # the first turn warms up
     speed = {name: BATCH / statistics.median(times[1:]) for name, times in seconds.items()}
     spread = f"ratios {min(ratios):.2f} to {max(ratios):.2f} over {TURNS} turns"
-    notes = f"test_resnet, {SIZE} px, batch {BATCH}, {step.precision}; {spread}"
+    notes = f"test_resnet, {SIZE} px, batch {BATCH}, {step.arithmetic.precision}; {spread}"
     return [Row("byol_step", statistics.median(ratios), TARGET, speed["fresh"], speed["ready"], "images/s", notes)]
 
 

@@ -47,7 +47,8 @@ def _row(augment: str) -> Row:
     ratios = [b / a for a, b in zip(many, one, strict=True)]
     speed = [1 / statistics.median(times) for times in (many, one)]
     times = f"{len(RATES)} rates take {1 / max(ratios):.2f} to {1 / min(ratios):.2f} of the time of one"
-    notes = f"test_vit, {SIZE} px, {CLASSES} classes, batch {BATCH}, {steps[1].precision}; {times}, {TURNS} turns"
+    precision = steps[1].arithmetic.precision
+    notes = f"test_vit, {SIZE} px, {CLASSES} classes, batch {BATCH}, {precision}; {times}, {TURNS} turns"
     return Row(NAMES[augment], statistics.median(ratios), TARGET, speed[0], speed[1], "steps/s", notes)
 
 
