@@ -147,7 +147,7 @@ def test_l2_sp_and_distillation_hold_the_model_back(
 
 def test_anchor_is_the_formula(backbone: Backbone) -> None:
     """Alpha / 2 ||w - w0||^2, and 1 - cos of the features in evaluation mode; zero at the start."""
-    from acclimate.training.anchor import Anchor
+    from acclimate.training.optimizer import Anchor
 
     network = backbone.network(0)
     freeze(network, select(network, parse_scope("all")))
@@ -349,7 +349,7 @@ def test_labelled_images_are_drawn_evenly_over_classes() -> None:
 
 def test_anchor_of_adapters_is_about_the_weights(backbone: Backbone) -> None:
     from acclimate.models.scope import prepare
-    from acclimate.training.anchor import Anchor
+    from acclimate.training.optimizer import Anchor
 
     network, scope = backbone.network(0), parse_scope("lora:2")
     prepare(network, scope)

@@ -24,7 +24,7 @@ import acclimate
 from acclimate import catalogue
 from acclimate.commands import COMMANDS, data, main
 from acclimate.commands.export import FORMATS
-from acclimate.commands.places import writable_file
+from acclimate.commands.shared import writable_file
 from acclimate.commands.shell import find_command, group, help_of
 from acclimate.errors import DataError, InputError
 from acclimate.experiments.curve.points import TRAININGS

@@ -21,7 +21,7 @@ from acclimate.models import Backbone
 from acclimate.models.classifier import Classifier
 from acclimate.models.scope import parse_scope, select
 from acclimate.protocols import Task, find_protocol, find_training
-from acclimate.protocols.budget import in_all
+from acclimate.protocols.protocol import in_all
 from acclimate.storage.results import Result, Results
 from acclimate.training import stage as loop
 from acclimate.training.recipe import Stage

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from acclimate.training.shield import shielded
+from acclimate.training.arithmetic import shielded
 
 SHAPES = [
     (side, kernel, stride)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from acclimate.catalogue import paper_models, zoo_names
-from acclimate.catalogue.data_names import BUILTIN, SOURCES
-from acclimate.catalogue.model_names import architectures, is_architecture, require_model
+from acclimate.catalogue.lookup import BUILTIN, SOURCES, architectures, is_architecture, require_model
 from acclimate.commands import COMMANDS
 from acclimate.errors import ModelError
 from acclimate.images.load import EMBEDDED, NAMED
@@ -124,7 +123,7 @@ def test_names_of_architectures_are_those_of_timm() -> None:
     assert architectures() == set(timm.list_models())
     assert all(is_architecture(name) for name in (*timm.list_models(), *renamed))
     code = (
-        "import sys\nfrom acclimate.catalogue.model_names import is_architecture\n"
+        "import sys\nfrom acclimate.catalogue.lookup import is_architecture\n"
         "print([name for name in sys.argv[1:] if not is_architecture(name)], 'timm' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, *renamed], capture_output=True, text=True, check=True)

@@ -25,8 +25,8 @@ from acclimate.images import load_images
 from acclimate.models import Backbone, choose_device, extract, from_module, load_backbone, save_weights
 from acclimate.models import device as device_module
 from acclimate.models.backbone import Opening
-from acclimate.models.load import facts as facts_module
-from acclimate.models.load.facts import BackboneFacts
+from acclimate.models.load import names as facts_module
+from acclimate.models.load.names import BackboneFacts
 from acclimate.storage import facts as storage_facts
 from acclimate.storage.facts import recall, remember
 

@@ -15,8 +15,7 @@ from acclimate.errors import RecipeError
 from acclimate.images import Images
 from acclimate.models import Backbone, Preprocess, from_module, load_backbone
 from acclimate.training import plan, train
-from acclimate.training.depth import Branch, give_depth, set_depth
-from acclimate.training.optimizer import Lars, build_optimizer
+from acclimate.training.optimizer import Branch, Lars, build_optimizer, give_depth, set_depth
 from acclimate.training.recipe import Stage
 from acclimate.training.schedule import learning_rate
 

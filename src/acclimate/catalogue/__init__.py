@@ -7,13 +7,13 @@ list to begin with, not a gate.
 """
 
 from acclimate.catalogue.entry import Entry as Entry
+from acclimate.catalogue.entry import Layout as Layout
+from acclimate.catalogue.entry import PaperModel as PaperModel
 from acclimate.catalogue.entry import entries as entries
+from acclimate.catalogue.entry import paper_model as paper_model
+from acclimate.catalogue.entry import paper_models as paper_models
 from acclimate.catalogue.entry import zoo_names as zoo_names
 from acclimate.catalogue.entry import zoo_weights as zoo_weights
-from acclimate.catalogue.paper import Layout as Layout
-from acclimate.catalogue.paper import PaperModel as PaperModel
-from acclimate.catalogue.paper import paper_model as paper_model
-from acclimate.catalogue.paper import paper_models as paper_models
 from acclimate.catalogue.protocol import ALIASES as ALIASES
 from acclimate.catalogue.protocol import NOUNS as NOUNS
 from acclimate.catalogue.protocol import ROW_KINDS as ROW_KINDS

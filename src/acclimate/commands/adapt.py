@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acclimate.commands.checks import check_data, check_model
-from acclimate.commands.data import counts, open_data, task_for
-from acclimate.commands.places import fresh_folder
-from acclimate.commands.plans import training_plan
+from acclimate.commands.data import check_data, check_model, counts, open_data, task_for, training_plan
 from acclimate.commands.shared import (
     Cache,
     Command,
@@ -26,6 +23,7 @@ from acclimate.commands.shared import (
     Seed,
     SkipBad,
     Value,
+    fresh_folder,
     head,
     one_of,
     read_settings,

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.checks import check_data, check_model, check_training
-from acclimate.commands.data import counts, open_data, task_for
-from acclimate.commands.places import fresh_folder
+from acclimate.commands.data import check_data, check_model, check_training, counts, open_data, task_for
 from acclimate.commands.shared import (
     Cache,
     Command,
@@ -25,6 +23,7 @@ from acclimate.commands.shared import (
     Precision,
     Seed,
     SkipBad,
+    fresh_folder,
     head,
     listed,
     runtime_of,

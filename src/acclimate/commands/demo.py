@@ -14,10 +14,9 @@ import typer
 
 from acclimate.commands.curve import write_curve
 from acclimate.commands.data import open_data, task_for
-from acclimate.commands.places import fresh_folder
 from acclimate.commands.rank import write_ranking
 from acclimate.commands.report import report
-from acclimate.commands.shared import Cache, Command, Device, Document, Seed, head, runtime_of
+from acclimate.commands.shared import Cache, Command, Device, Document, Seed, fresh_folder, head, runtime_of
 from acclimate.commands.tables import escape
 
 if TYPE_CHECKING:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.checks import check_data, check_model
-from acclimate.commands.data import open_data
-from acclimate.commands.places import writable_file
+from acclimate.commands.data import check_data, check_model, open_data
 from acclimate.commands.shared import (
     Cache,
     Command,
@@ -23,6 +21,7 @@ from acclimate.commands.shared import (
     SkipBad,
     head,
     runtime_of,
+    writable_file,
 )
 from acclimate.commands.tables import escape, named
 

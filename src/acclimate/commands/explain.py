@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acclimate.commands.checks import check_data
-from acclimate.commands.data import open_data
+from acclimate.commands.data import check_data, open_data
 from acclimate.commands.shared import Cache, Command, Device, Document, Run, Seed, SkipBad, head, runtime_of
 from acclimate.commands.tables import escape, loud, notes, table
 from acclimate.errors import DataError, InputError

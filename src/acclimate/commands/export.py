@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.commands.places import fresh_folder, writable_file
-from acclimate.commands.shared import Command, Device, Document, Run, Seed, head
+from acclimate.commands.shared import Command, Device, Document, Run, Seed, fresh_folder, head, writable_file
 from acclimate.commands.tables import escape
 
 if TYPE_CHECKING:

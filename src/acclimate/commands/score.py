@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acclimate.commands.checks import check_data, check_model, check_score
-from acclimate.commands.data import open_data, task_for
+from acclimate.commands.data import check_data, check_model, check_score, open_data, task_for
 from acclimate.commands.shared import (
     Cache,
     Command,

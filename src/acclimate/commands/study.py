@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acclimate import catalogue
-from acclimate.commands.places import fresh_folder
 from acclimate.commands.shared import (
     Cache,
     Command,
@@ -21,6 +20,7 @@ from acclimate.commands.shared import (
     Precision,
     Seed,
     SkipBad,
+    fresh_folder,
     head,
     one_of,
     path_of,

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acclimate.catalogue import plain_names
-from acclimate.commands.checks import check_data, check_model, check_training
-from acclimate.commands.data import counts, open_data, task_for
-from acclimate.commands.places import fresh_folder
-from acclimate.commands.plans import training_plan
+from acclimate.commands.data import check_data, check_model, check_training, counts, open_data, task_for, training_plan
 from acclimate.commands.shared import (
     Cache,
     Command,
@@ -26,6 +23,7 @@ from acclimate.commands.shared import (
     Scale,
     Seed,
     SkipBad,
+    fresh_folder,
     head,
     runtime_of,
 )

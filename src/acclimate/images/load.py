@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from acclimate.catalogue.data_names import ACCEPTED, require_data
+from acclimate.catalogue.lookup import ACCEPTED, require_data
 from acclimate.errors import DataError
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images

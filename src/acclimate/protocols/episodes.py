@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from acclimate.catalogue import ProtocolKind
 from acclimate.models import Backbone
-from acclimate.protocols.protocol import Protocol, kept_in
+from acclimate.protocols.protocol import Protocol, kept_in, shortened
 from acclimate.protocols.row import Outcome, result_row
-from acclimate.protocols.scale import shortened
 from acclimate.protocols.task import Task
 from acclimate.scores.probes.episodes import Episodes, EpisodeSettings, episodes
 from acclimate.storage.results import Results

@@ -14,10 +14,8 @@ from acclimate.catalogue import ProtocolKind
 from acclimate.errors import RecipeError, complaint, unknown
 from acclimate.images import require_classes
 from acclimate.models import Backbone
-from acclimate.protocols.budget import Labels, budgeted
-from acclimate.protocols.protocol import Protocol, kept_in
+from acclimate.protocols.protocol import Labels, Protocol, budgeted, kept_in, with_fewer_values
 from acclimate.protocols.row import Outcome, Probabilities, measured, result_row, stored_predictions
-from acclimate.protocols.scale import with_fewer_values
 from acclimate.protocols.task import Stated, Task
 from acclimate.scores import PROBES, FittedProbe, ProbeSettings
 from acclimate.storage.results import Results

@@ -1,22 +1,137 @@
-"""What every protocol is: a named way to measure a model, with its source; one class a kind runs it."""
+"""What every protocol is: a named way to measure a model, with its source; one class a kind runs it.
+
+Its label budget is a share or a number a class, or a number of images in all. For small machines there is a shorter
+version of it: fewer epochs, values to choose from and episodes.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
 from acclimate.catalogue import ROW_KINDS, ProtocolKind, protocol_card
-from acclimate.errors import RecipeError
+from acclimate.errors import DataError, InputError, RecipeError
+from acclimate.images import Split, label_subset, parse_labels
 from acclimate.models import Backbone
 from acclimate.protocols.row import Outcome
-from acclimate.protocols.scale import check_scale
 from acclimate.protocols.task import Stated, Task
 from acclimate.storage.results import Results
 from acclimate.storage.runtime import Runtime
+from acclimate.storage.store import step_seed
+from acclimate.training.recipe import Stage
+
+Indices = npt.NDArray[np.int64]
+TRAINING = 0.8  # share of a number of images in all that trains, as in VTAB's 800 of 1000
+
+
+def _readable(text: str | None) -> str | None:
+    try:
+        parse_labels(text or "all")
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Labels = Annotated[str | None, AfterValidator(_readable)]
+
+
+def budgeted(task: Task, name: str, labels: str | None, examples: int | None = None) -> Task:
+    """Return the task with the label budget of the protocol of that name: `labels` a class, or `examples` in all.
+
+    Raises `InputError` when the task has another budget already.
+    """
+    words = budget_words(labels, examples)
+    if words in (None, task.labels):
+        return task
+    if task.labels is not None:
+        raise InputError(
+            f"got a label budget of {task.labels} for '{name}', which takes {words} of the labels by itself; "
+            "leave one of them out"
+        )
+    y, split, seed = task.images.labels, task.split, task.seed
+    if examples is not None:
+        return replace(task, split=in_all(y, split, examples, seed=seed), labels=words)
+    count, fraction = parse_labels(labels or "all")
+    train = label_subset(y, split.train, count=count, fraction=fraction, seed=seed)
+    return replace(task, split=replace(split, train=train), labels=words)
+
+
+def budget_words(labels: str | None, examples: int | None = None) -> str | None:
+    """Return a budget as rows have it; None for all labels."""
+    return labels if examples is None else f"{examples} in all"
+
+
+def in_all(labels: Indices, split: Split, examples: int, *, seed: int) -> Split:
+    """Return the split with `examples` images in training and validation together, 4 in 5 of them to train on.
+
+    They are drawn evenly from both parts, whatever their class, but the first of each class always trains: no class is
+    left empty, even where that takes more than 4 in 5. Where there are fewer images, all of them are taken.
+    """
+    both = np.sort(np.concatenate([split.train, split.val]))
+    order = both[np.random.default_rng(step_seed("examples", seed)).permutation(len(both))]
+    first = np.sort(np.unique(labels[order], return_index=True)[1])
+    rest = np.delete(order, first)
+    subset = np.concatenate([order[first], rest])[: max(examples, len(first))]
+    training = max(len(first), round(TRAINING * len(subset)))
+    return replace(split, train=np.sort(subset[:training]), val=np.sort(subset[training:]))
+
+
+T = TypeVar("T")
+
+LENGTHS: Final = ("epochs", "steps")  # of a stage; at least 1
+PATHS: Final = ("k", "c", "lambdas")  # lists of a probe that validation chooses from
+
+
+def check_scale(scale: float) -> float:
+    """Return a scale that can be used. Raises `RecipeError` outside (0, 1]."""
+    if not 0 < scale <= 1:
+        raise RecipeError(
+            f"got scale {scale}; expected more than 0 and at most 1, such as 0.1 for a tenth of the length"
+        )
+    return float(scale)
+
+
+def thinned(values: Sequence[T], scale: float) -> tuple[T, ...]:
+    """Return about ``scale`` of the values, evenly spaced, at least the first and the last.
+
+    Examples
+    --------
+    >>> thinned([10, 20, 100, 200], 0.1), thinned(range(9), 0.3)
+    ((10, 200), (0, 4, 8))
+    """
+    n, m = len(values), max(2, round(len(values) * scale))
+    if n <= m:
+        return tuple(values)
+    return tuple(values[round(i * (n - 1) / (m - 1))] for i in range(m))
+
+
+def shortened(length: int, scale: float) -> int:
+    """Return a length times ``scale``, at least 1."""
+    return max(1, round(length * scale))
+
+
+def with_fewer_values(settings: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    """Return a probe's settings with its lists thinned; a single value stays."""
+    lists = {key: settings[key] for key in PATHS if isinstance(settings.get(key), list | tuple)}
+    return {**settings, **{key: list(thinned(values, scale)) for key, values in lists.items()}}
+
+
+def shorter_stage(stage: Stage, scale: float) -> Stage:
+    """Return a stage with its length, and the warm-up steps of its heads, times ``scale``; rates stay as they are."""
+    if scale == 1:
+        return stage
+    lengths = {key: shortened(n, scale) for key in LENGTHS if (n := getattr(stage, key)) is not None}
+    heads = int(stage.head_steps * scale)
+    if "steps" in lengths:
+        heads = min(heads, lengths["steps"] - 1)
+    return stage.model_copy(update={**lengths, "head_steps": heads})
 
 
 class Protocol(BaseModel, ABC):

@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from acclimate.training.checkpoint import CHECKPOINT as CHECKPOINT
     from acclimate.training.expectation import expected_stages as expected_stages
     from acclimate.training.expectation import remember_stages as remember_stages
+    from acclimate.training.job import Embed as Embed
     from acclimate.training.job import Job as Job
+    from acclimate.training.job import Look as Look
     from acclimate.training.job import StageReport as StageReport
     from acclimate.training.job import Trained as Trained
+    from acclimate.training.job import Watch as Watch
     from acclimate.training.run import probabilities as probabilities
     from acclimate.training.run import train as train
-    from acclimate.training.watch import Embed as Embed
-    from acclimate.training.watch import Look as Look
-    from acclimate.training.watch import Watch as Watch
 
 _HOMES = {
     "CHECKPOINT": "checkpoint",
-    "Embed": "watch",
+    "Embed": "job",
     "Job": "job",
-    "Look": "watch",
+    "Look": "job",
     "StageReport": "job",
     "Trained": "job",
-    "Watch": "watch",
+    "Watch": "job",
     "expected_stages": "expectation",
     "plan": "build",
     "prepare_stage": "build",

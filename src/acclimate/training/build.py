@@ -20,12 +20,10 @@ from acclimate.models.network import classifiers, feature_width
 from acclimate.models.scope import Trainable, freeze, merge, parse_scope, prepare, select, set_mode
 from acclimate.objectives import Objective
 from acclimate.storage.store import step_seed
-from acclimate.training.anchor import Anchor
 from acclimate.training.arithmetic import Arithmetic
 from acclimate.training.batches import Batches, FeatureBatches, PixelBatches, can_cache_trunk, embed, trunk_features
-from acclimate.training.depth import set_depth
 from acclimate.training.job import Job
-from acclimate.training.optimizer import build_optimizer
+from acclimate.training.optimizer import Anchor, build_optimizer, set_depth
 from acclimate.training.recipe import Stage
 from acclimate.training.stage import StageRun
 from acclimate.views import AUGMENTS, Augment, Normalize, for_domain, scaled

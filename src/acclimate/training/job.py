@@ -1,9 +1,16 @@
-"""What decides the result of a recipe, and what comes out of it."""
+"""What decides the result of a recipe, and what comes out of it.
+
+A watch looks at the network while an unlabelled stage runs, and may stop it. The loop knows no more of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from acclimate.images import Images, Split
 from acclimate.models import Backbone, Precision, choose_device, choose_precision
@@ -43,7 +50,7 @@ class Job:
         import torch
 
         from acclimate.models.heads import with_head
-        from acclimate.training.depth import give_depth
+        from acclimate.training.optimizer import give_depth
 
         network = self.backbone.network(self.classes)
         if any(stage.drop_path for stage in self.recipe.stages):
@@ -118,3 +125,24 @@ class Trained:
     precision: Precision
     last: dict[str, torch.Tensor]
     chosen: dict[str, Any] = field(default_factory=dict)
+
+
+# image indices (m,) -> pooled features (m, d) float32 under the network as it is now, in evaluation mode
+Embed = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look saw."""
+
+    values: dict[str, float | None]  # for the journal and the progress bar
+    value: float  # smaller is better; the stage ends at the step with the smallest
+    stop: str = ""  # why the stage has to end now; empty: go on
+
+
+class Watch(Protocol):
+    """Something that looks. It keeps nothing from look to look: a resumed run must see what an unbroken one sees."""
+
+    def look(self, embed: Embed, step: int) -> Look:
+        """Look at the network after ``step`` steps, 0 being the start."""
+        ...

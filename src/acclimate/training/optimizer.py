@@ -1,17 +1,36 @@
-"""The optimizer of a stage: what is new learns at the full rate, what is pretrained at its own."""
+"""The optimizer of a stage: what is new learns at the full rate, what is pretrained at its own.
+
+Stochastic depth: residual branches left out at random while a stage trains (Huang et al. 2016, arXiv 1603.09382).
+
+Where the branches are, and how the chance grows with depth, is timm's knowledge: an architecture is built a second time
+with stochastic depth, and its modules are moved over. They have no weights, and do nothing in evaluation. Their random
+numbers come from torch's global generator, to which the loop lends the seed of the step.
+
+The anchor of a stage: pulls towards the network that it started from, so that continuing forgets less.
+
+``l2_sp``    (alpha / 2) ||w - w0||^2 over the pretrained weights that train (L2-SP; Li, Grandvalet and Davoine 2018,
+             arXiv 1802.01483, equation 3); heads and a new classifier are free. Of adapters it is the sum that counts.
+``distill``  the mean of 1 - cos(f(x), f0(x)) between pooled features of the first view, both networks in evaluation
+             mode: the features that will be used, not those of the training mode. One forward pass of each more.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.optim import Optimizer
 
-from acclimate.errors import RecipeError
+from acclimate.errors import ModelError, RecipeError
+from acclimate.models import Backbone, create
 from acclimate.models.heads import heads_of
-from acclimate.models.network import classifier_names
+from acclimate.models.load.lean import import_timm
+from acclimate.models.network import classifier_names, classifiers, evaluating, pooled
 from acclimate.models.scope import blocks_of, is_norm
 from acclimate.training.recipe import Stage
 
@@ -118,3 +137,87 @@ def set_rate(optimizer: torch.optim.Optimizer | None, rate: float) -> None:
     """Set the learning rate of every group to ``rate`` times its own scale."""
     for group in optimizer.param_groups if optimizer else ():
         group["lr"] = rate * group["scale"]
+
+
+if TYPE_CHECKING:
+    from timm.layers.drop import DropPath
+else:
+    DropPath = import_timm().layers.DropPath
+
+_BUILT = 0.5  # the chance that the second network is built with; only the shares of it count
+
+
+class Branch(DropPath):
+    """What leaves a branch out; ``share`` is its chance relative to that of the last branch."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(0.0)
+        self.share = share
+
+
+def give_depth(network: nn.Module, backbone: Backbone) -> None:
+    """Make a network's branches ready to be left out; none is, until ``set_depth`` says so.
+
+    Raises RecipeError when the architecture has no stochastic depth.
+    """
+    try:
+        twin = create(backbone.architecture, {**backbone.arguments, "drop_path_rate": _BUILT})
+    except ModelError:
+        twin = nn.Identity()
+    branches = {name: part for name, part in twin.named_modules() if isinstance(part, DropPath)}
+    if not branches:
+        raise RecipeError(
+            f"got drop_path for '{backbone.architecture}', which has no stochastic depth in timm; leave drop_path out"
+        )
+    for name, part in branches.items():
+        parent, _, attribute = name.rpartition(".")
+        setattr(network.get_submodule(parent), attribute, Branch(float(part.drop_prob or 0.0) / _BUILT))
+
+
+def set_depth(network: nn.Module, rate: float) -> None:
+    """Set the chance that the last branch is left out, and those of the others with it."""
+    for part in network.modules():
+        if isinstance(part, Branch):
+            part.drop_prob = rate * part.share
+
+
+class Anchor:
+    """The start network, frozen, and the distance to it.
+
+    ``start`` belongs into the checkpoint: a later stage starts from weights that stand nowhere else.
+    """
+
+    def __init__(self, network: nn.Module, *, l2_sp: float, distill: float) -> None:
+        self.network, self.l2_sp, self.distill = network, l2_sp, distill
+        self.start = copy.deepcopy(network).requires_grad_(False).eval()
+        head = {id(part) for top in classifiers(network) for part in top.modules()}
+        both = zip(network.named_modules(), self.start.modules(), strict=True)
+        self.pairs = [
+            (m, m0) for (name, m), m0 in both if id(m) not in head and "parametrizations" not in name.split(".")
+        ]
+
+    def penalty(self, view: Tensor) -> Tensor:
+        """Return what is added to a batch's loss; ``view`` is its first view ``(b, 3, h, w)``."""
+        total = torch.zeros((), device=view.device)
+        if self.l2_sp:
+            distances = [d for module, start in self.pairs for d in _distances(module, start)]
+            total = total + 0.5 * self.l2_sp * torch.stack(distances).sum() if distances else total
+        if self.distill:
+            total = total + self.distill * self._forgotten(view)
+        return total
+
+    def _forgotten(self, view: Tensor) -> Tensor:
+        with evaluating(self.network):
+            ours = pooled(self.network, view).float()
+        with torch.no_grad():
+            theirs = pooled(self.start, view).float()
+        return (1 - F.cosine_similarity(ours, theirs)).mean()
+
+
+def _distances(module: nn.Module, start: nn.Module) -> list[Tensor]:
+    """Return the squared distance of each of a module's own weights that trains, adapters added to what they adapt."""
+    names = [name for name, p in module.named_parameters(recurse=False) if p.requires_grad]
+    if is_parametrized(module):
+        lists = module.get_submodule("parametrizations")
+        names += [name for name, part in lists.named_children() if any(p.requires_grad for p in part.parameters())]
+    return [(getattr(module, name) - getattr(start, name).detach()).square().sum() for name in names]

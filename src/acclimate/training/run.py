@@ -14,14 +14,12 @@ from torch import nn
 from acclimate.models.heads import settled
 from acclimate.models.scope import Trainable, merge, parse_scope, prepare
 from acclimate.storage.store import step_seed
+from acclimate.training.arithmetic import shielded
 from acclimate.training.batches import logits
 from acclimate.training.build import build_stage, decoded_pixels, pixel_batches, prepare_network, seeded
-from acclimate.training.checkpoint import Position, load_position
-from acclimate.training.job import Job, StageReport, Trained
-from acclimate.training.journal import Journal
-from acclimate.training.shield import shielded
+from acclimate.training.checkpoint import Journal, Position, load_position
+from acclimate.training.job import Job, StageReport, Trained, Watch
 from acclimate.training.stage import StageRun
-from acclimate.training.watch import Watch
 
 
 def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Watch | None = None) -> Trained:

@@ -25,15 +25,13 @@ from acclimate.models.network import classifier_names
 from acclimate.models.scope import parse_scope, set_mode
 from acclimate.objectives import Objective
 from acclimate.storage.store import step_seed
-from acclimate.training.anchor import Anchor
 from acclimate.training.arithmetic import Arithmetic
 from acclimate.training.batches import Batches, Indices, embed, every_logits
-from acclimate.training.checkpoint import Best, Position, save_position
-from acclimate.training.journal import Journal, Line, Meter
-from acclimate.training.optimizer import set_rate
+from acclimate.training.checkpoint import Best, Journal, Line, Meter, Position, save_position
+from acclimate.training.job import Watch
+from acclimate.training.optimizer import Anchor, set_rate
 from acclimate.training.recipe import Stage
 from acclimate.training.schedule import batch_indices, learning_rate, steps_per_epoch
-from acclimate.training.watch import Watch
 
 CHECK_EVERY = 10  # steps between looks at the loss on an accelerator, where each look waits for the device
 EVALUATIONS = 50  # at most, on validation, in one stage

@@ -13,7 +13,7 @@ from acclimate.experiments.scoring.files import described
 from acclimate.models import LAST, Backbone, Tap, extract_taps
 from acclimate.models.taps import require_layers
 from acclimate.protocols import Protocol, Task, find_protocol
-from acclimate.protocols.scale import check_scale
+from acclimate.protocols.protocol import check_scale
 from acclimate.scores import PROBES
 from acclimate.scores.estimates import ESTIMATES, prepare
 from acclimate.storage.results import Result

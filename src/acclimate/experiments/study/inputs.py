@@ -12,8 +12,7 @@ import timm
 from huggingface_hub import try_to_load_from_cache
 
 from acclimate.catalogue import paper_model, zoo_weights
-from acclimate.catalogue.data_names import BUILTIN, SOURCES
-from acclimate.catalogue.model_names import SUFFIXES, require_architecture
+from acclimate.catalogue.lookup import BUILTIN, SOURCES, SUFFIXES, require_architecture
 from acclimate.errors import DataError, ModelError, StudyError, unknown
 from acclimate.images.layouts.datasets import dataset_entries, dataset_entry
 from acclimate.storage.store import cache_root

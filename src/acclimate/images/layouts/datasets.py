@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acclimate import catalogue
-from acclimate.catalogue.data_names import require_dataset
+from acclimate.catalogue.lookup import require_dataset
 from acclimate.errors import DataError
 from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acclimate.catalogue.model_names import require_architecture
+from acclimate.catalogue.lookup import require_architecture
 from acclimate.errors import ModelError
 from acclimate.models.backbone import Backbone, Preprocess
 from acclimate.models.load.lean import import_timm

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from acclimate.catalogue import PaperModel, paper_model, zoo_weights
-from acclimate.catalogue.model_names import SUFFIXES, require_architecture
+from acclimate.catalogue.lookup import SUFFIXES, require_architecture
 from acclimate.errors import ModelError, unknown
 from acclimate.models.backbone import Backbone, Preprocess
 from acclimate.models.load.build import create, digest

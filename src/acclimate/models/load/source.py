@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from acclimate.catalogue import PaperModel, paper_model, zoo_weights
-from acclimate.catalogue.model_names import SUFFIXES, require_model
+from acclimate.catalogue.lookup import SUFFIXES, require_model
 from acclimate.errors import InputError, ModelError
 from acclimate.storage.store import cache_root
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from acclimate.catalogue import Layout
-from acclimate.catalogue.model_names import SUFFIXES
+from acclimate.catalogue.lookup import SUFFIXES
 from acclimate.errors import ModelError
 from acclimate.models.load.lean import import_timm
 from acclimate.models.network import classifier_keys

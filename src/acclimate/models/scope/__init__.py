@@ -32,27 +32,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acclimate.models.adapters import merge as merge
+    from acclimate.models.scope.choice import TERMS as TERMS
     from acclimate.models.scope.choice import BatchNormStatistics as BatchNormStatistics
     from acclimate.models.scope.choice import Trainable as Trainable
+    from acclimate.models.scope.choice import blocks_of as blocks_of
     from acclimate.models.scope.choice import freeze as freeze
+    from acclimate.models.scope.choice import is_norm as is_norm
     from acclimate.models.scope.choice import prepare as prepare
     from acclimate.models.scope.choice import select as select
     from acclimate.models.scope.choice import set_mode as set_mode
-    from acclimate.models.scope.terms import TERMS as TERMS
-    from acclimate.models.scope.terms import blocks_of as blocks_of
-    from acclimate.models.scope.terms import is_norm as is_norm
     from acclimate.models.scope.text import Scope as Scope
     from acclimate.models.scope.text import parse_scope as parse_scope
 
 # Each is imported when it is first used: a recipe is read without torch.
 _HOMES = {
-    "TERMS": "scope.terms",
+    "TERMS": "scope.choice",
     "BatchNormStatistics": "scope.choice",
     "Scope": "scope.text",
     "Trainable": "scope.choice",
-    "blocks_of": "scope.terms",
+    "blocks_of": "scope.choice",
     "freeze": "scope.choice",
-    "is_norm": "scope.terms",
+    "is_norm": "scope.choice",
     "merge": "adapters",
     "parse_scope": "scope.text",
     "prepare": "scope.choice",

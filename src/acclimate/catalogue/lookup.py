@@ -1,4 +1,4 @@
-"""What a model's name can be, told without torch and timm: a wrong one is answered at once.
+"""What names of models and of data can be, told without numpy, torch and timm: a wrong one is answered at once.
 
 timm's names are read from timm's own files, where each stands under ``@register_model``: importing timm takes seconds.
 Where it is imported already it is asked itself, so that a model which a user's program registered counts as well.
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from acclimate.catalogue import paper_model, zoo_weights
-from acclimate.errors import ModelError
+from acclimate.catalogue.read import names
+from acclimate.errors import DataError, ModelError, unknown
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".tar", ".torch")  # of weights files
 
@@ -104,3 +105,37 @@ def _files() -> tuple[str, ...]:
     return tuple(
         file.read_text(encoding="utf-8") for file in Path(package.origin).parent.joinpath("models").glob("*.py")
     )
+
+
+SOURCES: Final = ("builtin", "torchvision", "hf", "data")  # what stands before the colon
+BUILTIN: Final = ("digits",)
+ACCEPTED: Final = (
+    "expected a folder of class folders (with or without train/ val/ test/), a flat folder of images, a "
+    "manifest (.csv or .parquet with path,label[,split][,group]), an .npz, data:NAME@FOLDER, builtin:digits, "
+    "torchvision:NAME or hf:NAME"
+)
+
+
+def require_data(data: str | Path) -> None:
+    """Refuse an empty or unknown name of data, or a path without a file or folder.
+
+    Raises
+    ------
+    DataError
+        With the nearest name, or with what is expected.
+    """
+    source, colon, name = str(data).partition(":")
+    if not str(data).strip():
+        raise DataError("got an empty name of data; expected a folder, a manifest, an .npz or builtin:digits")
+    if colon and source == "builtin" and name not in BUILTIN:
+        raise DataError(unknown("built-in data set", name, BUILTIN))
+    if colon and source == "data":
+        require_dataset(name.partition("@")[0])
+    if not (colon and source in SOURCES) and not Path(data).expanduser().exists():
+        raise DataError(f"no such file or folder: {data}; {ACCEPTED}")
+
+
+def require_dataset(name: str) -> None:
+    """Refuse the name of a data set that is not in the catalogue; the nearest one is named."""
+    if name not in names("datasets"):
+        raise DataError(unknown("data set", name, names("datasets")))
