@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ REPEATS = 5
 WITH_TORCH = 3  # repeats of what takes ten seconds
 HELP, LIGHT, WRONG = 0.5, 2.0, 0.7  # seconds
 SHARE = 1.05  # of `import torch, timm`, for commands that train
+TABLES = 2.0  # of `import pandas`, for commands that read tables: no torch, and little beside it
 IMAGES = 120
+TRAINING = "torch, timm"
 MODEL, OTHER = "zoo:resnet-byol", "zoo:gn-leaves"
 RECIPE = 'name = "short"\n[[stages]]\nscope = "head"\nsteps = 2\nbatch = 8\nlr = 0.01\naugment = "none"\n'
 PROGRAM = """
@@ -36,13 +38,16 @@ class Case:
     Attributes
     ----------
     limit
-        Seconds; None for a command that trains, whose limit is a multiple of torch's and timm's import.
+        Seconds, or a multiple of the seconds that the libraries named in ``floor`` take to be imported.
+    floor
+        None for a limit in seconds.
     """
 
     name: str
     line: tuple[str, ...]
-    limit: float | None
+    limit: float
     code: int = 0
+    floor: str | None = None
 
 
 def run(options: Options) -> list[Row]:
@@ -54,8 +59,13 @@ def run(options: Options) -> list[Row]:
         recipe.write_text(RECIPE)
         table.write_text(_table())
         _prepare(photos, recipe, place)
-        imports = min(_seconds([sys.executable, "-c", "import torch, timm"])[0] for _ in range(WITH_TORCH))
-        return [_row(case, imports, place) for case in _cases(photos, recipe, table)]
+        floors = {names: _import(names) for names in (TRAINING, "pandas")}
+        return [_row(case, floors, place) for case in _cases(photos, recipe, table)]
+
+
+def _import(names: str) -> float:
+    """Return the seconds that a process takes to import libraries."""
+    return min(_seconds([sys.executable, "-c", f"import {names}"])[0] for _ in range(WITH_TORCH))
 
 
 def _cases(photos: Path, recipe: Path, table: Path) -> list[Case]:
@@ -66,16 +76,16 @@ def _cases(photos: Path, recipe: Path, table: Path) -> list[Case]:
         Case("models", ("models",), LIGHT),
         Case("protocols", ("protocols",), LIGHT),
         Case("check", ("check", data), LIGHT),
-        Case("compare", ("compare", str(table), "--proxy", "knn", "--target", "finetune"), LIGHT),
-        Case("report", ("report", str(table)), LIGHT),
+        Case("compare", ("compare", str(table), "--proxy", "knn", "--target", "finetune"), TABLES, floor="pandas"),
+        Case("report", ("report", str(table)), TABLES, floor="pandas"),
         Case("score", ("score", data, *model), LIGHT),
         Case("rank_plan", ("rank", data, *two, *quick, "--dry-run"), LIGHT),
         Case("wrong_option", ("tune", data, "--modle", MODEL), WRONG, 2),
         Case("wrong_model", ("tune", data, "--model", "resnet5O"), WRONG, 2),
         Case("wrong_recipe", ("tune", data, *model, "--recipe", "liner"), WRONG, 2),
         Case("wrong_data", ("tune", "nowhere", *model), WRONG, 2),
-        Case("tune", ("tune", data, *model, "--dry-run"), None),
-        Case("adapt", ("adapt", data, *model, "--dry-run"), None),
+        Case("tune", ("tune", data, *model, "--dry-run"), SHARE, floor=TRAINING),
+        Case("adapt", ("adapt", data, *model, "--dry-run"), SHARE, floor=TRAINING),
     ]
 
 
@@ -86,15 +96,15 @@ def _prepare(photos: Path, recipe: Path, place: Path) -> None:
     _called(line, place)
 
 
-def _row(case: Case, imports: float, place: Path) -> Row:
-    limit = imports * SHARE if case.limit is None else case.limit
-    calls = [_called(case.line, place, case.code) for _ in range(WITH_TORCH if case.limit is None else REPEATS)]
+def _row(case: Case, floors: Mapping[str, float], place: Path) -> Row:
+    limit, trains = case.limit * floors.get(case.floor or "", 1.0), case.floor == TRAINING
+    calls = [_called(case.line, place, case.code) for _ in range(WITH_TORCH if trains else REPEATS)]
     best, torch = min(seconds for seconds, _ in calls), any(imported for _, imported in calls)
     notes = f"best of {len(calls)}, slowest {max(seconds for seconds, _ in calls):.2f} s; torch imported: "
     notes += "yes" if torch else "no"
-    if case.limit is None:
-        notes += f"; import torch, timm: {imports:.2f} s"
-    ratio = 0.0 if torch and case.limit is not None else limit / best
+    if case.floor:
+        notes += f"; import {case.floor}: {floors[case.floor]:.2f} s"
+    ratio = 0.0 if torch and not trains else limit / best
     name = "startup" if case.name == "help" else f"startup_{case.name}"
     return Row(name, ratio, 1.0, best, limit, "seconds", notes)
 

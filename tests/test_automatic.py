@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
 
 import pytest
 import timm
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from acclimate.errors import RecipeError
 from acclimate.experiments.adaptation.settings import Situation, choose, situation
@@ -98,3 +102,22 @@ def test_situation_measures_the_network() -> None:
     assert 4e5 < seen.image_bytes < 4e6
     assert seen.parameters == 372_688
     assert seen.memory > 2**28
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
+def test_operations_are_those_of_torchs_own_counter(name: str) -> None:
+    network = timm.create_model(name, num_classes=0).eval()
+    size = network.pretrained_cfg["input_size"][-2:]
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, *size))
+    assert situation(network, size, pool=10, device="cpu").flops == counter.get_total_flops() > 0
+
+
+def test_counting_operations_imports_no_compiler() -> None:
+    program = (
+        "import sys, torch; from acclimate.experiments.adaptation.settings import situation; "
+        "situation(torch.nn.Conv2d(3, 8, 3).eval(), (8, 8), pool=1, device='cpu'); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
