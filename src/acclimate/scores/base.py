@@ -140,9 +140,9 @@ def check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
         raise DataError(f"{what} label {y[row]} of row {row} is outside 0..{n_classes - 1}; pass labelled images only")
 
 
-def blocks(n: int, bytes_per_row: int, *, at_least: int = 0) -> list[slice]:
-    """Cut range(n) into slices of about `BLOCK_BYTES` each, or of `at_least` bytes where that is more."""
-    step = max(1, max(BLOCK_BYTES, at_least) // max(1, bytes_per_row))
+def blocks(n: int, bytes_per_row: int, *, size: int | None = None, at_least: int = 0) -> list[slice]:
+    """Cut range(n) into slices of about `size` bytes each (`BLOCK_BYTES`), or of `at_least` where that is more."""
+    step = max(1, max(size or BLOCK_BYTES, at_least) // max(1, bytes_per_row))
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
@@ -87,11 +86,9 @@ def etran_pool(lda_scores: Sequence[float], energies: Sequence[float]) -> Float6
     return WEIGHTS[0] * to_unit(np.array(lda_scores, float)) + WEIGHTS[1] * to_unit(np.array(energies, float))
 
 
-def to_unit(scores: npt.NDArray[np.float64]) -> Float64:
+def to_unit(scores: Float64) -> Float64:
     """Return scores brought to [0, 1] by their least and largest; equal scores become 0."""
-    span = float(scores.max() - scores.min())
-    scaled: Float64 = (scores - scores.min()) / (span or 1.0)
-    return scaled
+    return np.asarray((scores - scores.min()) / (float(scores.max() - scores.min()) or 1.0))
 
 
 LDA: Final = Estimate(

@@ -15,7 +15,7 @@ import numpy as np
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, Estimate, Extent, pairs
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared
 
 FLOOR: Final = 1e-4  # of a variance, as in the authors' code: a class of one image has none
@@ -64,9 +64,9 @@ def class_variances(prepared: Prepared) -> Float64:
     """Return the variance (C, d) of each class and column, divided by n_c, at least `FLOOR`."""
     squares = np.zeros_like(prepared.means)
     for part, block in prepared.blocks():
-        hot = np.zeros((len(squares), len(block)))
-        hot[prepared.labels[part], np.arange(len(block))] = 1
-        squares += hot @ (block - prepared.means[prepared.labels[part]]) ** 2
+        label = prepared.labels[part]
+        hot = (label == np.arange(len(squares))[:, None]).astype(np.float64)
+        squares += hot @ (block - prepared.means[label]) ** 2
     return np.maximum(squares / prepared.counts[:, None], FLOOR)
 
 
@@ -82,7 +82,7 @@ def with_columns(prepared: Prepared) -> Prepared:
 GBC: Final = Estimate(
     gbc,
     "minus the overlap of all pairs of classes, as spherical Gaussians; 0 is none",
-    Extent("-C (C - 1) to 0", pairs),
+    Extent("-C (C - 1) to 0", lambda prepared: (-float(len(prepared.counts) * (len(prepared.counts) - 1)), 0.0)),
     ANY - {"rotation", "scale"},
     caution=cautions.few_a_class,
 )

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, Estimate, Extent, classes, shrunk_classes
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared
 
 
@@ -30,7 +32,6 @@ def hscore(prepared: Prepared) -> float:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
     >>> round(hscore(prepare(x, np.array([0, 0, 1, 1]))), 12), round(hscore(prepare(x, np.array([0, 1, 1, 0]))), 12)
@@ -49,7 +50,6 @@ def hscore_reg(prepared: Prepared) -> float:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
     >>> y = np.array([0, 0, 1, 1])
@@ -79,14 +79,13 @@ def ledoit_wolf(prepared: Prepared) -> float:
 
 def _between(prepared: Prepared) -> Float64:
     """Return the share (rank,) of the normalised classes that lies along each singular direction of the features."""
-    shares: Float64 = (prepared.centred.targets**2 / prepared.counts).sum(axis=1)
-    return shares
+    return np.asarray((prepared.centred.targets**2 / prepared.counts).sum(axis=1))
 
 
 HSCORE: Final = Estimate(
     hscore,
     "variance between classes in whitened units; C - 1 when a linear map tells all apart",
-    Extent("0 to C - 1", classes),
+    Extent("0 to C - 1", lambda prepared: (0.0, len(prepared.counts) - 1.0)),
     ANY,
     caution=cautions.saturated,
     spectrum="centred",
@@ -94,7 +93,7 @@ HSCORE: Final = Estimate(
 HSCORE_REG: Final = Estimate(
     hscore_reg,
     "H-score with a shrunk covariance",
-    Extent("0 to about C - 1", shrunk_classes),
+    Extent("0 to about C - 1", lambda prepared: (0.0, (len(prepared.counts) - 1.0) * prepared.n / (prepared.n - 1))),
     ANY,
     caution=cautions.wide_noise,
     spectrum="centred",

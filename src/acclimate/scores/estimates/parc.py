@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.scores.base import Features, Float64
+from acclimate.scores.base import Features, Float64, blocks
 from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, columns_of, float_blocks
 
@@ -82,12 +82,10 @@ def _binned(z: Features, labels: npt.NDArray[np.int64]) -> float:
 
 def _pairs(z: Features, labels: npt.NDArray[np.int64]) -> Iterator[tuple[Float64, npt.NDArray[np.bool_]]]:
     """Yield (1 - correlation, whether the label is the same) of all pairs i < j, blocks of rows at a time."""
-    step = max(1, BLOCK // len(z))
-    for start in range(0, len(z), step):
-        stop = min(start + step, len(z))
-        later = np.arange(start, len(z)) > np.arange(start, stop)[:, None]
-        distance = 1 - z[start:stop] @ z[start:].T
-        yield distance[later].astype(np.float64), (labels[start:stop, None] == labels[start:])[later]
+    for rows in blocks(len(z), len(z), size=BLOCK):
+        later = np.arange(rows.start, len(z)) > np.arange(rows.start, rows.stop)[:, None]
+        distance = 1 - z[rows] @ z[rows.start :].T
+        yield distance[later].astype(np.float64), (labels[rows, None] == labels[rows.start :])[later]
 
 
 def _profiles(x: Features) -> Features:
