@@ -15,8 +15,7 @@ from acclimate.scores import LogisticSettings
 from acclimate.scores.probes import temper
 from acclimate.scores.probes.logistic import paths, softmax
 from acclimate.scores.probes.logistic import probe as logistic
-from acclimate.scores.probes.logistic.paths import Solutions, Stack, advance, pose
-from acclimate.scores.probes.logistic.probe import GRID
+from acclimate.scores.probes.logistic.paths import GRID, Solutions, Stack, advance, pose
 from acclimate.scores.probes.logistic.softmax import SolverState, start
 
 

@@ -129,5 +129,4 @@ def _accuracy(z: Float64, settings: EpisodeSettings) -> Float64:
     else:
         value = product / np.sqrt(np.where(square > 0, square, 1))
     truth = np.repeat(np.arange(ways), settings.queries)
-    right: Float64 = (value.argmax(axis=2) == truth).mean(axis=1)
-    return right
+    return np.asarray((value.argmax(axis=2) == truth).mean(axis=1))

@@ -196,5 +196,4 @@ def nearest(closeness: Float32, k: int) -> Index:
 
 
 def _squares(x: Float32) -> Float32:
-    squares: Float32 = np.einsum("ij,ij->i", x, x)
-    return squares
+    return np.asarray(np.einsum("ij,ij->i", x, x))
