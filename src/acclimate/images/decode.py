@@ -51,20 +51,19 @@ _FORMATS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"GIF8", GifImagePlugin.GifImageFile),
     *((b"P%d" % kind, PpmImagePlugin.PpmImageFile) for kind in range(1, 7)),
 )
-_BROKEN = (
+# What readers of damaged files raise
+DAMAGED = (
     OSError,
-    SyntaxError,
     ValueError,
     TypeError,
     LookupError,
     EOFError,
-    RuntimeError,
     OverflowError,
     MemoryError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
+_BROKEN = (*DAMAGED, SyntaxError, RuntimeError, Image.DecompressionBombError)
 _SIDEWAYS = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 
