@@ -68,11 +68,7 @@ class Number(nn.Module):
     """A number in a state dict, such as the progress that the next step's loss depends on.
 
     A buffer would move to the accelerator with its module, and every look at it would wait for all work queued there.
-
-    Attributes
-    ----------
-    value
-        Starts at 0; read and write it.
+    Read and write ``value``, which starts at 0.
     """
 
     def __init__(self) -> None:

@@ -33,6 +33,8 @@ def ema_momentum(progress: float, *, start: float) -> float:
 class Momentum:
     """Copies of some modules that follow them.
 
+    ``copies`` are the targets, in the order of the modules; without gradients. They belong into what ``setup`` returns.
+
     Parameters
     ----------
     online
@@ -44,11 +46,6 @@ class Momentum:
     schedule
         ``cosine``: m rises from ``start`` to 1 by a half cosine (Grill et al. 2020); ``constant``: it stays (He et al.
         2020, MoCo).
-
-    Attributes
-    ----------
-    copies
-        The targets, in the order of the modules; without gradients. They belong into what ``setup`` returns.
     """
 
     def __init__(

@@ -53,11 +53,7 @@ def energy(prepared: Prepared, *, share: float = LOWEST) -> float:
     """Return the mean of ln sum_k exp(x_k) over the lowest images; larger is said to be better. No labels.
 
     It lies between the largest feature and that plus ln d, so it is a property of the scale and width of a model first.
-
-    Parameters
-    ----------
-    share
-        Of the images, in (0, 1]; at least one image is taken (the authors' code gives NaN below 200 images).
+    Of the images `share`, in (0, 1], is taken, at least one (the authors' code gives NaN below 200 images).
 
     Cost: one pass.
 

@@ -33,15 +33,7 @@ PLACES: Final = 512  # steps in which the polynomial is searched, before a parab
 
 
 class Evidence:
-    """L(t) of every class.
-
-    Parameters
-    ----------
-    spectrum
-        Of the features.
-    dof
-        n, or n - 1 of centred features.
-    """
+    """L(t) of every class, from the spectrum of the features; `dof` is n, or n - 1 of centred ones."""
 
     def __init__(self, spectrum: Spectrum, dof: int) -> None:
         self._spectrum, self._dof = spectrum, dof

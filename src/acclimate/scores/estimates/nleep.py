@@ -67,12 +67,8 @@ class Mixture:
 def nleep(prepared: Prepared, *, components: int = COMPONENTS, seed: int | None = None) -> float:
     """Return LEEP of mixture posteriors, in [-ln C', 0] nats; larger is better.
 
-    Parameters
-    ----------
-    components
-        For each class; fewer where there are not so many images.
-    seed
-        Of the start; that of `prepared` by default.
+    The mixture has so many `components` for each class, fewer where there are not so many images. The `seed` is that of
+    the start, by default that of `prepared`.
 
     Cost: a Gram matrix and k of its vectors, then k-means and up to 100 passes of n k m, for m components in k
     dimensions.

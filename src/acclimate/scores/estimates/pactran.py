@@ -42,10 +42,7 @@ def pactran(prepared: Prepared, *, weight: float = 1.0, prior: float = PRIOR) ->
     Compare models on the same images only; the second term grows with C / n. The features are centred, but their
     scale matters: the prior of the weights has one width.
 
-    Parameters
-    ----------
-    weight, prior
-        l and s^2 d above; the authors try l in {0.1, 1, 10}.
+    `weight` and `prior` are l and s^2 d above; the authors try l in {0.1, 1, 10}.
 
     Cost: a Gram matrix and a Cholesky factor, then 20 to 60 evaluations of 4 n d C.
 

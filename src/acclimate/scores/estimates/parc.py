@@ -32,11 +32,8 @@ def parc(prepared: Prepared, *, dimensions: int | None = None) -> float:
     Few pairs have one label when there are many classes, so its largest value falls with C and only models on the
     same images compare. An image whose standardised features are all equal correlates with nothing (0).
 
-    Parameters
-    ----------
-    dimensions
-        Reduce the features to so many principal components first, by the randomised PCA of the authors' code (one power
-        iteration, seed 1919), who take 32.
+    With `dimensions` the features are reduced to so many principal components first, by the randomised PCA of the
+    authors' code (one power iteration, seed 1919), who take 32.
 
     Cost: n^2 d / 2 and the ranks of n^2 / 2 pairs.
 

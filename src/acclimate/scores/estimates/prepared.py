@@ -30,26 +30,12 @@ SUM_TOLERANCE: Final = 1e-3  # of the rows of p: what float16 probabilities of a
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Checked features; made by `prepare`.
+    """Checked features; made by `prepare`, which says what they are."""
 
-    Attributes
-    ----------
-    x
-        (n, d) floats, as given.
-    y
-        (n,) classes 0..C-1 without a gap, whatever the labels were called; None without labels.
-    p
-        (n, z) float predictions of the classes of the source, or None.
-    views
-        (m, q, d) features of q views of each of m images, or None.
-    seed
-        Of the members that draw random numbers.
-    """
-
-    x: Features
-    y: Codes | None
-    p: Features | None
-    views: Features | None
+    x: Features  # (n, d), as given
+    y: Codes | None  # (n,), classes 0..C-1 without a gap, whatever the labels were called
+    p: Features | None  # (n, z)
+    views: Features | None  # (m, q, d)
     seed: int
 
     @property

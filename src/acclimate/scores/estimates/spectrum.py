@@ -31,15 +31,7 @@ GRAM_BYTES: Final = 2 * 2**20  # of one float64 block of a Gram matrix
 
 
 class Decomposed:
-    """A singular value decomposition of all of it.
-
-    Attributes
-    ----------
-    values
-        Squared singular values (min(n, r),), largest first; exactly 0 where rounding is all there is.
-    targets
-        U^T Y (rank, C).
-    """
+    """A singular value decomposition of all of it."""
 
     def __init__(self, rows: Features, mean: Float64 | None, labels: Codes) -> None:
         x = rows.astype(np.float64)
@@ -49,9 +41,9 @@ class Decomposed:
             y -= y.mean(axis=0)
         u, s, self._right = np.linalg.svd(x, full_matrices=False)
         s[s <= max(x.shape) * np.finfo(float).eps * s[0]] = 0
-        self.values: Float64 = s**2
+        self.values: Float64 = s**2  # (min(n, r),), largest first; exactly 0 where rounding is all there is
         rank = int(np.count_nonzero(s))
-        self.targets: Float64 = u[:, :rank].T @ y
+        self.targets: Float64 = u[:, :rank].T @ y  # U^T Y (rank, C)
         # What no combination of columns can reach; computed as a difference of vectors, not of their lengths.
         self._out_of_reach: Float64 = ((y - u[:, :rank] @ self.targets) ** 2).sum(axis=0)
         if rank == len(x):

@@ -54,18 +54,10 @@ class Episodes:
 
 
 def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | None = None) -> Episodes:
-    """Run few-shot episodes on features.
+    """Run few-shot episodes on finite features x (n, d) with labels y (n,) of 0 or more.
 
-    Raises `DataError`: features or labels that cannot be used, or fewer than `ways` classes with enough images.
-
-    Parameters
-    ----------
-    x : (n, d) floats
-        Finite features.
-    y : (n,) integers >= 0
-        Labels.
-    seed : int
-        Decides which classes and images are drawn.
+    `seed` decides which classes and images are drawn. Raises `DataError`: features or labels that cannot be used, or
+    fewer than `ways` classes with enough images.
 
     Examples
     --------
