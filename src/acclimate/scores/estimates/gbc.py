@@ -25,7 +25,9 @@ def gbc(prepared: Prepared, *, covariance: Literal["spherical", "diagonal"] = "s
     """Return minus the summed overlap of all pairs of classes, in [-C (C - 1), 0]; 0 is no overlap. Larger is better.
 
     A ``spherical`` covariance is one variance a class, whose log-determinant counts d times, a ``diagonal`` one has a
-    variance for each class and column. The variance of a column is at least 1e-4, so features should not be tiny. In many dimensions the exponent grows with d and most values round to 0: the paper reduces to 64 dimensions first.
+    variance for each class and column. The variance of a column is at least 1e-4, so features should not be tiny.
+
+    In many dimensions the exponent grows with d and most values round to 0: the paper reduces to 64 dimensions first.
 
     Cost: two passes, n d; C^2 d for the pairs.
 
