@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError
 from acclimate.stats.quantiles import LEVEL, Float64, normal, student, widened_tail
-from acclimate.stats.resampling import RESAMPLES, resampled_means, two_way_means
+from acclimate.stats.resampling import RESAMPLES, resampled_means, two_way_mean, two_way_means
 
 Values = npt.NDArray[np.floating[Any] | np.integer[Any] | np.bool_]
 
@@ -130,7 +130,7 @@ def paired_over(values: Values, *, level: float = LEVEL, resamples: int = RESAMP
     """Return the mean of `values` (seeds, images) and an interval that draws both seeds and images.
 
     For a difference of two models pass the difference, each seed's runs paired. With few seeds the bootstrap
-    of `two_way_means` is too narrow, as three seeds show less spread than there is; so the deviations are
+    of `two_way_mean` is too narrow, as three seeds show less spread than there is; so the deviations are
     stretched by t / z, with Welch & Satterthwaite's degrees of freedom, and by the ratio of the unbiased
     standard error to the bootstrap's.
 
@@ -138,7 +138,7 @@ def paired_over(values: Values, *, level: float = LEVEL, resamples: int = RESAMP
     """
     data = checked(values, 2, level, resamples)
     mean = float(data.mean())
-    means = two_way_means(data[None], resamples, np.random.default_rng(seed))[:, 0]
+    means = two_way_mean(data, resamples, np.random.default_rng(seed))
     stretch = _stretch(data, float(means.std()), level)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(mean, mean + stretch * (float(low) - mean), mean + stretch * (float(high) - mean))

@@ -49,14 +49,32 @@ def resampled_means(values: Float64, resamples: int, rng: np.random.Generator) -
     return means
 
 
-def two_way_means(values: Float64, resamples: int, rng: np.random.Generator) -> Float64:
-    """Return the means of `values` (m, seeds, images) with seeds and images drawn alike for all m, (resamples, m).
+def two_way_blocks(
+    seeds: int, images: int, resamples: int, rng: np.random.Generator
+) -> Iterator[tuple[slice, Float64, Float64]]:
+    """Yield blocks of resamples: shares of the seeds (rows, seeds), and counts of the images (rows, images).
 
     Seeds and images are drawn independently of each other (Owen 2007).
     """
-    m, seeds, images = values.shape
-    shares, means = bootstrap_counts(seeds, resamples, rng) / seeds, np.empty((resamples, m))
+    shares = bootstrap_counts(seeds, resamples, rng) / seeds
     for rows, counts in count_blocks(images, resamples, rng):
+        yield rows, shares[rows], counts
+
+
+def two_way_mean(values: Float64, resamples: int, rng: np.random.Generator) -> Float64:
+    """Return the mean of `values` (seeds, images) in each resample of both, (resamples,)."""
+    seeds, images = values.shape
+    means = np.empty(resamples)
+    for rows, shares, counts in two_way_blocks(seeds, images, resamples, rng):
+        means[rows] = np.einsum("bn,bn->b", shares @ values, counts) / images
+    return means
+
+
+def two_way_means(values: Float64, resamples: int, rng: np.random.Generator) -> Float64:
+    """Return the means of `values` (m, seeds, images) with seeds and images drawn alike for all m, (resamples, m)."""
+    m, seeds, images = values.shape
+    means = np.empty((resamples, m))
+    for rows, shares, counts in two_way_blocks(seeds, images, resamples, rng):
         by_seed = (values.reshape(-1, images) @ (counts / images).T).reshape(m, seeds, -1)
-        means[rows] = np.einsum("msr,rs->rm", by_seed, shares[rows])
+        means[rows] = np.einsum("msr,rs->rm", by_seed, shares)
     return means

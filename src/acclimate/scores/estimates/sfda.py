@@ -64,8 +64,11 @@ class Moved:
 
     def scatter(self, means: Float64) -> Any:
         """Return the lower half of the within-class scatter (r, r), divided by n, as an array of its own."""
-        middle = means - self.towards
-        parts = (block - middle[self.prepared.labels[part]] for part, block in self.blocks())
+        if self.trust is None:  # a class that moves as a whole scatters as it did
+            blocks, middle = self.prepared.blocks(), self.prepared.means
+        else:
+            blocks, middle = self.blocks(), means - self.towards
+        parts = (block - middle[self.prepared.labels[part]] for part, block in blocks)
         return gram_sum(parts, means.shape[1]) / self.prepared.n
 
 
