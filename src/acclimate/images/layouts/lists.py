@@ -45,15 +45,21 @@ def listing(source: str, root: Path, rows: Sequence[ImageRow], *, grouped: bool 
     """Check the paths of `rows` and turn them into columns, in the order of the paths."""
     if not rows:
         raise DataError(f"{source} lists no images; unpack the data set again, completely")
+    found = unchecked(root, rows, grouped=grouped)
+    check_inside(source, root, found.paths)
+    return found
+
+
+def unchecked(root: Path, rows: Sequence[ImageRow], *, grouped: bool = False, ignored: int = 0) -> Listing:
+    """Turn rows, whose paths are known to be files below `root`, into columns, in the order of the paths."""
     rows = sorted(rows, key=lambda row: row.path)
-    paths = [row.path for row in rows]
-    check_inside(source, root, paths)
     return Listing(
         root=root,
-        paths=paths,
+        paths=[row.path for row in rows],
         labels=[row.label for row in rows],
         splits=[row.split for row in rows],
         groups=[row.group for row in rows] if grouped else None,
+        ignored=ignored,
     )
 
 

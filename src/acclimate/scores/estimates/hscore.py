@@ -20,6 +20,7 @@ from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared
+from acclimate.scores.probes.normalise import shrinkage
 
 
 def hscore(prepared: Prepared) -> float:
@@ -62,9 +63,9 @@ def hscore_reg(prepared: Prepared) -> float:
     mean = float(variance.sum()) / d
     if mean == 0:
         return 0.0
-    shrinkage = ledoit_wolf(prepared)
-    shrunk = (1 - shrinkage) * variance[: len(between)]
-    return float((between * shrunk / (shrunk + shrinkage * mean)).sum() * n / (n - 1))
+    weight = ledoit_wolf(prepared)
+    shrunk = (1 - weight) * variance[: len(between)]
+    return float((between * shrunk / (shrunk + weight * mean)).sum() * n / (n - 1))
 
 
 def ledoit_wolf(prepared: Prepared) -> float:
@@ -73,8 +74,7 @@ def ledoit_wolf(prepared: Prepared) -> float:
     variance = prepared.centred.values / n
     squared, mean = float((variance**2).sum()), float(variance.sum()) / d
     fourth = sum(float((((block - prepared.mean) ** 2).sum(axis=1) ** 2).sum()) for _, block in prepared.blocks())
-    noise, spread = (fourth / n - squared) / n, squared - d * mean**2
-    return min(noise, spread) / spread if spread > 0 else 0.0
+    return shrinkage(squared, mean, fourth, n, d)
 
 
 def _between(prepared: Prepared) -> Float64:

@@ -67,8 +67,8 @@ class Mixture:
 def nleep(prepared: Prepared, *, components: int = COMPONENTS, seed: int | None = None) -> float:
     """Return LEEP of mixture posteriors, in [-ln C', 0] nats; larger is better.
 
-    The mixture has so many `components` for each class, fewer where there are not so many images. The `seed` is that of
-    the start, by default that of `prepared`.
+    The mixture has so many `components` for each class, or as many as leave their number below n, at least one in all.
+    The `seed` is that of the start, by default that of `prepared`.
 
     Cost: a Gram matrix and k of its vectors, then k-means and up to 100 passes of n k m, for m components in k
     dimensions.
@@ -85,13 +85,10 @@ def nleep(prepared: Prepared, *, components: int = COMPONENTS, seed: int | None 
         return float(np.sum(prepared.counts / prepared.n * np.log(prepared.counts / prepared.n)))
     count = int(np.searchsorted(np.cumsum(values) / values.sum(), VARIANCE, side="right")) + 1
     x, _ = principal(prepared, min(count, len(values)))
-    fitted = _fit(x, _count(components, len(prepared.counts), prepared.n), prepared.seed if seed is None else seed)
+    classes = len(prepared.counts)
+    m = next((c * classes for c in range(components, 0, -1) if c * classes < prepared.n), 1)
+    fitted = _fit(x, m, prepared.seed if seed is None else seed)
     return min(expected_prediction(lambda: ((part, p) for part, p, _ in fitted.expectations()), prepared.labels), 0.0)
-
-
-def _count(components: int, classes: int, n: int) -> int:
-    """Return the number of components: a multiple of the classes below n, or 1."""
-    return next((c * classes for c in range(components, 0, -1) if c * classes < n), 1)
 
 
 def _fit(x: Features, m: int, seed: int) -> Mixture:

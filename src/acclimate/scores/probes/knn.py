@@ -88,8 +88,8 @@ def fitted(data: ProbeData, settings: KnnSettings) -> Knn:
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
-    >>> fitted = fit(x, y, x, y, n_classes=2, seed=0)
-    >>> fitted.settings["metric"], fitted.settings["k"], fitted.predict_proba(np.array([[0.0, 2.0]])).argmax()
+    >>> probe = fit(x, y, x, y, n_classes=2, seed=0)
+    >>> probe.settings["metric"], probe.settings["k"], probe.predict_proba(np.array([[0.0, 2.0]])).argmax()
     ('cosine', 1, np.int64(0))
     >>> dino = KnnSettings(metric=("cosine",), k=(10, 20, 100, 200), temperature=0.07)
     >>> fit(x, y, x, y, n_classes=2, seed=0, settings=dino).settings["k"]

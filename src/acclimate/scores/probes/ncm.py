@@ -106,8 +106,8 @@ def fitted(data: ProbeData, settings: NcmSettings) -> Ncm:
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
-    >>> fitted = fit(x, y, x, y, n_classes=2, seed=0, settings=NcmSettings(metric=("euclidean",)))
-    >>> fitted.predict_proba(np.array([[0.2, 2.0], [3.0, 0.0]])).argmax(axis=1)
+    >>> probe = fit(x, y, x, y, n_classes=2, seed=0, settings=NcmSettings(metric=("euclidean",)))
+    >>> probe.predict_proba(np.array([[0.2, 2.0], [3.0, 0.0]])).argmax(axis=1)
     array([0, 1])
     """
     present, index = np.unique(data.y, return_inverse=True)

@@ -158,11 +158,18 @@ def inverse_lengths(x: Features) -> Float64:
     return np.asarray(np.divide(1, length, out=np.zeros_like(length), where=length > 0))
 
 
-def shrunk_covariance(x: Features) -> Float64:
-    """Return (1 - w) S + w m I, S the covariance (over n), m its mean eigenvalue; w as in Ledoit & Wolf (2004).
+def shrinkage(squared: float, level: float, fourth: float, n: int, d: int) -> float:
+    """Return the weight w in [0, 1] of Ledoit & Wolf (2004): min(b, s) / s.
 
-    w = min(b, s) / s with s = |S - m I|^2, the sum over entries, and b = sum_i |x_i x_i' - S|^2 / n^2.
+    s = |S - m I|^2 and b = sum_i |x_i x_i' - S|^2 / n^2 of a covariance S (d, d) of n rows, from `squared` |S|^2, the
+    sum over entries, `level` m, its mean eigenvalue, and `fourth`, the sum over rows of |x_i|^4.
     """
+    noise, spread = (fourth / n - squared) / n, squared - d * level**2
+    return min(noise, spread) / spread if spread > 0 else 0.0
+
+
+def shrunk_covariance(x: Features) -> Float64:
+    """Return (1 - w) S + w m I, S the covariance (over n), m its mean eigenvalue, w its `shrinkage`."""
     (n, d), mean = x.shape, moments(x)[0]
     covariance, fourth = np.zeros((d, d)), 0.0
     for rows in blocks(n, 16 * d):
@@ -171,10 +178,7 @@ def shrunk_covariance(x: Features) -> Float64:
         fourth += float((np.einsum("ij,ij->i", part, part) ** 2).sum())
     covariance /= n
     level = np.trace(covariance) / d
-    total = (covariance**2).sum()
-    spread = total - d * level**2
-    noise = (fourth / n - total) / n
-    weight = min(noise, spread) / spread if spread > 0 else 0.0
+    weight = shrinkage(float((covariance**2).sum()), level, fourth, n, d)
     return np.asarray((1 - weight) * covariance + weight * level * np.eye(d))
 
 

@@ -69,8 +69,8 @@ def fitted(data: ProbeData, settings: LogisticSettings) -> Logistic:
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
-    >>> fitted = fit(x, y, x, y, n_classes=2, seed=0)
-    >>> fitted.settings["C"], fitted.settings["at_edge"], fitted.predict_proba(x).argmax(axis=1)
+    >>> probe = fit(x, y, x, y, n_classes=2, seed=0)
+    >>> probe.settings["C"], probe.settings["at_edge"], probe.predict_proba(x).argmax(axis=1)
     (1000000.0, True, array([0, 0, 1]))
     >>> clip = LogisticSettings(c=(0.316,), normalise="none")
     >>> fit(x, y, x, y, n_classes=2, seed=0, settings=clip).settings["C"]
