@@ -28,7 +28,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from acclimate.scores import PROBES
-from acclimate.scores.probes.logistic.probe import GRID
+from acclimate.scores.probes.logistic.paths import GRID
 from acclimate.stats.metrics import log_losses
 
 TARGET = 25.0

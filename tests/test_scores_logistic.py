@@ -15,9 +15,8 @@ from acclimate.scores import LogisticSettings
 from acclimate.scores.probes import temper
 from acclimate.scores.probes.logistic import paths, softmax
 from acclimate.scores.probes.logistic import probe as logistic
-from acclimate.scores.probes.logistic.paths import Solutions, Stack, advance, pose
-from acclimate.scores.probes.logistic.probe import GRID
-from acclimate.scores.probes.logistic.softmax import SolverState, start
+from acclimate.scores.probes.logistic.paths import GRID, Stack, advance, pose
+from acclimate.scores.probes.logistic.softmax import Solutions, SolverState, start
 
 
 def data(n: int, d: int, classes: int, seed: int = 0):

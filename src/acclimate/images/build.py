@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from acclimate.images.dataset import FileSource, Images, ImageSource
+from acclimate.images.geometry import Pixels
 from acclimate.images.scan import bad_files, scan
 
 
@@ -27,7 +28,7 @@ class Listing:
     labels: Sequence[str]
     splits: Sequence[str]
     groups: Sequence[str] | None = None
-    ignored: int = field(default=0)
+    ignored: int = 0
 
 
 def from_files(listing: Listing, name: str, *, skip_bad: bool, cache: Path | None) -> Images:
@@ -44,12 +45,11 @@ def from_files(listing: Listing, name: str, *, skip_bad: bool, cache: Path | Non
     label_names = [listing.labels[k] for k in keep]
     splits = [listing.splits[k] for k in keep]
     groups = None if listing.groups is None else group_codes([listing.groups[k] for k in keep])
-    classes = ordered_classes(set(label_names) - {""})
-    code = {label: number for number, label in enumerate(classes)} | {"": -1}
+    labels, classes = coded(label_names)
     return Images(
         name=name,
         source=FileSource(listing.root, paths),
-        labels=np.array([code[label] for label in label_names], dtype=np.int64),
+        labels=labels,
         classes=classes,
         splits=np.array(splits, dtype="<U5"),
         groups=groups,
@@ -74,11 +74,18 @@ def from_source(
     return Images(name, source, labels, tuple(classes), np.array(splits, dtype="<U5"), fingerprint=hashes)
 
 
-def ordered_classes(names: set[str]) -> tuple[str, ...]:
-    """Return the names sorted: as numbers if all of them are whole numbers, else as text."""
-    if all(name.isdecimal() for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
-    return tuple(sorted(names))
+def coded(labels: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return a number for each label, -1 for "", and the classes: sorted as numbers if all are, else as text."""
+    names = set(labels) - {""}
+    whole = all(name.isdecimal() for name in names)
+    classes = tuple(sorted(names, key=lambda name: (int(name) if whole else 0, name)))
+    code = {label: number for number, label in enumerate(classes)} | {"": -1}
+    return np.array([code[label] for label in labels], dtype=np.int64), classes
+
+
+def content_hash(pixels: Pixels) -> str:
+    """Return the SHA-256 over shape and values of one image."""
+    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def group_codes(groups: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -41,7 +41,10 @@ def check(images: Images, *, workers: int = 2) -> dict[str, Any]:
         **_twins(images, looks),
         "groups": _shared_groups(images),
     }
-    return document | {"problems": _problems(images, document)}
+    damage = (
+        [f"{len(corrupt)} files cannot be read; repair them, or leave them out with --skip-bad."] if corrupt else []
+    )
+    return document | {"problems": [*damage, *_label_problems(images), *_leak_problems(document)]}
 
 
 def _class_counts(images: Images) -> dict[str, dict[str, int]]:
@@ -72,9 +75,7 @@ def _twins(images: Images, looks: Looks) -> dict[str, Any]:
         "leaks": {
             "exact": len(across),
             "near": len(near),
-            "pairs": [
-                {"a": _place(images, pair.a), "b": _place(images, pair.b), "exact": pair.exact} for pair in pairs
-            ],
+            "pairs": [{"a": _place(images, a), "b": _place(images, b), "exact": exact} for a, b, exact in pairs],
         },
     }
 
@@ -91,15 +92,6 @@ def _shared_groups(images: Images) -> dict[str, Any]:
         splits.setdefault(group, {}).setdefault(split, i)
     shared = [list(by_split.values()) for by_split in splits.values() if len(by_split) > 1]
     return {"shared": len(shared), "examples": [[_place(images, i) for i in members] for members in shared[:_LISTED]]}
-
-
-def _problems(images: Images, document: dict[str, Any]) -> list[str]:
-    return [*_damage(document), *_label_problems(images), *_leak_problems(document)]
-
-
-def _damage(document: dict[str, Any]) -> list[str]:
-    n = len(document["corrupt"])
-    return [f"{n} files cannot be read; repair them, or leave them out with --skip-bad."] if n else []
 
 
 def _label_problems(images: Images) -> list[str]:

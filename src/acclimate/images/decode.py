@@ -51,20 +51,19 @@ _FORMATS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"GIF8", GifImagePlugin.GifImageFile),
     *((b"P%d" % kind, PpmImagePlugin.PpmImageFile) for kind in range(1, 7)),
 )
-_BROKEN = (
+# What readers of damaged files raise
+DAMAGED = (
     OSError,
-    SyntaxError,
     ValueError,
     TypeError,
     LookupError,
     EOFError,
-    RuntimeError,
     OverflowError,
     MemoryError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
+_BROKEN = (*DAMAGED, SyntaxError, RuntimeError, Image.DecompressionBombError)
 _SIDEWAYS = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 
@@ -154,18 +153,14 @@ def _open(content: bytes) -> ImageFile.ImageFile:
     opener = next((opener for signature, opener in _FORMATS if content.startswith(signature)), None)
     if opener is None:
         raise DataError("not an image: it begins like none of JPEG, PNG, BMP, WebP, TIFF, GIF, PPM")
-    if opener is JpegImagePlugin.JpegImageFile:
-        _require_end(content)
+    # A broken download into a file of full length ends in zeros; libjpeg would decode those to grey.
+    zeros = content.endswith(b"\0" * 64) and not content.rstrip(b"\0").endswith(b"\xff\xd9")
+    if opener is JpegImagePlugin.JpegImageFile and zeros:
+        raise DataError("damaged image: the end of the file is all zeros")
     try:
         return opener(io.BytesIO(content))
     except _BROKEN as error:
         raise DataError(f"damaged image: {error}") from error
-
-
-def _require_end(content: bytes) -> None:
-    # A broken download into a file of full length ends in zeros; libjpeg would decode those to grey.
-    if content.endswith(b"\0" * 64) and not content.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise DataError("damaged image: the end of the file is all zeros")
 
 
 def _reduce(opened: ImageFile.ImageFile, least: Size) -> tuple[float, float]:

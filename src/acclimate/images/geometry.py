@@ -87,16 +87,8 @@ def fit(image: Image.Image, geometry: Geometry, full: Size, region: Box | None =
     The result has the very pixels of torchvision's ``Resize`` and ``CenterCrop``, except when `region` is given or the
     whole resized frame would be huge; then only the part that is kept is resized, in one step.
 
-    Parameters
-    ----------
-    image
-        The image, maybe reduced by a JPEG draft.
-    geometry
-        The size of the result, and how the image is brought to it.
-    full
-        The size before any draft.
-    region
-        The part of a drafted `image` that holds the picture: its size in pixels need not be whole.
+    The image may be reduced by a JPEG draft: `full` is its size before, `region` the part of the drafted image that
+    holds the picture, whose size in pixels need not be whole.
     """
     target = resized(geometry, full)
     if region is not None or target[0] * target[1] > _LARGE:

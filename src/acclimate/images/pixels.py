@@ -36,7 +36,7 @@ def open_pixels(images: Images, geometry: Geometry, *, cache: Path | None = None
     It lies in ``CACHE/pixels``; its key covers the images' fingerprint, the geometry and the decoder's version.
     """
     meta = {"fingerprint": images.fingerprint, "geometry": asdict(geometry), "decoder": [_VERSION, PIL.__version__]}
-    folder = (cache_root() if cache is None else cache) / "pixels" / digest(meta)
+    folder = (cache or cache_root()) / "pixels" / digest(meta)
     return ArrayStore.open(folder, (len(images), geometry.height, geometry.width, 3), np.uint8, meta)
 
 

@@ -94,7 +94,7 @@ def _looks(images: Images, cache: Path | None, workers: int) -> Looks:
     if not images.fingerprint:
         return look(images, workers=workers)
     key = digest("looks", _VERSION, PIL.__version__, images.fingerprint)
-    path = (cache_root() if cache is None else cache) / "looks" / f"{key}.npz"
+    path = (cache or cache_root()) / "looks" / f"{key}.npz"
     if (stored := _read(path, len(images))) is not None:
         return stored
     looks = look(images, workers=workers)

@@ -8,6 +8,7 @@ than two seconds before it was read is not remembered: it could change again wit
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -48,22 +49,20 @@ def scan(
     With `full` every image has been decoded once, now or in an earlier run; otherwise only its header was
     read. A file that cannot be read is an entry with a reason, not an exception.
     """
-    index_file = _index_file(root, cache)
+    index_file = (cache or cache_root()) / "index" / f"{digest('index', _VERSION, os.path.realpath(root))}.json"
     index = _read_index(index_file)
     stats = [_stat(os.path.join(root, path)) for path in paths]
-    entries: list[FileCheck | None] = [
-        old if (old := index.get(path)) and old[:2] == stat and not (full and old.full is None) else None
-        for path, stat in zip(paths, stats, strict=True)
-    ]
-    todo = [k for k, entry in enumerate(entries) if entry is None]
+    entries = {
+        k: old
+        for k, (path, stat) in enumerate(zip(paths, stats, strict=True))
+        if (old := index.get(path)) and old[:2] == stat and not (full and old.full is None)
+    }
+    todo = [k for k in range(len(paths)) if k not in entries]
     blocks = [todo[k : k + _BLOCK] for k in range(0, len(todo), _BLOCK)]
     with ThreadPoolExecutor(workers) as pool:
-        for block, results in zip(
-            blocks, pool.map(lambda b: [_look(root / paths[k], stats[k], full) for k in b], blocks), strict=True
-        ):
-            for k, entry in zip(block, results, strict=True):
-                entries[k] = entry
-    checks = [entry for entry in entries if entry is not None]
+        results = pool.map(lambda block: [_look(root / paths[k], stats[k], full) for k in block], blocks)
+        entries |= zip(todo, itertools.chain.from_iterable(results), strict=True)
+    checks = [entries[k] for k in range(len(paths))]
     if todo:
         _write_index(index_file, index | dict(zip(paths, checks, strict=True)))
     return checks
@@ -85,11 +84,6 @@ def _look(path: Path, stat: tuple[int, int], full: bool) -> FileCheck:
     header = fault(content, full=False)
     pixels = None if not full else header or fault(content, full=True)
     return FileCheck(*stat, hashlib.sha256(content).hexdigest(), header, pixels)
-
-
-def _index_file(root: Path, cache: Path | None) -> Path:
-    folder = cache_root() if cache is None else cache
-    return folder / "index" / f"{digest('index', _VERSION, os.path.realpath(root))}.json"
 
 
 def _read_index(path: Path) -> dict[str, FileCheck]:

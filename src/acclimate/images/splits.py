@@ -20,13 +20,8 @@ _VAL, _SUBSET = 1, 2
 class Split:
     """Training, validation and test images, as ascending indices into the data set.
 
-    Attributes
-    ----------
-    train, val, test
-        Labelled images, without a common one.
-    pool
-        What may be looked at without labels: `train` and every unlabelled image that is not in the val or
-        test part of the data set.
+    The first three are labelled and have no image in common. The pool is what may be looked at without labels: `train`
+    and every unlabelled image that is not in the val or test part of the data set.
     """
 
     train: Indices
@@ -42,14 +37,7 @@ def make_split(images: Images, *, seed: int = 0, val_fraction: float = 0.2) -> S
     that has two, and keeps groups whole; every class keeps an image in train, and a class that is a single group stays
     there. Test images are never touched; without a test part `Split.test` is empty.
 
-    Parameters
-    ----------
-    images
-        The data set.
-    seed
-        Chooses the val images, if any have to be chosen.
-    val_fraction
-        In (0, 1), of each class.
+    Of each class `val_fraction`, in (0, 1), is chosen by `seed`, if any have to be chosen.
     """
     if not 0 < val_fraction < 1:
         raise DataError(f"val_fraction must be between 0 and 1, got {val_fraction}")
@@ -104,7 +92,7 @@ def label_subset(
     """Return the images of `indices` that keep their label: `count` a class, or a `fraction` of each class.
 
     No class is left empty, and a class with fewer than `count` images gives all of them. Subsets are
-    nested: for one seed and one `indices` the smaller is contained in the larger.
+    nested: for one seed and one `indices` the smaller is contained in the larger. The indices are ascending.
 
     Parameters
     ----------
@@ -114,12 +102,6 @@ def label_subset(
         The images to choose from; all labelled.
     count, fraction
         Exactly one of them: images a class, 1 or more; or a share in (0, 1].
-    seed
-        Chooses which.
-
-    Returns
-    -------
-    Ascending indices, a subset of `indices`.
     """
     if (count is None) == (fraction is None):
         raise DataError("give either a count of images a class or a fraction, not both and not neither")

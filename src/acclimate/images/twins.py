@@ -11,7 +11,7 @@ enlarged by half are found in 98.8% to 100% of the cases, and none of 350,000 pa
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from acclimate.errors import DataError
+from acclimate.images.build import content_hash
 from acclimate.images.dataset import Images
 
 Hashes = npt.NDArray[np.uint64]
@@ -33,6 +34,7 @@ _SIDE = 32
 _SMALLEST = 16  # pixels; smaller images hold too little to tell a twin from a similar one
 _AT_LEAST = 256  # a JPEG may be decoded at a reduced scale down to this side
 _BLOCK = 256
+_PAIRS = 4096  # simple images can have very many candidates; the thumbnails of so many fit in the processor's cache
 _DENSE = 0.003  # share of candidates (simple images have many) above which one matrix product sorts them out sooner
 
 
@@ -69,7 +71,7 @@ def look(images: Images, *, workers: int = 2) -> Looks:
         except DataError as error:
             bad[i] = str(error)
             return
-        contents[i] = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:32]
+        contents[i] = content_hash(pixels)[:32]
         if min(pixels.shape[:2]) < _SMALLEST:
             return
         grey = Image.fromarray(pixels).convert("L")
@@ -78,8 +80,7 @@ def look(images: Images, *, workers: int = 2) -> Looks:
         grids[i] = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(look_at, range(n)):
-            pass
+        list(pool.map(look_at, range(n)))
     return Looks(contents, difference_hash(grids), thumbnails, dict(sorted(bad.items())))
 
 
@@ -102,16 +103,9 @@ def exact_groups(looks: Looks) -> list[list[int]]:
 
 def near_pairs(looks: Looks, splits: npt.NDArray[np.str_]) -> list[Pair]:
     """Return the pairs of different splits that look the same and are not equal, sorted."""
-    spread = looks.thumbnails.std(axis=1)
-    usable = (looks.contents != "") & (spread >= FLAT)
+    usable = (looks.contents != "") & (looks.thumbnails.std(axis=1) >= FLAT)
     parts = [np.flatnonzero(usable & (splits == name)) for name in ("train", "val", "test", "")]
-    pairs = [
-        pair
-        for k, first in enumerate(parts)
-        for second in parts[k + 1 :]
-        for pair in _near_between(looks, first, second)
-    ]
-    return sorted(pairs)
+    return sorted(pair for sides in itertools.combinations(parts, 2) for pair in _near_between(looks, *sides))
 
 
 def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> list[Pair]:
@@ -123,32 +117,20 @@ def _near_between(looks: Looks, first: npt.NDArray[np.intp], second: npt.NDArray
         near = _bit_count(different) <= HAMMING
         if near.mean() > _DENSE:
             near &= _standard(looks.thumbnails[rows]) @ _standard(looks.thumbnails[second]).T >= CORRELATION - 1e-3
-        for r, c in _slices(*np.nonzero(near)):
-            a, b = rows[r], second[c]
-            same = (_correlation(looks.thumbnails[a], looks.thumbnails[b]) >= CORRELATION) & (
-                looks.contents[a] != looks.contents[b]
-            )
+        r, c = np.nonzero(near)
+        for k in range(0, len(r), _PAIRS):
+            a, b = rows[r[k : k + _PAIRS]], second[c[k : k + _PAIRS]]
+            alike = (_standard(looks.thumbnails[a]) * _standard(looks.thumbnails[b])).sum(axis=1) >= CORRELATION
+            same = alike & (looks.contents[a] != looks.contents[b])
             pairs += [Pair(int(i), int(j), False) for i, j in zip(a[same], b[same], strict=True)]
     return pairs
 
 
-def _correlation(a: Thumbnails, b: Thumbnails) -> npt.NDArray[np.float32]:
-    """Return Pearson's correlation of each row of `a` with the same row of `b`; no row is constant."""
-    return np.asarray((_standard(a) * _standard(b)).sum(axis=1), dtype=np.float32)
-
-
 def _standard(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
-    """Return each row less its mean and of length 1, so that a product of two rows is their correlation."""
+    """Return each row, none constant, less its mean and of length 1: a product of two rows is their correlation."""
     x = thumbnails.astype(np.float32)
     x -= x.mean(axis=1, keepdims=True)
     return np.asarray(x / np.sqrt((x * x).sum(axis=1, keepdims=True)), dtype=np.float32)
-
-
-def _slices(
-    rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
-) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    # Simple images can have very many candidates; the thumbnails of 4,096 pairs fit in the processor's cache.
-    return [(rows[k : k + 4096], columns[k : k + 4096]) for k in range(0, len(rows), 4096)]
 
 
 def _bit_count(values: Hashes) -> Hashes | npt.NDArray[np.uint8]:

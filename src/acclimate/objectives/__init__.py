@@ -12,20 +12,35 @@ from typing import TYPE_CHECKING, Any, Final
 from acclimate.errors import RecipeError, unknown
 
 if TYPE_CHECKING:
-    from acclimate.objectives.barlow import Barlow, BarlowSettings
-    from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-    from acclimate.objectives.byol import BYOL, BYOLSettings
-    from acclimate.objectives.dino import DINO, DINOSettings
-    from acclimate.objectives.mae import MAE, MAESettings
-    from acclimate.objectives.moco_v2 import MoCoV2, MoCoV2Settings
-    from acclimate.objectives.moco_v3 import MoCoV3, MoCoV3Settings
-    from acclimate.objectives.norm_stats import NormStats, NormStatsSettings
-    from acclimate.objectives.rotation import Rotation, RotationSettings
-    from acclimate.objectives.simclr import SimCLR, SimCLRSettings
-    from acclimate.objectives.simsiam import SimSiam, SimSiamSettings
-    from acclimate.objectives.supervised import Supervised, SupervisedSettings
-    from acclimate.objectives.swav import SwAV, SwAVSettings
-    from acclimate.objectives.vicreg import VICReg, VICRegSettings
+    from acclimate.objectives.barlow import Barlow as Barlow
+    from acclimate.objectives.barlow import BarlowSettings as BarlowSettings
+    from acclimate.objectives.base import Objective as Objective
+    from acclimate.objectives.base import ObjectiveSettings as ObjectiveSettings
+    from acclimate.objectives.base import Paper as Paper
+    from acclimate.objectives.byol import BYOL as BYOL
+    from acclimate.objectives.byol import BYOLSettings as BYOLSettings
+    from acclimate.objectives.dino import DINO as DINO
+    from acclimate.objectives.dino import DINOSettings as DINOSettings
+    from acclimate.objectives.mae import MAE as MAE
+    from acclimate.objectives.mae import MAESettings as MAESettings
+    from acclimate.objectives.moco_v2 import MoCoV2 as MoCoV2
+    from acclimate.objectives.moco_v2 import MoCoV2Settings as MoCoV2Settings
+    from acclimate.objectives.moco_v3 import MoCoV3 as MoCoV3
+    from acclimate.objectives.moco_v3 import MoCoV3Settings as MoCoV3Settings
+    from acclimate.objectives.norm_stats import NormStats as NormStats
+    from acclimate.objectives.norm_stats import NormStatsSettings as NormStatsSettings
+    from acclimate.objectives.rotation import Rotation as Rotation
+    from acclimate.objectives.rotation import RotationSettings as RotationSettings
+    from acclimate.objectives.simclr import SimCLR as SimCLR
+    from acclimate.objectives.simclr import SimCLRSettings as SimCLRSettings
+    from acclimate.objectives.simsiam import SimSiam as SimSiam
+    from acclimate.objectives.simsiam import SimSiamSettings as SimSiamSettings
+    from acclimate.objectives.supervised import Supervised as Supervised
+    from acclimate.objectives.supervised import SupervisedSettings as SupervisedSettings
+    from acclimate.objectives.swav import SwAV as SwAV
+    from acclimate.objectives.swav import SwAVSettings as SwAVSettings
+    from acclimate.objectives.vicreg import VICReg as VICReg
+    from acclimate.objectives.vicreg import VICRegSettings as VICRegSettings
 
 # Name -> the file and the class in it. Its settings have the name of the class and "Settings".
 SUPERVISION: Final = {"supervised": "supervised.Supervised"}
@@ -70,41 +85,7 @@ _FILES: Final = dict.fromkeys(("Objective", "ObjectiveSettings", "Paper"), "base
     for file, _, kind in (place.partition(".") for place in (SUPERVISION | METHODS).values())
     for end in ("", "Settings")
 }
-
-__all__ = [
-    "BYOL",
-    "DINO",
-    "MAE",
-    "METHODS",
-    "OBJECTIVES",
-    "BYOLSettings",
-    "Barlow",
-    "BarlowSettings",
-    "DINOSettings",
-    "MAESettings",
-    "MoCoV2",
-    "MoCoV2Settings",
-    "MoCoV3",
-    "MoCoV3Settings",
-    "NormStats",
-    "NormStatsSettings",
-    "Objective",
-    "ObjectiveSettings",
-    "Paper",
-    "Rotation",
-    "RotationSettings",
-    "SimCLR",
-    "SimCLRSettings",
-    "SimSiam",
-    "SimSiamSettings",
-    "Supervised",
-    "SupervisedSettings",
-    "SwAV",
-    "SwAVSettings",
-    "VICReg",
-    "VICRegSettings",
-    "require_method",
-]
+__all__ = [*_FILES, "METHODS", "OBJECTIVES", "require_method"]
 
 
 def __getattr__(name: str) -> Any:

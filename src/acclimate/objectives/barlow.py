@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from lightly.loss import BarlowTwinsLoss
 from lightly.models.modules.heads import BarlowTwinsProjectionHead
 from pydantic import Field
-from torch import Tensor, nn
 
-from acclimate.models.network import pooled
-from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-from acclimate.objectives.heads import HeadNorm, in_float32, normed
+from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.heads import HeadNorm, Projected
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -42,8 +40,8 @@ class BarlowSettings(ObjectiveSettings):
     head_norm: HeadNorm = "batch"
 
 
-class Barlow(Objective):
-    """The network with a projector."""
+class Barlow(Projected):
+    """The network with a projector; its loss is >= 0, and a constant network costs ``out``."""
 
     # biases and norms have a rate of their own in the paper, 0.0048 x batch / 256; here they follow the weights'
     paper = Paper(
@@ -55,19 +53,7 @@ class Barlow(Objective):
         options={"hidden": 8192, "out": 8192, "redundancy": 5e-3},
     )
     views: Sequence[Augment] = (AUGMENTS["byol-1"], AUGMENTS["byol-2"])  # section 2.2: those of BYOL
+    head = BarlowTwinsProjectionHead
 
     def __init__(self, settings: BarlowSettings) -> None:
-        self.settings = settings
-        self.criterion = BarlowTwinsLoss(lambda_param=settings.redundancy)
-
-    def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
-        """Build the projector."""
-        self.network = network
-        projector = BarlowTwinsProjectionHead(features, self.settings.hidden, self.settings.out)
-        self.projector = normed(projector, self.settings.head_norm)
-        return nn.ModuleDict({"projector": self.projector})
-
-    def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-        """Return the loss, >= 0, of two views of a batch of b >= 2 images; a constant network costs ``out``."""
-        first, second = (self.projector(pooled(self.network, view)) for view in views)
-        return in_float32(self.criterion, first, second)
+        super().__init__(settings, BarlowTwinsLoss(lambda_param=settings.redundancy))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,6 +38,7 @@ class Paper:
 class Objective(Protocol):
     """One way to make a loss from a network and views of images."""
 
+    settings: Any  # of its own class
     # Whether ``loss`` is given labels; a class attribute, since it decides which images a stage may use
     needs_labels: ClassVar[bool] = False
     # Whether ``loss`` has no gradient, and the forward pass itself is the work (batch-norm statistics)
@@ -45,6 +46,9 @@ class Objective(Protocol):
     paper: ClassVar[Paper | None] = None  # where it comes from; None for plain supervision
     # The distribution of each view that ``loss`` expects, known after ``setup``; empty: the stage's own
     views: Sequence[Augment]
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build what trains, or is kept, beside the network: heads, targets, queues. Every checkpoint holds it whole.

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from lightly.loss import NegativeCosineSimilarity
 from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from pydantic import Field
 from torch import Tensor, nn
 
-from acclimate.models.network import pooled
-from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, normed
-from acclimate.objectives.momentum import Momentum
+from acclimate.objectives.momentum import Followed
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -43,9 +41,10 @@ class BYOLSettings(ObjectiveSettings):
     target_buffers: str = Field(default="forward", pattern="^(forward|ema)$")
 
 
-class BYOL(Objective):
+class BYOL(Followed):
     """The online network with projector and predictor, and its target."""
 
+    settings: BYOLSettings
     paper = Paper(
         source="Grill et al. 2020, arXiv 2006.07733, section 3.3 (ResNet-50, ImageNet, 1000 epochs)",
         optimizer="lars",
@@ -56,40 +55,17 @@ class BYOL(Objective):
     )
     views: Sequence[Augment] = (AUGMENTS["byol-1"], AUGMENTS["byol-2"])  # table 6: they differ in blur and solarisation
 
-    def __init__(self, settings: BYOLSettings) -> None:
-        self.settings = settings
-        self.criterion = NegativeCosineSimilarity()
-
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build projector, predictor and a frozen copy of network and projector."""
-        self.network = network
-        hidden, out, norm = self.settings.hidden, self.settings.out, self.settings.head_norm
-        self.projector = normed(BYOLProjectionHead(features, hidden, out), norm)
-        self.predictor = normed(BYOLPredictionHead(out, hidden, out), norm)
-        online = [network, self.projector]
-        self.momentum = Momentum(online, start=self.settings.ema, buffers=self.settings.target_buffers)
-        self.target, self.target_projector = self.momentum.copies
-        return nn.ModuleDict(
-            {"projector": self.projector, "predictor": self.predictor, "targets": self.momentum.copies}
-        )
+        s = self.settings
+        self.criterion = NegativeCosineSimilarity()
+        projector = normed(BYOLProjectionHead(features, s.hidden, s.out), s.head_norm)
+        self.predictor = normed(BYOLPredictionHead(s.out, s.hidden, s.out), s.head_norm)
+        return self.follow(network, {"projector": projector, "predictor": self.predictor})
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-        """Return the symmetric loss in [-1, 1] of two views; -1 is a perfect prediction.
-
-        Each view goes through on its own, so that batch statistics never mix the two.
-        """
-        first, second = views
-        with torch.no_grad():
-            self.momentum.follow_modes()
-            goal_first = self.target_projector(pooled(self.target, first))
-            goal_second = self.target_projector(pooled(self.target, second))
-        guess_first = self.predictor(self.projector(pooled(self.network, first)))
-        guess_second = self.predictor(self.projector(pooled(self.network, second)))
-        ours = self.criterion(guess_first.float(), goal_second.float())
-        theirs = self.criterion(guess_second.float(), goal_first.float())
+        """Return the symmetric loss in [-1, 1] of two views; -1 is a perfect prediction."""
+        pairs = zip(reversed(self.goals(views)), self.guesses(views), strict=True)
+        ours, theirs = (self.criterion(guess.float(), goal.float()) for goal, guess in pairs)
         loss: Tensor = 0.5 * (ours + theirs)
         return loss
-
-    def after_step(self, progress: float) -> None:
-        """Move the target towards the online network."""
-        self.momentum.update(progress)

@@ -20,14 +20,9 @@ def crop_views(
 ) -> tuple[Augment, ...]:
     """Return the two full views, then ``count`` small ones.
 
-    A network with a fixed input size sees the small areas at full size: the task is the same, its cost is not.
-
-    Parameters
-    ----------
-    full, small
-        The views but for their areas.
-    split
-        Full views show at least this share of the image's area, small ones at most this and at least 0.05.
+    They are ``full`` and ``small`` but for their areas: full views show at least the share ``split`` of the image's
+    area, small ones at most this and at least 0.05. A network with a fixed input size sees the small areas at full
+    size: the task is the same, its cost is not.
     """
     scale = SMALL if count and takes_any_size(network) else 1.0
     wide = [dataclasses.replace(view, crop=(split, 1.0)) for view in full]

@@ -90,6 +90,8 @@ class _Head(nn.Module):
 class DINO(Objective):
     """The student with its head, the teacher with its own, and the centre of the teacher's outputs."""
 
+    settings: DINOSettings
+    views: Sequence[Augment] = ()  # until ``setup``
     paper = Paper(
         source="Caron et al. 2021, arXiv 2104.14294, section 3.2 and appendix (ViT-S/16, ImageNet, 300 epochs)",
         optimizer="adamw",
@@ -108,10 +110,6 @@ class DINO(Objective):
             "freeze": 1 / 300,
         },
     )
-
-    def __init__(self, settings: DINOSettings) -> None:
-        self.settings = settings
-        self.views: Sequence[Augment] = ()
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build the head, a frozen copy of network and head, and the centre; see whether small views can be small."""
@@ -136,8 +134,12 @@ class DINO(Objective):
             self.momentum.follow_modes()
             goals = in_float32(self.teacher_head, crop_features(self.teacher, views[:FULL]))
             self._means.append(goals.mean(dim=0))
-        guesses = in_float32(self._guess, crop_features(self.network, views))
-        return in_float32(self._cross_entropy, goals, guesses)
+        frozen = self.progress.value < self.settings.freeze
+        guesses = in_float32(lambda x: self.head(x, frozen), crop_features(self.network, views))
+        with torch.autocast(goals.device.type, enabled=False):
+            goal, guess = list(goals.chunk(FULL)), list(guesses.chunk(len(views)))
+            loss: Tensor = self.criterion(goal, guess, teacher_temp=self._teacher_temperature())
+        return loss
 
     def after_step(self, progress: float) -> None:
         """Move the teacher towards the student, and the centre towards the mean output of the step's batches."""
@@ -146,16 +148,6 @@ class DINO(Objective):
         if self._means:
             self.criterion.center.lerp_(torch.stack(self._means).mean(dim=0), 1 - self.settings.center)
         self._means = []
-
-    def _cross_entropy(self, goals: Tensor, guesses: Tensor) -> Tensor:
-        views = len(guesses) // (len(goals) // FULL)
-        goal, guess = list(goals.chunk(FULL)), list(guesses.chunk(views))
-        loss: Tensor = self.criterion(goal, guess, teacher_temp=self._teacher_temperature())
-        return loss
-
-    def _guess(self, x: Tensor) -> Tensor:
-        guess: Tensor = self.head(x, self.progress.value < self.settings.freeze)
-        return guess
 
     def _teacher_temperature(self) -> float:
         s = self.settings

@@ -1,13 +1,16 @@
-"""What heads and losses share: the norm inside a head, arithmetic that autocast leaves alone, and a kept number."""
+"""What heads and losses share: the norm in a head, arithmetic that autocast leaves alone, projectors, kept numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+
+from acclimate.models.network import pooled
+from acclimate.objectives.base import Objective
 
 Head = TypeVar("Head", bound=nn.Module)
 
@@ -38,15 +41,34 @@ def in_float32(loss: Callable[..., Tensor], *embeddings: Tensor) -> Tensor:
         return loss(*(embedding.float() for embedding in embeddings))
 
 
+class Projected(Objective):
+    """The network with a projector, and a loss of what both make of two views of a batch of b >= 2 images.
+
+    Of the settings it reads the projector's widths, ``hidden`` and ``out``, and ``head_norm``.
+    """
+
+    head: Any  # lightly's projector, made of the width of the features, ``hidden`` and ``out``
+
+    def __init__(self, settings: Any, criterion: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.settings, self.criterion = settings, criterion
+
+    def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
+        """Build the projector."""
+        self.network, settings = network, self.settings
+        self.projector = normed(self.head(features, settings.hidden, settings.out), settings.head_norm)
+        return nn.ModuleDict({"projector": self.projector})
+
+    def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
+        """Return the criterion of the projector's outputs for the two views, in float32."""
+        first, second = (self.projector(pooled(self.network, view)) for view in views)
+        return in_float32(self.criterion, first, second)
+
+
 class Number(nn.Module):
     """A number in a state dict, such as the progress that the next step's loss depends on.
 
     A buffer would move to the accelerator with its module, and every look at it would wait for all work queued there.
-
-    Attributes
-    ----------
-    value
-        Starts at 0; read and write it.
+    Read and write ``value``, which starts at 0.
     """
 
     def __init__(self) -> None:

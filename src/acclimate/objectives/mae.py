@@ -85,6 +85,7 @@ def patchify(images: Tensor, patch: tuple[int, int]) -> Tensor:
 class MAE(Objective):
     """The encoder, which is the network without its pooling, and the decoder."""
 
+    settings: MAESettings
     paper = Paper(
         source="He et al. 2022, arXiv 2111.06377, appendix A.1 (ViT-L/16, ImageNet, 800 epochs)",
         optimizer="adamw",
@@ -94,9 +95,6 @@ class MAE(Objective):
         options={"mask": 0.75, "width": 512, "depth": 8},
     )
     views: Sequence[Augment] = (Augment(crop=(0.2, 1.0)),)  # no colour: the paper's table 1e finds that it hurts
-
-    def __init__(self, settings: MAESettings) -> None:
-        self.settings = settings
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build the decoder.

@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.models.network import pooled
-from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.heads import in_float32
-from acclimate.objectives.momentum import Momentum
+from acclimate.objectives.momentum import Followed
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -77,9 +77,10 @@ class Queue(nn.Module):
         self.pointer.add_(len(keys)).remainder_(length)
 
 
-class MoCoV2(Objective):
+class MoCoV2(Followed):
     """The network with a projector, the key encoder that follows both, and the queue."""
 
+    settings: MoCoV2Settings
     paper = Paper(
         source="Chen et al. 2020, arXiv 2003.04297, and He et al. 2019, 1911.05722 (ResNet-50, ImageNet, 200 epochs)",
         optimizer="sgd",
@@ -90,23 +91,13 @@ class MoCoV2(Objective):
     )
     views: Sequence[Augment] = (AUGMENTS["moco"], AUGMENTS["moco"])  # query, key
 
-    def __init__(self, settings: MoCoV2Settings) -> None:
-        self.settings = settings
-
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build the projector, a frozen copy of network and projector, and a queue of random keys."""
         settings = self.settings
-        self.network = network
-        self.projector = MoCoProjectionHead(features, settings.hidden, settings.out)
-        self.momentum = Momentum(
-            [network, self.projector],
-            start=settings.ema,
-            buffers=settings.target_buffers,
-            schedule=settings.ema_schedule,
-        )
-        self.target, self.target_projector = self.momentum.copies
-        self.queue = Queue(settings.queue, settings.out)
-        return nn.ModuleDict({"projector": self.projector, "targets": self.momentum.copies, "queue": self.queue})
+        projector = MoCoProjectionHead(features, settings.hidden, settings.out)
+        kept = self.follow(network, {"projector": projector}, schedule=settings.ema_schedule)
+        self.queue = kept["queue"] = Queue(settings.queue, settings.out)
+        return kept
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Return the mean cross-entropy, >= 0, of a query view and a key view; the keys then enter the queue.
@@ -114,9 +105,7 @@ class MoCoV2(Objective):
         They enter with every batch, also where several batches are accumulated for one optimizer step.
         """
         query_view, key_view = views
-        with torch.no_grad():
-            self.momentum.follow_modes()
-            key = F.normalize(self.target_projector(pooled(self.target, key_view)).float(), dim=1)
+        key = F.normalize(self.goals([key_view])[0].float(), dim=1)
         query = self.projector(pooled(self.network, query_view))
         loss = in_float32(self._contrast, query, key)
         self.queue.push(key)
@@ -130,7 +119,3 @@ class MoCoV2(Objective):
         earlier = query @ self.queue.keys.clone().T  # (b, queue)
         logits = torch.cat([positive, earlier], dim=1) / self.settings.temperature
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
-
-    def after_step(self, progress: float) -> None:
-        """Move the key encoder towards the network."""
-        self.momentum.update(progress)

@@ -17,10 +17,9 @@ from pydantic import Field
 from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 
-from acclimate.models.network import pooled
-from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
+from acclimate.objectives.base import ObjectiveSettings, Paper
 from acclimate.objectives.heads import HeadNorm, in_float32, normed
-from acclimate.objectives.momentum import Momentum
+from acclimate.objectives.momentum import Followed
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -53,9 +52,10 @@ class MoCoV3Settings(ObjectiveSettings):
     freeze_patch_embed: bool = True
 
 
-class MoCoV3(Objective):
+class MoCoV3(Followed):
     """The network with projector and predictor, and the key encoder that follows all but the predictor."""
 
+    settings: MoCoV3Settings
     paper = Paper(
         source="Chen et al. 2021, arXiv 2104.02057, section 5 and the authors' code (ViT-B/16, 300 epochs)",
         optimizer="adamw",
@@ -66,46 +66,28 @@ class MoCoV3(Objective):
     )
     views: Sequence[Augment] = (AUGMENTS["byol-1"], AUGMENTS["byol-2"])  # appendix A; BYOL's by the authors' code
 
-    def __init__(self, settings: MoCoV3Settings) -> None:
-        self.settings = settings
-
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build projector, predictor and a frozen copy of network and projector; freeze the patch embedding."""
         settings = self.settings
         patch_embed = getattr(network, "patch_embed", None)
         if settings.freeze_patch_embed and isinstance(patch_embed, PatchEmbed):
             patch_embed.requires_grad_(False)
-        self.network = network
         # the shape is SimSiam's: three layers, batch norm after each, the last one without scale and shift
-        self.projector = normed(SimSiamProjectionHead(features, settings.hidden, settings.out), settings.head_norm)
+        projector = normed(SimSiamProjectionHead(features, settings.hidden, settings.out), settings.head_norm)
         self.predictor = normed(_predictor(settings.hidden, settings.out), settings.head_norm)
-        self.momentum = Momentum([network, self.projector], start=settings.ema, buffers=settings.target_buffers)
-        self.target, self.target_projector = self.momentum.copies
-        return nn.ModuleDict(
-            {"projector": self.projector, "predictor": self.predictor, "targets": self.momentum.copies}
-        )
+        return self.follow(network, {"projector": projector, "predictor": self.predictor})
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
         """Return the symmetric loss, >= 0, of two views of a batch of b >= 2 images; 4 t log b is the chance level."""
-        first, second = views
-        with torch.no_grad():
-            self.momentum.follow_modes()
-            key_first = self.target_projector(pooled(self.target, first))
-            key_second = self.target_projector(pooled(self.target, second))
-        query_first = self.predictor(self.projector(pooled(self.network, first)))
-        query_second = self.predictor(self.projector(pooled(self.network, second)))
-        ours = in_float32(self._contrast, query_first, key_second)
-        return ours + in_float32(self._contrast, query_second, key_first)
+        pairs = zip(reversed(self.goals(views)), self.guesses(views), strict=True)
+        ours, theirs = (in_float32(self._contrast, query, key) for key, query in pairs)
+        return ours + theirs
 
     def _contrast(self, query: Tensor, key: Tensor) -> Tensor:
         """Return 2 t times the cross-entropy of each query's own key among all keys of the batch."""
         temperature = self.settings.temperature
         logits = F.normalize(query, dim=1) @ F.normalize(key, dim=1).T / temperature  # (b, b)
         return 2 * temperature * F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
-
-    def after_step(self, progress: float) -> None:
-        """Move the key encoder towards the network."""
-        self.momentum.update(progress)
 
 
 def _predictor(hidden: int, out: int) -> nn.Module:

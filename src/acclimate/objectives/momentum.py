@@ -16,7 +16,10 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from acclimate.models.network import pooled
+from acclimate.objectives.base import Objective
 
 
 def ema_momentum(progress: float, *, start: float) -> float:
@@ -30,6 +33,8 @@ def ema_momentum(progress: float, *, start: float) -> float:
 class Momentum:
     """Copies of some modules that follow them.
 
+    ``copies`` are the targets, in the order of the modules; without gradients. They belong into what ``setup`` returns.
+
     Parameters
     ----------
     online
@@ -41,11 +46,6 @@ class Momentum:
     schedule
         ``cosine``: m rises from ``start`` to 1 by a half cosine (Grill et al. 2020); ``constant``: it stays (He et al.
         2020, MoCo).
-
-    Attributes
-    ----------
-    copies
-        The targets, in the order of the modules; without gradients. They belong into what ``setup`` returns.
     """
 
     def __init__(
@@ -72,3 +72,36 @@ class Momentum:
                 buffers = zip(online.buffers(), target.buffers(), strict=True)
                 pairs += [(o, t) for o, t in buffers if o.is_floating_point()]
         torch._foreach_lerp_([t for _, t in pairs], [o.detach() for o, _ in pairs], 1 - momentum)
+
+
+class Followed(Objective):
+    """The network with a projector, maybe a predictor, and a target that follows network and projector.
+
+    Of the settings it reads ``ema`` and ``target_buffers``, the start and the buffers of `Momentum`.
+    """
+
+    def follow(self, network: nn.Module, heads: dict[str, nn.Module], *, schedule: str = "cosine") -> nn.ModuleDict:
+        """Keep the network and its heads, make their target, and return heads and target for `setup`."""
+        self.network, self.heads = network, heads
+        self.projector = heads["projector"]
+        start, buffers = self.settings.ema, self.settings.target_buffers
+        self.momentum = Momentum([network, self.projector], start=start, buffers=buffers, schedule=schedule)
+        self.target, self.target_projector = self.momentum.copies
+        return nn.ModuleDict({**heads, "targets": self.momentum.copies})
+
+    @torch.no_grad()
+    def goals(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """Return what the target makes of each view, ``(b, out)``.
+
+        Each view goes through on its own, here and in `guesses`, so that batch statistics never mix the two.
+        """
+        self.momentum.follow_modes()
+        return [self.target_projector(pooled(self.target, view)) for view in views]
+
+    def guesses(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """Return what projector and predictor make of each view, ``(b, out)``."""
+        return [self.heads["predictor"](self.projector(pooled(self.network, view))) for view in views]
+
+    def after_step(self, progress: float) -> None:
+        """Move the target towards the network."""
+        self.momentum.update(progress)

@@ -16,9 +16,10 @@ mode, so there is nothing to undo.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from pydantic import Field
@@ -77,6 +78,7 @@ class _Statistics(nn.Module):
 class NormStats(Objective):
     """The network's batch norms and the statistics of the images seen."""
 
+    settings: NormStatsSettings
     gradient_free = True
     paper = Paper(
         source="Li et al. 2016, arXiv 1603.04779, section 3 (no training: one pass over the target's images)",
@@ -87,9 +89,6 @@ class NormStats(Objective):
         options={"prior": 0.0},
     )
     views: Sequence[Augment] = (AUGMENTS["none"],)  # the statistics are for what evaluation sees
-
-    def __init__(self, settings: NormStatsSettings) -> None:
-        self.settings = settings
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Keep the source's statistics.
@@ -103,7 +102,7 @@ class NormStats(Objective):
                 f"objective 'norm-stats': got {type(network).__name__}, which has no batch norm with running "
                 "statistics, expected one that has, such as timm:resnet50; choose another method such as byol"
             )
-        self.statistics = _Statistics(*self._running())
+        self.statistics = _Statistics(*map(torch.cat, self._running()))
         return nn.ModuleDict({"statistics": self.statistics})
 
     def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
@@ -119,10 +118,11 @@ class NormStats(Objective):
         with torch.no_grad():
             with self._recording() as sizes:
                 pooled(self.network, views[0])
-            mean, var = self._running()
+            mean, var = map(torch.cat, self._running())
             n = torch.tensor(sizes).repeat_interleave(torch.tensor(self._channels())).to(var)
             self.statistics.merge(mean, var * (1 - 1 / n), len(views[0]))  # torch keeps the variance over n - 1
-            self._write(*self.statistics.mixed(self.settings.prior))
+            for buffers, values in zip(self._running(), self.statistics.mixed(self.settings.prior), strict=True):
+                torch._foreach_copy_(buffers, torch.split(values, self._channels()))
         return torch.zeros((), device=views[0].device)
 
     @contextmanager
@@ -133,7 +133,7 @@ class NormStats(Objective):
         sizes = [math.inf] * len(self.norms)
         modes = {module: module.training for module in self.network.modules()}
         watched = [(i, norm, norm.momentum) for i, norm in enumerate(self.norms) if norm.training]
-        hooks = [norm.register_forward_pre_hook(_sized(sizes, i)) for i, norm, _ in watched]
+        hooks = [norm.register_forward_pre_hook(partial(_note_size, sizes, i)) for i, norm, _ in watched]
         self.network.eval()
         for _, norm, _ in watched:
             norm.training, norm.momentum = True, 1.0
@@ -150,27 +150,11 @@ class NormStats(Objective):
     def _channels(self) -> list[int]:
         return [norm.num_features for norm in self.norms]
 
-    def _running(self) -> tuple[Tensor, Tensor]:
-        means, variances = [_mean(norm) for norm in self.norms], [_var(norm) for norm in self.norms]
-        return torch.cat(means), torch.cat(variances)
-
-    def _write(self, mean: Tensor, var: Tensor) -> None:
-        means, variances = torch.split(mean, self._channels()), torch.split(var, self._channels())
-        for norm, its_mean, its_var in zip(self.norms, means, variances, strict=True):
-            _mean(norm).copy_(its_mean)
-            _var(norm).copy_(its_var)
+    def _running(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the running means and variances of all batch norms, themselves and no copies."""
+        norms = cast(list[Any], self.norms)
+        return [norm.running_mean for norm in norms], [norm.running_var for norm in norms]
 
 
-def _sized(sizes: list[float], index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        sizes[index] = inputs[0].numel() / inputs[0].shape[1]
-
-    return note
-
-
-def _mean(norm: _BatchNorm) -> Tensor:
-    return cast(Tensor, norm.running_mean)
-
-
-def _var(norm: _BatchNorm) -> Tensor:
-    return cast(Tensor, norm.running_var)
+def _note_size(sizes: list[float], index: int, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    sizes[index] = inputs[0].numel() / inputs[0].shape[1]

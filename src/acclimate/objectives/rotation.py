@@ -29,6 +29,7 @@ class RotationSettings(ObjectiveSettings):
 class Rotation(Objective):
     """The network with a linear head of four outputs."""
 
+    settings: RotationSettings
     paper = Paper(
         source="Gidaris et al. 2018, arXiv 1803.07728, the authors' code (network in network, CIFAR-10, 200 epochs)",
         optimizer="sgd",
@@ -38,9 +39,6 @@ class Rotation(Objective):
     )
     # colour is left alone: it does not say where up is
     views: Sequence[Augment] = (dataclasses.replace(AUGMENTS["light"], crop=(0.35, 1.0)),)
-
-    def __init__(self, settings: RotationSettings) -> None:
-        self.settings = settings
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build the head."""

@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
 from pydantic import Field
-from torch import Tensor, nn
 
-from acclimate.models.network import pooled
-from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-from acclimate.objectives.heads import HeadNorm, in_float32, normed
+from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.heads import HeadNorm, Projected
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -41,8 +39,8 @@ class SimCLRSettings(ObjectiveSettings):
     head_norm: HeadNorm = "batch"
 
 
-class SimCLR(Objective):
-    """The network with a projector."""
+class SimCLR(Projected):
+    """The network with a projector; its loss is the mean cross-entropy, >= 0, of the 2b views of a batch."""
 
     paper = Paper(
         source="Chen et al. 2020, arXiv 2002.05709, section 2.3 (ResNet-50, ImageNet, 100 epochs)",
@@ -53,19 +51,7 @@ class SimCLR(Objective):
         options={"hidden": 2048, "out": 128, "temperature": 0.1},
     )
     views: Sequence[Augment] = (AUGMENTS["simclr"], AUGMENTS["simclr"])  # appendix A
+    head = SimCLRProjectionHead
 
     def __init__(self, settings: SimCLRSettings) -> None:
-        self.settings = settings
-        self.criterion = NTXentLoss(temperature=settings.temperature)
-
-    def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
-        """Build the projector."""
-        self.network = network
-        projector = SimCLRProjectionHead(features, self.settings.hidden, self.settings.out)
-        self.projector = normed(projector, self.settings.head_norm)
-        return nn.ModuleDict({"projector": self.projector})
-
-    def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-        """Return the mean cross-entropy, >= 0, of the 2b views of a batch of b >= 2 images."""
-        first, second = (self.projector(pooled(self.network, view)) for view in views)
-        return in_float32(self.criterion, first, second)
+        super().__init__(settings, NTXentLoss(temperature=settings.temperature))

@@ -45,6 +45,7 @@ class SimSiam(Objective):
     In the paper the predictor's rate stays at its peak while the others fall; here it follows the stage's schedule.
     """
 
+    settings: SimSiamSettings
     paper = Paper(
         source="Chen and He 2020, arXiv 2011.10566, section 3 (ResNet-50, ImageNet, 100 epochs)",
         optimizer="sgd",
@@ -55,14 +56,10 @@ class SimSiam(Objective):
     )
     views: Sequence[Augment] = (AUGMENTS["moco"], AUGMENTS["moco"])  # appendix A; those of MoCo v2 by the authors' code
 
-    def __init__(self, settings: SimSiamSettings) -> None:
-        self.settings = settings
-        self.criterion = NegativeCosineSimilarity()
-
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build projector and predictor."""
-        settings = self.settings
-        self.network = network
+        settings, self.network = self.settings, network
+        self.criterion = NegativeCosineSimilarity()
         self.projector = normed(SimSiamProjectionHead(features, settings.hidden, settings.out), settings.head_norm)
         predictor = SimSiamPredictionHead(settings.out, settings.predictor_hidden, settings.out)
         self.predictor = normed(predictor, settings.head_norm)

@@ -35,12 +35,10 @@ class SupervisedSettings(ObjectiveSettings):
 class Supervised(Objective):
     """Mean cross-entropy of the network's logits against the labels."""
 
+    settings: SupervisedSettings
     needs_labels = True
     paper = None
     views: Sequence[Augment] = ()
-
-    def __init__(self, settings: SupervisedSettings) -> None:
-        self.settings = settings
 
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Keep the network; balanced weights are worked out from the counts, 0 for a class without images."""

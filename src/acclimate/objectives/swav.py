@@ -88,6 +88,8 @@ class _Queue(nn.Module):
 class SwAV(Objective):
     """The network with projector and prototypes, and a queue of features."""
 
+    settings: SwAVSettings
+    views: Sequence[Augment] = ()  # until ``setup``
     paper = Paper(
         source="Caron et al. 2020, arXiv 2006.09882, appendix A (ResNet-50, ImageNet, 800 epochs)",
         optimizer="lars",
@@ -97,20 +99,16 @@ class SwAV(Objective):
         options={"hidden": 2048, "out": 128, "prototypes": 3000, "small_crops": 6, "epsilon": 0.05, "freeze": 1 / 800},
     )
 
-    def __init__(self, settings: SwAVSettings) -> None:
-        self.settings = settings
-        self.views: Sequence[Augment] = ()
-        self.criterion = SwaVLoss(settings.temperature, settings.iterations, settings.epsilon)
-
     def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
         """Build projector, prototypes on the unit sphere and an empty queue; see whether small views can be small."""
         s, self.network = self.settings, network
+        self.criterion = SwaVLoss(s.temperature, s.iterations, s.epsilon)
         view = AUGMENTS["simclr"]
         self.views = crop_views(network, [view] * FULL, view, count=s.small_crops, split=s.split)
         self.projector = normed(SwaVProjectionHead(features, s.hidden, s.out), s.head_norm)
         self.prototypes = SwaVPrototypes(s.out, s.prototypes)
         self.prototypes.heads[0].bias = None  # the paper's are directions only
-        self._normalize()
+        self.prototypes.normalize()
         self.queue, self.progress = _Queue(s.queue, s.out), Number()
         self._seen: list[Tensor] = []  # full views of this step, for the queue
         return nn.ModuleDict(
@@ -133,7 +131,7 @@ class SwAV(Objective):
     def after_step(self, progress: float) -> None:
         """Put the prototypes back on the sphere; fill the queue, once a step however many batches it had."""
         self.progress.value = progress
-        self._normalize()
+        self.prototypes.normalize()
         for z in self._seen:
             self.queue.push(z.view(FULL, -1, z.shape[1]))
         self._seen = []
@@ -142,7 +140,3 @@ class SwAV(Objective):
         """Return cosines ``(n, prototypes)``; frozen prototypes get no gradient, so that no optimizer moves them."""
         weight = self.prototypes.heads[0].weight
         return F.linear(z, weight.detach() if self.progress.value < self.settings.freeze else weight)
-
-    @torch.no_grad()
-    def _normalize(self) -> None:
-        self.prototypes.normalize()

@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from lightly.loss import VICRegLoss
 from lightly.models.modules.heads import VICRegProjectionHead
 from pydantic import Field
-from torch import Tensor, nn
 
-from acclimate.models.network import pooled
-from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-from acclimate.objectives.heads import HeadNorm, in_float32, normed
+from acclimate.objectives.base import ObjectiveSettings, Paper
+from acclimate.objectives.heads import HeadNorm, Projected
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -44,8 +42,8 @@ class VICRegSettings(ObjectiveSettings):
     head_norm: HeadNorm = "batch"
 
 
-class VICReg(Objective):
-    """The network with a projector."""
+class VICReg(Projected):
+    """The network with a projector; its loss is >= 0, and a constant network costs 0.99 ``variance``."""
 
     paper = Paper(
         source="Bardes et al. 2021, arXiv 2105.04906, section 4.2 (ResNet-50, ImageNet, 1000 epochs)",
@@ -56,24 +54,8 @@ class VICReg(Objective):
         options={"hidden": 8192, "out": 8192, "invariance": 25.0, "variance": 25.0, "covariance": 1.0},
     )
     views: Sequence[Augment] = (AUGMENTS["byol-1"], AUGMENTS["byol-2"])  # as in the authors' code
+    head = VICRegProjectionHead
 
     def __init__(self, settings: VICRegSettings) -> None:
-        self.settings = settings
-        self.criterion = VICRegLoss(
-            lambda_param=settings.invariance, mu_param=settings.variance, nu_param=settings.covariance
-        )
-
-    def setup(self, network: nn.Module, *, features: int, class_counts: Sequence[int]) -> nn.ModuleDict:
-        """Build the projector."""
-        self.network = network
-        projector = VICRegProjectionHead(features, self.settings.hidden, self.settings.out)
-        self.projector = normed(projector, self.settings.head_norm)
-        return nn.ModuleDict({"projector": self.projector})
-
-    def loss(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-        """Return the loss, >= 0, of two views of a batch of b >= 2 images.
-
-        A constant network costs 0.99 ``variance``.
-        """
-        first, second = (self.projector(pooled(self.network, view)) for view in views)
-        return in_float32(self.criterion, first, second)
+        invariance, variance, covariance = settings.invariance, settings.variance, settings.covariance
+        super().__init__(settings, VICRegLoss(lambda_param=invariance, mu_param=variance, nu_param=covariance))

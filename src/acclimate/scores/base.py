@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
@@ -32,7 +33,6 @@ class ProbeSettings(BaseModel):
 
 
 OwnSettings = TypeVar("OwnSettings", bound=ProbeSettings)
-OwnSettings_contra = TypeVar("OwnSettings_contra", bound=ProbeSettings, contravariant=True)
 
 
 class FittedProbe(Protocol):
@@ -50,10 +50,29 @@ class FittedProbe(Protocol):
         """Return class probabilities (m, C), rows summing to one, of features (m, d)."""
 
 
-class ProbeFit(Protocol[OwnSettings_contra]):
-    """Fit a probe on training features and choose its settings on validation features."""
+@dataclass(frozen=True, eq=False)
+class ProbeData:
+    """What a probe is fitted on, checked: training and validation features and labels; see `Probe.fit`."""
 
-    def __call__(
+    x: Features
+    y: Labels
+    x_val: Features
+    y_val: Labels
+    n_classes: int
+
+
+@dataclass(frozen=True)
+class Probe(Generic[OwnSettings]):
+    """An entry of `PROBES`."""
+
+    fitted: Callable[[ProbeData, OwnSettings], FittedProbe]  # fits and chooses settings
+    settings: type[OwnSettings]
+    meaning: str  # the meaning of the number, in one sentence for users
+    # What its predictions do not depend on, with default settings: the order of the images, the names of the classes,
+    # the order of the columns, and one rotation, shift or (positive) scale of all features. Tests check these.
+    laws: frozenset[Law]
+
+    def fit(
         self,
         x: Features,
         y: Labels,
@@ -62,9 +81,9 @@ class ProbeFit(Protocol[OwnSettings_contra]):
         *,
         n_classes: int,
         seed: int,
-        settings: OwnSettings_contra | None = None,
+        settings: OwnSettings | None = None,
     ) -> FittedProbe:
-        """Fit.
+        """Fit on training features and choose settings on validation features.
 
         Raises `DataError`: shapes that do not match, a value that is not finite (with the index of its row), a label
         out of range.
@@ -84,18 +103,8 @@ class ProbeFit(Protocol[OwnSettings_contra]):
         settings : ProbeSettings, optional
             Of the probe's own class; None for its defaults.
         """
-
-
-@dataclass(frozen=True)
-class Probe(Generic[OwnSettings]):
-    """An entry of `PROBES`."""
-
-    fit: ProbeFit[OwnSettings]
-    settings: type[OwnSettings]
-    meaning: str  # the meaning of the number, in one sentence for users
-    # What its predictions do not depend on, with default settings: the order of the images, the names of the classes,
-    # the order of the columns, and one rotation, shift or (positive) scale of all features. Tests check these.
-    laws: frozenset[Law]
+        check_fit(x, y, x_val, y_val, n_classes)
+        return self.fitted(ProbeData(x, y, x_val, y_val, n_classes), settings or self.settings())
 
 
 def check_fit(x: Features, y: Labels, x_val: Features, y_val: Labels, n_classes: int) -> None:
@@ -140,9 +149,9 @@ def check_labels(y: Labels, n: int, n_classes: int, what: str) -> None:
         raise DataError(f"{what} label {y[row]} of row {row} is outside 0..{n_classes - 1}; pass labelled images only")
 
 
-def blocks(n: int, bytes_per_row: int, *, at_least: int = 0) -> list[slice]:
-    """Cut range(n) into slices of about `BLOCK_BYTES` each, or of `at_least` bytes where that is more."""
-    step = max(1, max(BLOCK_BYTES, at_least) // max(1, bytes_per_row))
+def blocks(n: int, bytes_per_row: int, *, size: int | None = None, at_least: int = 0) -> list[slice]:
+    """Cut range(n) into slices of about `size` bytes each (`BLOCK_BYTES`), or of `at_least` where that is more."""
+    step = max(1, max(size or BLOCK_BYTES, at_least) // max(1, bytes_per_row))
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 

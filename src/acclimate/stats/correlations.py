@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,15 @@ class _PreparedColumn:
     first: Index  # where its ties begin
     last: Index  # where they end
     tied: bool  # whether any two models tie
+
+
+class _Sides(NamedTuple):
+    """The columns of proxies and targets, and what all resamples share."""
+
+    xs: list[_PreparedColumn]
+    ys: list[_PreparedColumn]
+    signs: Signs  # by the columns' places; empty: made again for each block
+    harmonic: Float64  # sums of the first weights 1 / (1 + rank)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +151,7 @@ def logit(values: Float64, *, percent: bool) -> Float64 | None:
     finite = share[np.isfinite(share)]
     if finite.size == 0 or finite.min() <= 0 or finite.max() >= 1:
         return None
-    result: Float64 = np.log(share) - np.log1p(-share)
-    return result
+    return np.log(share) - np.log1p(-share)
 
 
 def _whole(x: Float64, y: Float64) -> Iterator[tuple[Index, Index, Index]]:
@@ -164,17 +172,17 @@ def _patterns(values: Float64) -> list[tuple[Index, npt.NDArray[np.bool_]]]:
 def _complete(x: Float64, y: Float64, counts: Float64, top: int, pairs: bool) -> dict[str, Float64]:
     """Return the statistics of columns without missing cells, in blocks of resamples."""
     xs, ys = [_column(v) for v in x.T], [_column(v) for v in y.T]
-    shape = len(counts), len(xs), len(ys)
-    out = {name: np.empty(shape) for name in STATISTICS}
-    few = pairs and len(x) * shape[1] * shape[2] < 10**5
+    out = {name: np.empty((len(counts), len(xs), len(ys))) for name in STATISTICS}
+    few = pairs and len(x) * len(xs) * len(ys) < 10**5
     signs = {(i, j): _signs(a, b) for i, a in enumerate(xs) for j, b in enumerate(ys)} if few else {}
     step = max(256, _BLOCK // len(x)) if few or not pairs else 2048  # otherwise signs are made again for each block
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1.0, counts.sum(axis=1).max() + 1))])
+    sides = _Sides(xs, ys, signs, harmonic)
     for start in range(0, len(counts), step):
         rows = slice(start, start + step)
         # What cannot be computed is NaN, and said to be; it is no reason to warn.
         with np.errstate(invalid="ignore", divide="ignore"):
-            for name, values in _block(xs, ys, np.ascontiguousarray(counts[rows]), signs, harmonic, top, pairs).items():
+            for name, values in _block(sides, np.ascontiguousarray(counts[rows]), top, pairs).items():
                 out[name][rows] = values
     return out
 
@@ -198,17 +206,9 @@ def _signs(a: _PreparedColumn, b: _PreparedColumn) -> Float32:
     return sign.astype(np.float32)
 
 
-def _block(
-    xs: list[_PreparedColumn],
-    ys: list[_PreparedColumn],
-    c: Float64,
-    signs: Signs,
-    harmonic: Float64,
-    top: int,
-    pairs: bool,
-) -> dict[str, Float64]:
+def _block(sides: _Sides, c: Float64, top: int, pairs: bool) -> dict[str, Float64]:
     """Return the statistics of one block of resamples, each (b, p, t)."""
-    n = c.sum(axis=1)
+    xs, ys, n = sides.xs, sides.ys, c.sum(axis=1)
     p, q = [_ranked(v, c, n, top) for v in xs], [_ranked(v, c, n, top) for v in ys]
     constant = np.stack([r.constant for r in p], 1)[:, :, None] | np.stack([r.constant for r in q], 1)[:, None]
     out = {name: np.full((len(c), len(xs), len(ys)), np.nan) for name in STATISTICS}
@@ -216,23 +216,15 @@ def _block(
     out["spearman"] = _bounded(_spearman(p, q, c), constant)
     out["regret"] = _regret(p, ys, c)
     if pairs:
-        _paired(xs, ys, p, q, c, signs, harmonic, out)
+        _paired(sides, p, q, c, out)
         for name in ("kendall", "weighted_tau"):
             out[name] = _bounded(out[name], constant)
     return out
 
 
-def _paired(
-    xs: list[_PreparedColumn],
-    ys: list[_PreparedColumn],
-    p: list[_Ranked],
-    q: list[_Ranked],
-    c: Float64,
-    signs: Signs,
-    harmonic: Float64,
-    out: dict[str, Float64],
-) -> None:
+def _paired(sides: _Sides, p: list[_Ranked], q: list[_Ranked], c: Float64, out: dict[str, Float64]) -> None:
     """Fill in the statistics of pairs of models, and the overlap."""
+    xs, ys, signs, harmonic = sides
     n, whole = c.sum(axis=1), c.astype(np.float32)  # exact: counts and signs sum to small whole numbers
     own_x, own_y = [_weights(r.above, c, harmonic) for r in p], [_weights(r.above, c, harmonic) for r in q]
     for i, a in enumerate(xs):
@@ -270,8 +262,7 @@ def _pearson(xs: list[_PreparedColumn], ys: list[_PreparedColumn], c: Float64, n
     mean_x, mean_y = w @ x, w @ y
     cross = (w @ (x[:, :, None] * y[:, None]).reshape(len(x), -1)).reshape(len(c), len(xs), len(ys))
     spread = (w @ x**2 - mean_x**2)[:, :, None] * (w @ y**2 - mean_y**2)[:, None]
-    result: Float64 = (cross - mean_x[:, :, None] * mean_y[:, None]) / np.sqrt(spread)
-    return result
+    return np.asarray((cross - mean_x[:, :, None] * mean_y[:, None]) / np.sqrt(spread))
 
 
 def _spearman(p: list[_Ranked], q: list[_Ranked], c: Float64) -> Float64:
@@ -280,8 +271,7 @@ def _spearman(p: list[_Ranked], q: list[_Ranked], c: Float64) -> Float64:
     y = np.stack([r.rank for r in q], 2)  # (b, n, t)
     own_x = np.stack([np.einsum("bn,bn,bn->b", c, r.rank, r.rank) for r in p], 1)
     own_y = np.stack([np.einsum("bn,bn,bn->b", c, r.rank, r.rank) for r in q], 1)
-    result: Float64 = (x @ y) / np.sqrt(own_x[:, :, None] * own_y[:, None])
-    return result
+    return np.asarray((x @ y) / np.sqrt(own_x[:, :, None] * own_y[:, None]))
 
 
 def _regret(p: list[_Ranked], ys: list[_PreparedColumn], c: Float64) -> Float64:
@@ -296,8 +286,7 @@ def _regret(p: list[_Ranked], ys: list[_PreparedColumn], c: Float64) -> Float64:
 def _weights(above: Float64, c: Float64, harmonic: Float64) -> Float64:
     """Return (b, n): the summed weights 1 / (1 + rank) of each model's copies, ranks from 0 at `above` on."""
     start = above.astype(np.intp)
-    result: Float64 = harmonic[start + c.astype(np.intp)] - harmonic[start]
-    return result
+    return np.asarray(harmonic[start + c.astype(np.intp)] - harmonic[start])
 
 
 def _broken(column: _PreparedColumn, other: _PreparedColumn, c: Float64) -> Float64:
@@ -313,8 +302,7 @@ def _tau(w: Float64, linked: Float64, p: _Ranked, q: _Ranked, n: Float64) -> Flo
     total = n * w.sum(axis=1)
     untied_x = total - np.einsum("bn,bn->b", w, p.group)
     untied_y = total - np.einsum("bn,bn->b", w, q.group)
-    result: Float64 = np.einsum("bn,bn->b", w, linked) / np.sqrt(untied_x * untied_y)
-    return result
+    return np.asarray(np.einsum("bn,bn->b", w, linked) / np.sqrt(untied_x * untied_y))
 
 
 def _bounded(values: Float64, constant: npt.NDArray[Any]) -> Float64:

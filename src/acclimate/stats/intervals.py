@@ -76,19 +76,10 @@ def at_level(interval: Interval, given_level: float, level: float = LEVEL) -> In
 
 
 def percentile_interval(values: Float64, *, n: int | None = None, level: float = LEVEL) -> tuple[float, float] | None:
-    """Return the percentile interval of a bootstrap distribution.
+    """Return the percentile interval of a bootstrap distribution (resamples,), of which NaN are left out.
 
-    Parameters
-    ----------
-    values : (resamples,)
-        Undefined ones (NaN) are left out.
-    n : int or None
-        Of how many values each resample is made; the interval is then widened for small n.
-
-    Returns
-    -------
-    tuple or None
-        None when more than half of the resamples are undefined, or of a single value.
+    If each resample is made of `n` values, the interval is widened for small n. None when more than half of the
+    resamples are undefined, or of a single value.
     """
     defined = values[np.isfinite(values)]
     if (n is not None and n < 2) or 2 * len(defined) < len(values) or len(defined) == 0:
@@ -110,10 +101,7 @@ def bootstrap_interval(values: Values, *, level: float = LEVEL, resamples: int =
     The interval stays within the range of the values: if all are equal it has no width, which for "all n
     right" says little when n is small.
 
-    Raises
-    ------
-    DataError
-        Fewer than two values, a value that is not finite, a level outside (0, 1).
+    Raises `DataError`: fewer than two values, a value that is not finite, a level outside (0, 1).
 
     Examples
     --------
@@ -146,10 +134,7 @@ def paired_over(values: Values, *, level: float = LEVEL, resamples: int = RESAMP
     stretched by t / z, with Welch & Satterthwaite's degrees of freedom, and by the ratio of the unbiased
     standard error to the bootstrap's.
 
-    Raises
-    ------
-    DataError
-        Fewer than two seeds or images, a value that is not finite, a level outside (0, 1).
+    Raises `DataError`: fewer than two seeds or images, a value that is not finite, a level outside (0, 1).
     """
     data = checked(values, 2, level, resamples)
     mean = float(data.mean())
@@ -170,8 +155,7 @@ def two_way_curves(values: Values, *, level: float = LEVEL, resamples: int = RES
     means = two_way_means(data, resamples, np.random.default_rng(seed))
     stretch = float(student(seeds - 1, level)) / normal(level) * (seeds / (seeds - 1)) ** 0.5
     centre = data.mean(axis=(1, 2))
-    result: Float64 = centre + stretch * (means - centre)
-    return result
+    return np.asarray(centre + stretch * (means - centre))
 
 
 def mean_noise(data: Float64, resamples: int, seed: int) -> Float64:

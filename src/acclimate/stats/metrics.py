@@ -38,14 +38,12 @@ class Predicted:
     @cached_property
     def classes(self) -> npt.NDArray[np.intp]:
         """The most probable class of each image (n,); of equals, the one with the smallest id."""
-        result: npt.NDArray[np.intp] = np.argmax(self.probabilities, axis=1)
-        return result
+        return np.asarray(np.argmax(self.probabilities, axis=1))
 
     @cached_property
     def right(self) -> npt.NDArray[np.bool_]:
         """Whether that class is the true one (n,)."""
-        result: npt.NDArray[np.bool_] = self.classes == self.labels
-        return result
+        return np.asarray(self.classes == self.labels)
 
     @cached_property
     def support(self) -> npt.NDArray[np.intp]:
@@ -61,7 +59,8 @@ class Predicted:
 def measure(probabilities: Probabilities, labels: Labels, *, n_classes: int) -> dict[str, float]:
     """Return the numbers of `METRICS` that have a function, for one set of predictions.
 
-    The predicted class is the most probable one; of equals, the one with the smallest id.
+    The predicted class is the most probable one; of equals, the one with the smallest id. Raises `DataError`: wrong
+    shapes, a value that is not a probability (with the index of its row), a label outside [0, C).
 
     Parameters
     ----------
@@ -71,11 +70,6 @@ def measure(probabilities: Probabilities, labels: Labels, *, n_classes: int) -> 
         True classes; every image must be labelled.
     n_classes : int
         C. Classes without an image are fine.
-
-    Raises
-    ------
-    DataError
-        Wrong shapes, a value that is not a probability (with the index of its row), a label outside [0, C).
 
     Examples
     --------
@@ -131,8 +125,7 @@ def _auc_of(value: Probabilities, positive: npt.NDArray[np.bool_]) -> float:
     """Return one class's area. Only the negatives are sorted; each positive is then looked up among them."""
     negatives = np.sort(value[~positive])
     positives = np.ascontiguousarray(value[positive])
-    below = np.searchsorted(negatives, positives, side="left").astype(np.float64)
-    up_to = np.searchsorted(negatives, positives, side="right").astype(np.float64)
+    below, up_to = (np.searchsorted(negatives, positives, side) for side in ("left", "right"))
     return float((below + up_to).mean() / (2 * len(negatives)))
 
 
@@ -141,14 +134,8 @@ def calibration_error(
 ) -> float:
     """Return the expected calibration error: mean |confidence - accuracy| over bins, weighted by their size.
 
-    Parameters
-    ----------
-    confidence : (n,) floats in [0, 1]
-        Probability of the predicted class.
-    right : (n,) bools
-        Whether that class is the true one.
-    bins : int
-        Number of equal-width bins ((m-1)/bins, m/bins].
+    `confidence` (n,) is the probability of the predicted class, `right` (n,) whether that class is the true one. The
+    bins ((m-1)/bins, m/bins] are equally wide.
     """
     sure = confidence.astype(np.float64)
     # Zero belongs to no half-open bin; it joins the first.
@@ -159,30 +146,14 @@ def calibration_error(
 
 @dataclass(frozen=True)
 class Metric:
-    """All that is said of a metric anywhere.
+    """All that is said of a metric anywhere."""
 
-    Attributes
-    ----------
-    title
-        Within a sentence.
-    of
-        Function of predictions; None for one that is not part of every row.
-    larger_is_better
-        The direction.
-    digits
-        Decimals in a table.
-    proportion
-        Whether all values lie in [0, 1].
-    short
-        The title above a column, where `title` is too long for one.
-    """
-
-    title: str
-    of: Callable[[Predicted], float] | None = None
+    title: str  # within a sentence
+    of: Callable[[Predicted], float] | None = None  # function of predictions; None for one not part of every row
     larger_is_better: bool = True
-    digits: int = 3
-    proportion: bool = True
-    short: str = ""
+    digits: int = 3  # decimals in a table
+    proportion: bool = True  # whether all values lie in [0, 1]
+    short: str = ""  # the title above a column, where `title` is too long for one
 
     @property
     def heading(self) -> str:

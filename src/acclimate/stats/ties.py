@@ -19,26 +19,16 @@ from acclimate.stats.resampling import RESAMPLES
 
 @dataclass(frozen=True, eq=False)
 class ModelSet:
-    """The models that these images cannot tell apart from the best one.
+    """The models that these images cannot tell apart from the best one."""
 
-    Attributes
-    ----------
-    in_set : (m,) bools
-        With probability `level` or more every truly best model is inside. Never empty; `best` is always inside.
-    p : (m,) floats in (0, 1]
-        A model is in the set of level L when p > 1 - L: small means clearly worse than another.
-    means, low, high : (m,) floats
-        Mean of each model over the images, and its own interval (not simultaneous over models).
-    best : int
-        Index of the best mean; of equals the first.
-    """
-
+    # (m,): with probability `level` or more every truly best model is inside. Never empty; `best` is always inside.
     in_set: npt.NDArray[np.bool_]
-    p: Float64
+    p: Float64  # (m,), in (0, 1]: a model is in the set of level L when p > 1 - L; small is clearly worse than another
+    # (m,): mean of each model over the images, and its own interval (not simultaneous over models)
     means: Float64
     low: Float64
     high: Float64
-    best: int
+    best: int  # index of the best mean; of equals the first
 
 
 def model_set(
@@ -50,6 +40,8 @@ def model_set(
     bootstrap distribution under equality; if it is too large the model with the worst t against another
     one is dropped, and the question is asked again about the rest.
 
+    Raises `DataError`: fewer than two images, a value that is not finite, a level outside (0, 1).
+
     Parameters
     ----------
     values : (m, n)
@@ -58,11 +50,6 @@ def model_set(
         Probability that no truly best model is dropped.
     larger_is_better : bool
         False for losses.
-
-    Raises
-    ------
-    DataError
-        Fewer than two images, a value that is not finite, a level outside (0, 1).
 
     Examples
     --------
@@ -147,5 +134,4 @@ def _errors(data: Float64) -> Float64:
     squared = own[:, None] + own[None, :] - 2 * covariance
     # What cancellation leaves of identical rows is no spread.
     squared[squared < 1e-12 * (own[:, None] + own[None, :])] = 0
-    errors: Float64 = np.sqrt(squared) / data.shape[1]
-    return errors
+    return np.asarray(np.sqrt(squared) / data.shape[1])

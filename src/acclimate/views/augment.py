@@ -68,7 +68,7 @@ class Augment:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        for names, expected, holds in (*_SCALARS, *_RANGES):
+        for names, expected, holds in _RULES:
             for name in names:
                 value = getattr(self, name)
                 if not holds(value):
@@ -97,8 +97,7 @@ def _ordered(value: Pair | None, low: float, high: float) -> bool:
     return value is not None and len(value) == 2 and low < value[0] <= value[1] <= high
 
 
-_Rule = tuple[tuple[str, ...], str, Callable[..., bool]]
-_SCALARS: tuple[_Rule, ...] = (
+_RULES: tuple[tuple[tuple[str, ...], str, Callable[..., bool]], ...] = (
     (
         ("hflip", "vflip", "rot90", "jitter", "gray", "blur", "solarize"),
         "a probability from 0 to 1",
@@ -107,8 +106,6 @@ _SCALARS: tuple[_Rule, ...] = (
     (("brightness", "contrast", "saturation"), "a strength of 0 or more", lambda value: 0 <= value < float("inf")),
     (("hue",), "a share of the colour circle from 0 to 0.5", lambda value: 0 <= value <= 0.5),
     (("scale",), "a share of the network's input side, above 0 and up to 1", lambda value: 0 < value <= 1),
-)
-_RANGES: tuple[_Rule, ...] = (
     (("crop",), "None or (low, high) with 0 < low <= high <= 1", lambda v: v is None or _ordered(v, 0, 1)),
     (("ratio", "blur_sigma"), "(low, high) with 0 < low <= high", lambda value: _ordered(value, 0, 1e6)),
 )

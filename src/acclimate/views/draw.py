@@ -39,12 +39,8 @@ class ViewParameters:
 def draw(n: int, image: Size, size: Size, augment: Augment, generator: torch.Generator) -> ViewParameters:
     """Draw the parameters of one view for `n` images of `image` = (H, W) pixels, seen at `size` = (h, w).
 
-    Raises
-    ------
-    DataError
-        The generator is not on the CPU.
-    RecipeError
-        Rotations are asked for, and the view is not square.
+    Raises `DataError`: the generator is not on the CPU. `RecipeError`: rotations are asked for, and the view is not
+    square.
     """
     if generator.device.type != "cpu":
         raise DataError(f"got a random generator on {generator.device}, expected one on the CPU: torch.Generator()")

@@ -18,16 +18,9 @@ def resize_weights(start: Tensor, extent: Tensor, flip: Tensor, length: int, siz
     """Return (n, size, length) matrices that crop, resize with antialiasing and mirror one axis.
 
     The filter is a triangle that widens when the crop shrinks: what `interpolate(mode="bilinear",
-    antialias=True)` does after cropping, so that pixels outside of the crop have no weight.
-
-    Parameters
-    ----------
-    start, extent
-        (n,) float32: first pixel and count of pixels of the crop.
-    flip
-        (n,) bool: reverse the order of the output.
-    length, size
-        Pixels of the axis before and after.
+    antialias=True)` does after cropping, so that pixels outside of the crop have no weight. `start` and `extent`, (n,)
+    float32, are the first pixel and the count of pixels of the crop; `flip` (n,) reverses the order of the output. The
+    axis has `length` pixels before and `size` after.
     """
     device = start.device
     scale = (extent / size)[:, None]  # (n, 1)
@@ -70,11 +63,7 @@ def colour_matrices(factors: Tensor, order: Tensor, gray: Tensor) -> tuple[Tenso
     Contrast moves a pixel x towards the mean grey of the image: f x + (1 - f) g(mean). With x = mean +
     deviation, that is f on the deviation, and on the mean the same mixing with its own grey as a change of
     saturation. All other changes treat both parts alike, so any order of the four is a product of matrices.
-
-    Parameters
-    ----------
-    factors, order, gray
-        As in `ViewParameters`, on the CPU.
+    The arguments are as in `ViewParameters`, on the CPU.
     """
     eye = torch.eye(3)
     luma = torch.tensor(LUMA).expand(3, 3)

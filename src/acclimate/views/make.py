@@ -61,6 +61,10 @@ def make_views(
 ) -> list[Tensor]:
     """Return one random view of the batch per entry of `augments`; every sample has its own parameters.
 
+    Views are (n, 3, *view_size(size, augment.scale)) in channels-last memory, normalised, on the device of the images.
+    Raises `DataError`: not a uint8 batch of RGB images, a size that is not positive, or a generator that is not on the
+    CPU. `RecipeError`: rotations into views that are not square.
+
     Parameters
     ----------
     images
@@ -75,18 +79,6 @@ def make_views(
         A CPU generator: all random numbers come from it, wherever the images are.
     dtype
         Of the views. The arithmetic is float32, also under autocast.
-
-    Returns
-    -------
-    list of Tensor
-        (n, 3, *view_size(size, augment.scale)) in channels-last memory, normalised, on the device of the images.
-
-    Raises
-    ------
-    DataError
-        Not a uint8 batch of RGB images, a size that is not positive, or a generator that is not on the CPU.
-    RecipeError
-        Rotations into views that are not square.
     """
     _check(images, size)
     n, device = len(images), images.device
@@ -111,12 +103,7 @@ def center(images: Tensor, size: Size, normalize: Normalize, *, dtype: torch.dty
     """Return the view that evaluation uses: the centre crop, normalised; nothing is random.
 
     Images of at least `size` are cropped and not resampled. Smaller ones are enlarged: the largest centred
-    part that has the shape of `size`.
-
-    Parameters
-    ----------
-    images, size, normalize, dtype
-        As in `make_views`, which also describes the result and the errors.
+    part that has the shape of `size`. Arguments, result and errors are as in `make_views`.
     """
     _check(images, size)
     top, left, height, width = center_box(_pixels(images), size)
@@ -168,18 +155,14 @@ def _fill(images: Tensor, work: list[tuple[_Plan, Tensor]], scales: dict[int, _S
     budget = _CPU_GROUP if images.device.type == "cpu" else _GPU_GROUP
     group = min(n, max(1, budget // (4 * channels * height * width)))
     floats = torch.empty(group, channels, height, width, device=images.device)
-    planes = [_planes(group, view) for _, view in work]
+    # Planes of a group: red, green, blue, and ones to carry a bias. Every group uses the room again: the first write to
+    # fresh memory costs more than the writing itself.
+    planes = [torch.ones(4, group, *view.shape[2:], device=view.device) for _, view in work]
     for start in range(0, n, group):
         part = slice(start, min(n, start + group))
         pixels = floats[: part.stop - start].copy_(images[part])  # (g, 3, H, W)
         for (plan, view), room in zip(work, planes, strict=True):
             _apply(pixels, plan, part, scales[view.shape[3]], room, view[part].permute(0, 2, 3, 1))
-
-
-def _planes(group: int, view: Tensor) -> Tensor:
-    """Return room for the planes of a group, (4, group, h, w): red, green, blue, and ones to carry a bias."""
-    # Every group uses it again: the first write to fresh memory costs more than the writing itself
-    return torch.ones(4, group, *view.shape[2:], device=view.device)
 
 
 def _apply(pixels: Tensor, plan: _Plan, part: slice, scale: _Scale, planes: Tensor, out: Tensor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
-from acclimate.images.build import from_source, ordered_classes
+from acclimate.images.build import coded, content_hash, from_source
 from acclimate.images.dataset import ArraySource, Images
 from acclimate.images.geometry import Pixels
 
@@ -75,9 +74,7 @@ def from_array(
     if not len(array):
         raise DataError(f"{name} holds no images; expected at least one")
     names = [f"{split or 'image'}/{k}" for k, split in enumerate(splits)]
-    shape = str(array.shape[1:])
-    contents = [hashlib.sha256(shape.encode() + image.tobytes()).hexdigest() for image in array]
-    return from_source(name, ArraySource(array, names), contents, labels, classes, splits)
+    return from_source(name, ArraySource(array, names), list(map(content_hash, array)), labels, classes, splits)
 
 
 def _read(path: Path) -> Mapping[str, Array]:
@@ -153,9 +150,7 @@ def _coded(labels: list[Array], class_names: Array | None, path: Path) -> tuple[
         if any(part.dtype.kind != "U" and (part != -1).any() for part in labels):
             raise DataError(f"{path}: some labels are text and some are numbers; use one kind")
         names = [str(label) for part in labels for label in (part if part.dtype.kind == "U" else [""] * len(part))]
-        classes = ordered_classes(set(names) - {""})
-        code = {name: k for k, name in enumerate(classes)} | {"": -1}
-        return np.array([code[name] for name in names], dtype=np.int64), classes
+        return coded(names)
     joined = np.concatenate(labels)
     if len(joined) and joined.min() < -1:
         raise DataError(f"{path}: labels must be 0 or more, or -1 for no label, got {joined.min()}")

@@ -52,55 +52,28 @@ class Download:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One named data set.
+    """One named data set."""
 
-    Attributes
-    ----------
-    name, title
-        What a command takes, and what the papers say.
-    url, licence
-        Where to get it, and what may be done with it, as that page puts it.
-    classes
-        How many there are in the whole data set.
-    splits
-        Sizes of the official split, or how the images are cut here.
-    metric
-        What to compare with the papers, as a name of `acclimate.stats.metrics`: ``accuracy`` (top-1) or
-        ``balanced_accuracy`` (mean of the per-class accuracies).
-    reported
-        What the papers report instead, if that cannot be had from one label an image; else "".
-    papers
-        Letters: M Marks et al. (2024), S Sirotkin et al. (2024), E Ericsson et al. (2021), K Kornblith et al. (2019).
-    notes
-        What to know before comparing numbers.
-    tree
-        The files that the layout expects.
-    layout
-        The reader.
-    marker, roots
-        The folder is the first of `roots` below the given one that holds `marker`.
-    cut
-        Without an official split: ``{"train_per_class": n}`` or ``{"test": share}``.
-    download
-        How torchvision fetches it, or None.
-    """
-
-    name: str
-    title: str
-    url: str
-    licence: str
-    classes: int
-    splits: str
+    name: str  # what a command takes
+    title: str  # what the papers say
+    url: str  # where to get it
+    licence: str  # what may be done with it, as that page puts it
+    classes: int  # how many there are in the whole data set
+    splits: str  # sizes of the official split, or how the images are cut here
+    # What to compare with the papers, as a name of `acclimate.stats.metrics`: ``accuracy`` (top-1) or
+    # ``balanced_accuracy`` (mean of the per-class accuracies)
     metric: str
+    # Letters: M Marks et al. (2024), S Sirotkin et al. (2024), E Ericsson et al. (2021), K Kornblith et al. (2019)
     papers: str
-    notes: str
-    tree: tuple[str, ...]
+    notes: str  # what to know before comparing numbers
+    tree: tuple[str, ...]  # the files that the layout expects
     layout: LayoutReader | Cifar = field(repr=False)
+    # The folder is the first of `roots` below the given one that holds `marker`
     marker: str
     roots: tuple[str, ...]
-    cut: Mapping[str, float] | None = None
-    download: Download | None = None
-    reported: str = ""
+    cut: Mapping[str, float] | None = None  # without an official split; see `cut_splits`
+    download: Download | None = None  # how torchvision fetches it
+    reported: str = ""  # what the papers report instead, if that cannot be had from one label an image
 
 
 @functools.cache
@@ -141,11 +114,11 @@ def load_dataset(text: str, *, skip_bad: bool = False, cache: Path | None = None
     entry = dataset_entry(name)
     if at and not folder:
         raise DataError(f"data:{text} names no folder; expected data:{name}@FOLDER")
-    if not at and entry.download is None:
+    if at:
+        return _read(entry, Path(folder).expanduser(), skip_bad=skip_bad, cache=cache)
+    if entry.download is None:
         raise DataError(f"data:{name} cannot be downloaded by a program; {_expected(entry)}")
-    if not at and entry.download is not None:
-        return _fetched(entry, entry.download, skip_bad=skip_bad, cache=cache)
-    return _read(entry, Path(folder).expanduser(), skip_bad=skip_bad, cache=cache)
+    return _fetched(entry, entry.download, skip_bad=skip_bad, cache=cache)
 
 
 def _fetched(entry: Dataset, download: Download, *, skip_bad: bool, cache: Path | None) -> Images:
@@ -184,14 +157,8 @@ def cut_splits(listing: Listing, cut: Mapping[str, float]) -> list[str]:
     """Cut a data set without an official split into train and test: the same share of every class, without chance.
 
     The images of a class are ordered by the SHA-256 of their path: another copy of the data set, another machine, or a
-    few images more or less change nothing for the rest.
-
-    Parameters
-    ----------
-    listing
-        All images; those without a label become train.
-    cut
-        ``{"train_per_class": n}`` or ``{"test": share}``; a class always keeps an image to learn from.
+    few images more or less change nothing for the rest. Images without a label become train, and a class always keeps
+    an image to learn from. The cut is ``{"train_per_class": n}`` or ``{"test": share}``.
     """
     of_class: dict[str, list[int]] = {}
     for k in sorted(range(len(listing.paths)), key=lambda k: hashlib.sha256(listing.paths[k].encode()).digest()):

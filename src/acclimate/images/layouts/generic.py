@@ -10,7 +10,7 @@ from typing import Literal
 from acclimate.errors import DataError
 from acclimate.images.build import Listing
 from acclimate.images.layouts.folders import list_folder
-from acclimate.images.layouts.lists import ImageRow, columns, lines, listing, need
+from acclimate.images.layouts.lists import ImageRow, columns, lines, listing, need, unchecked
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,8 @@ class ClassFolders:
         rows = [row for split, folder, part in parts for row in self._rows(root, split, folder, part)]
         if not rows:
             raise DataError(f"no images directly in the class folders of {root}; unpack the data set again, completely")
-        rows.sort(key=lambda row: row.path)
         # The paths need no check: they come from walking through the folder, not from a list.
-        return Listing(
-            root,
-            [row.path for row in rows],
-            [row.label for row in rows],
-            [row.split for row in rows],
-            ignored=sum(part.ignored + len(part.paths) for _, _, part in parts) - len(rows),
-        )
+        return unchecked(root, rows, ignored=sum(part.ignored + len(part.paths) for _, _, part in parts) - len(rows))
 
     def _rows(self, root: Path, split: str, folder: Path, part: Listing) -> list[ImageRow]:
         """Return the images that lie directly in a class folder: deeper ones are strays, such as Caltech-256 has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import threading
@@ -15,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from acclimate.errors import DataError, unknown
-from acclimate.images.build import from_source
+from acclimate.images.build import content_hash, from_source
 from acclimate.images.colour import eight_bit
 from acclimate.images.dataset import Images
 from acclimate.images.geometry import Geometry, Pixels, fit
@@ -69,7 +68,7 @@ class _Part:
 
 def load_torchvision(name: str, cache: Path | None = None) -> Images:
     """Read a data set of ``torchvision.datasets`` by the name of its class, downloading it where it can."""
-    kind, root = _torchvision_class(name), _torchvision_root(cache)
+    kind, root = _torchvision_class(name), (cache or cache_root()) / "torchvision"
     sets = [(split, _open_torchvision(kind, options, root)) for split, options in _choices(kind)]
     if len(sets) > 1 and sets[0][1] is None:  # such as OxfordIIITPet, whose train part has this name only
         sets[0] = ("train", _open_torchvision(kind, {"split": "trainval"}, root))
@@ -83,18 +82,10 @@ def load_torchvision(name: str, cache: Path | None = None) -> Images:
 def download_torchvision(name: str, calls: Sequence[Mapping[str, str]], folder: str, cache: Path | None = None) -> Path:
     """Have a class of ``torchvision.datasets`` fetch and unpack its files, and return the folder that it leaves.
 
-    Parameters
-    ----------
-    name
-        The class.
-    calls
-        Arguments of each call that is needed until everything is there.
-    folder
-        Where the files then lie, below torchvision's root; once all calls have succeeded nothing is downloaded again.
-    cache
-        As in `load_images`.
+    `calls` are the arguments of each call that is needed until everything is there. The files then lie in `folder`,
+    below torchvision's root; once all calls have succeeded nothing is downloaded again.
     """
-    root = _torchvision_root(cache)
+    root = (cache or cache_root()) / "torchvision"
     complete = root / f".{folder.replace('/', '-')}.complete"
     if not complete.is_file():
         kind = _torchvision_class(name)
@@ -115,10 +106,6 @@ def _torchvision_class(name: str) -> type:
     if not isinstance(kind := getattr(module, name, None), type):
         raise DataError(unknown("torchvision data set", name, getattr(module, "__all__", ())))
     return kind
-
-
-def _torchvision_root(cache: Path | None) -> Path:
-    return (cache_root() if cache is None else cache) / "torchvision"
 
 
 def _choices(kind: type) -> list[tuple[str, dict[str, Any]]]:
@@ -201,9 +188,5 @@ def _joined(name: str, parts: list[_Part], classes: list[str] | None) -> Images:
 
     source = ItemSource(picture, names)
     classes = classes or [str(k) for k in range(int(labels.max(initial=-1)) + 1)]
-    contents = [_hash(source.pixels(i)) for i in range(len(names))]
+    contents = [content_hash(source.pixels(i)) for i in range(len(names))]
     return from_source(name, source, contents, labels, classes, splits)
-
-
-def _hash(pixels: Pixels) -> str:
-    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()

@@ -34,7 +34,7 @@ def path_faults(root: Path, paths: Sequence[str]) -> PathFaults:
             return PathFaults((), path)
         if folder not in inside:
             inside[folder] = _is_below(os.path.realpath(folder), real)
-        if not inside[folder] or _links_out(file, real):
+        if not inside[folder] or (os.path.islink(file) and not _is_below(os.path.realpath(file), real)):
             return PathFaults((), path)
         if not os.path.isfile(file):
             missing.append(path)
@@ -42,16 +42,10 @@ def path_faults(root: Path, paths: Sequence[str]) -> PathFaults:
 
 
 def check_inside(source: str, root: Path, paths: Sequence[str]) -> None:
-    """Refuse paths of a public data set's list that leave `root`, repeat, or name no file.
+    """Refuse paths, relative to a public data set's folder `root`, that leave it, repeat, or name no file.
 
-    Raises `DataError`: the first path that leaves the folder or repeats, or the first ten that are missing.
-
-    Parameters
-    ----------
-    source
-        What lists the paths, for the text of the error.
-    root
-        The folder of the data set; `paths` are relative to it, with forward slashes.
+    Raises `DataError`: the first path that leaves the folder or repeats, or the first ten that are missing. The text
+    says that `source` lists them.
     """
     faults = path_faults(root, paths)
     if faults.repeated:
@@ -74,10 +68,6 @@ def check_inside(source: str, root: Path, paths: Sequence[str]) -> None:
 def _points_up(path: str) -> bool:
     windows = PureWindowsPath(path).is_absolute() if ":" in path or "\\" in path else False
     return path.startswith("/") or windows or ".." in path.replace("\\", "/").split("/")
-
-
-def _links_out(file: str, root: str) -> bool:
-    return os.path.islink(file) and not _is_below(os.path.realpath(file), root)
 
 
 def _is_below(path: str, root: str) -> bool:

@@ -27,12 +27,7 @@ class LayoutReader(Protocol):
     def read(self, root: Path) -> Listing:
         """List the images below `root` with label and split.
 
-        Raises
-        ------
-        MissingFile
-            Something of the layout is missing.
-        DataError
-            A list or table that cannot be used.
+        Raises `MissingFile`: something of the layout is missing. `DataError`: a list or table that cannot be used.
         """
 
 
@@ -50,15 +45,21 @@ def listing(source: str, root: Path, rows: Sequence[ImageRow], *, grouped: bool 
     """Check the paths of `rows` and turn them into columns, in the order of the paths."""
     if not rows:
         raise DataError(f"{source} lists no images; unpack the data set again, completely")
+    found = unchecked(root, rows, grouped=grouped)
+    check_inside(source, root, found.paths)
+    return found
+
+
+def unchecked(root: Path, rows: Sequence[ImageRow], *, grouped: bool = False, ignored: int = 0) -> Listing:
+    """Turn rows, whose paths are known to be files below `root`, into columns, in the order of the paths."""
     rows = sorted(rows, key=lambda row: row.path)
-    paths = [row.path for row in rows]
-    check_inside(source, root, paths)
     return Listing(
         root=root,
-        paths=paths,
+        paths=[row.path for row in rows],
         labels=[row.label for row in rows],
         splits=[row.split for row in rows],
         groups=[row.group for row in rows] if grouped else None,
+        ignored=ignored,
     )
 
 
@@ -89,14 +90,19 @@ def pairs(root: Path, name: str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in split}
 
 
+def csv_rows(file: Path, what: str = "") -> list[list[str]]:
+    """Return the rows of a CSV file that are not empty; an error names the file after `what` it is."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            return [row for row in csv.reader(stream) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {what}{file}: {error}; expected CSV text in UTF-8") from error
+
+
 def columns(root: Path, name: str, titles: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the columns with these titles of a CSV file, one tuple a row; other columns are left out."""
     file = need(root, name)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            table = [row for row in csv.reader(stream) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {file}: {error}; expected CSV text in UTF-8") from error
+    table = csv_rows(file)
     header = [title.strip() for title in table[0]] if table else []
     if missing := [title for title in titles if title not in header]:
         raise DataError(f"{file} has no column '{missing[0]}'; expected {', '.join(titles)}")

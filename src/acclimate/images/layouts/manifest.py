@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from acclimate.errors import DataError, some
 from acclimate.images.build import Listing
 from acclimate.images.layouts.folders import SPLIT_FOLDERS
 from acclimate.images.layouts.inside import path_faults
+from acclimate.images.layouts.lists import csv_rows
 
 _COLUMNS = ("path", "label", "split", "group")
 _SPLITS = SPLIT_FOLDERS | {"": ""}
@@ -37,12 +37,7 @@ def list_manifest(path: Path) -> Listing:
 
 
 def _read_csv(path: Path) -> dict[str, list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read the manifest {path}: {error}; expected CSV text in UTF-8") from error
-    rows = [row for row in rows if row]
+    rows = csv_rows(path, "the manifest ")
     header = [name.strip().lower() for name in rows[0]] if rows else []
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
@@ -75,8 +70,7 @@ def _text(value: object) -> str:
 
 
 def _splits(path: Path, values: Sequence[str]) -> list[str]:
-    strange = sorted({value for value in values if value.lower() not in _SPLITS})
-    if strange:
+    if strange := sorted({value for value in values if value.lower() not in _SPLITS}):
         raise DataError(f"{path}: unknown split '{strange[0]}'; expected train, val, test or nothing")
     return [_SPLITS[value.lower()] for value in values]
 

@@ -7,8 +7,6 @@ functions and objects in a file come back as inert bytes.
 from __future__ import annotations
 
 import importlib
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +17,8 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError
 from acclimate.images.build import Listing
+from acclimate.images.decode import DAMAGED
 from acclimate.images.layouts.lists import ImageRow, listing, need
-
-_NOT_A_MAT = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    NotImplementedError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,7 @@ def _mat(root: Path, *places: str, key: str) -> Any:
     file = need(root, *places)
     try:
         return matlab.loadmat(str(file), simplify_cells=True, variable_names=[key])[key]
-    except (*_NOT_A_MAT, matlab.MatReadError) as error:
+    except (*DAMAGED, NotImplementedError, matlab.MatReadError) as error:
         raise DataError(f"cannot read {key} of {file} ({error}); expected the .mat file as published") from error
 
 

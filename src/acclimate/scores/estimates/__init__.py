@@ -81,8 +81,7 @@ def estimate(name: str, prepared: Prepared) -> Value:
     """
     if name not in ESTIMATES:
         raise DataError(unknown("estimate", name, ESTIMATES))
-    need = missing(ESTIMATES[name], prepared)
-    if need:
+    if need := missing(ESTIMATES[name], prepared):
         raise DataError(f"{name} {need}")
     return ESTIMATES[name].function(prepared)
 
@@ -105,8 +104,7 @@ def table(prepared: Prepared, names: Iterable[str] = ESTIMATES) -> list[Estimate
 
 def _row(name: str, prepared: Prepared) -> EstimateRow:
     member = ESTIMATES[name]
-    need = missing(member, prepared)
-    if need:
+    if need := missing(member, prepared):
         return EstimateRow(name, None, need)
     try:
         return EstimateRow(name, member.function(prepared), member.caution(prepared))

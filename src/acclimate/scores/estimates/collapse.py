@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
@@ -33,7 +32,7 @@ def nc1(prepared: Prepared) -> float:
     >>> nc1(prepare(x, np.array([0, 0, 1, 1]))) < nc1(prepare(x, np.array([0, 1, 0, 1])))
     True
     """
-    centred = _centred_means(prepared)
+    centred = prepared.means - prepared.means.mean(axis=0)  # (C, r), every class counts once
     _, s, right = np.linalg.svd(centred, full_matrices=False)
     real = s > max(centred.shape) * np.finfo(float).eps * s[0]
     if not real.any():
@@ -56,7 +55,7 @@ def nc2_lengths(prepared: Prepared) -> float:
     >>> round(nc2_lengths(prepare(np.eye(6), np.array([0, 0, 1, 1, 2, 2]))), 9)
     0.0
     """
-    lengths = np.linalg.norm(_centred_means(prepared), axis=1)
+    lengths = np.linalg.norm(prepared.means - prepared.means.mean(axis=0), axis=1)
     return float(lengths.std() / lengths.mean()) if lengths.mean() > 0 else 0.0
 
 
@@ -71,7 +70,7 @@ def nc2_angles(prepared: Prepared) -> float:
     >>> round(nc2_angles(prepare(np.eye(6), np.array([0, 0, 1, 1, 2, 2]))), 9)
     0.0
     """
-    centred = _centred_means(prepared)
+    centred = prepared.means - prepared.means.mean(axis=0)
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 1e-12 * lengths.max())
     classes = len(centred)
@@ -103,12 +102,6 @@ def nc4(prepared: Prepared) -> float:
     return wrong / prepared.n
 
 
-def _centred_means(prepared: Prepared) -> Float64:
-    """Return the class means (C, r) less their plain mean: every class counts once."""
-    centred: Float64 = prepared.means - prepared.means.mean(axis=0)
-    return centred
-
-
 NC1: Final = Estimate(
     nc1,
     "neural collapse: spread within classes in units of that between them; 0 is collapse",
@@ -117,12 +110,10 @@ NC1: Final = Estimate(
     better="smaller",
     caution=cautions.saturated,
 )
-NC2_LENGTHS: Final = Estimate(
-    nc2_lengths,
-    "neural collapse: variation of the lengths of class means; 0 is collapse",
-    between(0, np.inf),
-    ANY,
-    better="smaller",
+NC2_LENGTHS: Final = replace(
+    NC1,
+    function=nc2_lengths,
+    meaning="neural collapse: variation of the lengths of class means; 0 is collapse",
     caution=cautions.few_a_class,
 )
 NC2_ANGLES: Final = replace(
@@ -131,11 +122,9 @@ NC2_ANGLES: Final = replace(
     meaning="neural collapse: distance of the class means' cosines from -1 / (C - 1); 0 is collapse",
     extent=between(0, 2),
 )
-NC4: Final = Estimate(
-    nc4,
-    "neural collapse: share of images nearer to another class mean than to their own",
-    between(0, 1),
-    ANY,
-    better="smaller",
-    caution=cautions.saturated,
+NC4: Final = replace(
+    NC1,
+    function=nc4,
+    meaning="neural collapse: share of images nearer to another class mean than to their own",
+    extent=between(0, 1),
 )

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.scores.base import Float64
@@ -54,11 +53,7 @@ def energy(prepared: Prepared, *, share: float = LOWEST) -> float:
     """Return the mean of ln sum_k exp(x_k) over the lowest images; larger is said to be better. No labels.
 
     It lies between the largest feature and that plus ln d, so it is a property of the scale and width of a model first.
-
-    Parameters
-    ----------
-    share
-        Of the images, in (0, 1]; at least one image is taken (the authors' code gives NaN below 200 images).
+    Of the images `share`, in (0, 1], is taken, at least one (the authors' code gives NaN below 200 images).
 
     Cost: one pass.
 
@@ -87,11 +82,9 @@ def etran_pool(lda_scores: Sequence[float], energies: Sequence[float]) -> Float6
     return WEIGHTS[0] * to_unit(np.array(lda_scores, float)) + WEIGHTS[1] * to_unit(np.array(energies, float))
 
 
-def to_unit(scores: npt.NDArray[np.float64]) -> Float64:
+def to_unit(scores: Float64) -> Float64:
     """Return scores brought to [0, 1] by their least and largest; equal scores become 0."""
-    span = float(scores.max() - scores.min())
-    scaled: Float64 = (scores - scores.min()) / (span or 1.0)
-    return scaled
+    return np.asarray((scores - scores.min()) / (float(scores.max() - scores.min()) or 1.0))
 
 
 LDA: Final = Estimate(

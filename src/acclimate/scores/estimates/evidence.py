@@ -33,15 +33,7 @@ PLACES: Final = 512  # steps in which the polynomial is searched, before a parab
 
 
 class Evidence:
-    """L(t) of every class.
-
-    Parameters
-    ----------
-    spectrum
-        Of the features.
-    dof
-        n, or n - 1 of centred features.
-    """
+    """L(t) of every class, from the spectrum of the features; `dof` is n, or n - 1 of centred ones."""
 
     def __init__(self, spectrum: Spectrum, dof: int) -> None:
         self._spectrum, self._dof = spectrum, dof
@@ -97,8 +89,7 @@ def _peaks(coefficients: Float64) -> Float64:
     k = np.clip(heights.argmax(axis=1), 1, PLACES - 1)
     before, middle, after = (np.take_along_axis(heights, k[:, None] + step, axis=1)[:, 0] for step in (-1, 0, 1))
     bend = np.minimum(before - 2 * middle + after, -np.finfo(float).tiny)
-    peaks: Float64 = places[k] + np.clip((before - after) / bend / 2, -1, 1) * (places[1] - places[0])
-    return peaks
+    return np.asarray(places[k] + np.clip((before - after) / bend / 2, -1, 1) * (places[1] - places[0]))
 
 
 def _halves(low: int, high: int) -> list[tuple[int, int]]:

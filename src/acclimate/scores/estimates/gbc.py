@@ -15,7 +15,7 @@ import numpy as np
 
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, Estimate, Extent, pairs
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared
 
 FLOOR: Final = 1e-4  # of a variance, as in the authors' code: a class of one image has none
@@ -24,11 +24,8 @@ FLOOR: Final = 1e-4  # of a variance, as in the authors' code: a class of one im
 def gbc(prepared: Prepared, *, covariance: Literal["spherical", "diagonal"] = "spherical") -> float:
     """Return minus the summed overlap of all pairs of classes, in [-C (C - 1), 0]; 0 is no overlap. Larger is better.
 
-    Parameters
-    ----------
-    covariance
-        ``spherical``: one variance a class, whose log-determinant counts d times. ``diagonal``: one variance a class
-        and column. The variance of a column is at least 1e-4, so features should not be tiny.
+    A ``spherical`` covariance is one variance a class, whose log-determinant counts d times, a ``diagonal`` one has a
+    variance for each class and column. The variance of a column is at least 1e-4, so features should not be tiny.
 
     In many dimensions the exponent grows with d and most values round to 0: the paper reduces to 64 dimensions first.
 
@@ -64,9 +61,9 @@ def class_variances(prepared: Prepared) -> Float64:
     """Return the variance (C, d) of each class and column, divided by n_c, at least `FLOOR`."""
     squares = np.zeros_like(prepared.means)
     for part, block in prepared.blocks():
-        hot = np.zeros((len(squares), len(block)))
-        hot[prepared.labels[part], np.arange(len(block))] = 1
-        squares += hot @ (block - prepared.means[prepared.labels[part]]) ** 2
+        label = prepared.labels[part]
+        hot = (label == np.arange(len(squares))[:, None]).astype(np.float64)
+        squares += hot @ (block - prepared.means[label]) ** 2
     return np.maximum(squares / prepared.counts[:, None], FLOOR)
 
 
@@ -82,7 +79,7 @@ def with_columns(prepared: Prepared) -> Prepared:
 GBC: Final = Estimate(
     gbc,
     "minus the overlap of all pairs of classes, as spherical Gaussians; 0 is none",
-    Extent("-C (C - 1) to 0", pairs),
+    Extent("-C (C - 1) to 0", lambda prepared: (-float(len(prepared.counts) * (len(prepared.counts) - 1)), 0.0)),
     ANY - {"rotation", "scale"},
     caution=cautions.few_a_class,
 )

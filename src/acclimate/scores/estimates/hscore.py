@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
-from acclimate.scores.estimates.member import ANY, Estimate, Extent, classes, shrunk_classes
+from acclimate.scores.estimates.member import ANY, Estimate, Extent
 from acclimate.scores.estimates.prepared import Prepared
+from acclimate.scores.probes.normalise import shrinkage
 
 
 def hscore(prepared: Prepared) -> float:
@@ -30,7 +33,6 @@ def hscore(prepared: Prepared) -> float:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
     >>> round(hscore(prepare(x, np.array([0, 0, 1, 1]))), 12), round(hscore(prepare(x, np.array([0, 1, 1, 0]))), 12)
@@ -49,7 +51,6 @@ def hscore_reg(prepared: Prepared) -> float:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from acclimate.scores.estimates.prepared import prepare
     >>> x = np.array([[0.0, 1.0], [0.0, 3.0], [1.0, 1.0], [1.0, 3.0]])
     >>> y = np.array([0, 0, 1, 1])
@@ -62,9 +63,9 @@ def hscore_reg(prepared: Prepared) -> float:
     mean = float(variance.sum()) / d
     if mean == 0:
         return 0.0
-    shrinkage = ledoit_wolf(prepared)
-    shrunk = (1 - shrinkage) * variance[: len(between)]
-    return float((between * shrunk / (shrunk + shrinkage * mean)).sum() * n / (n - 1))
+    weight = ledoit_wolf(prepared)
+    shrunk = (1 - weight) * variance[: len(between)]
+    return float((between * shrunk / (shrunk + weight * mean)).sum() * n / (n - 1))
 
 
 def ledoit_wolf(prepared: Prepared) -> float:
@@ -73,20 +74,18 @@ def ledoit_wolf(prepared: Prepared) -> float:
     variance = prepared.centred.values / n
     squared, mean = float((variance**2).sum()), float(variance.sum()) / d
     fourth = sum(float((((block - prepared.mean) ** 2).sum(axis=1) ** 2).sum()) for _, block in prepared.blocks())
-    noise, spread = (fourth / n - squared) / n, squared - d * mean**2
-    return min(noise, spread) / spread if spread > 0 else 0.0
+    return shrinkage(squared, mean, fourth, n, d)
 
 
 def _between(prepared: Prepared) -> Float64:
     """Return the share (rank,) of the normalised classes that lies along each singular direction of the features."""
-    shares: Float64 = (prepared.centred.targets**2 / prepared.counts).sum(axis=1)
-    return shares
+    return np.asarray((prepared.centred.targets**2 / prepared.counts).sum(axis=1))
 
 
 HSCORE: Final = Estimate(
     hscore,
     "variance between classes in whitened units; C - 1 when a linear map tells all apart",
-    Extent("0 to C - 1", classes),
+    Extent("0 to C - 1", lambda prepared: (0.0, len(prepared.counts) - 1.0)),
     ANY,
     caution=cautions.saturated,
     spectrum="centred",
@@ -94,7 +93,7 @@ HSCORE: Final = Estimate(
 HSCORE_REG: Final = Estimate(
     hscore_reg,
     "H-score with a shrunk covariance",
-    Extent("0 to about C - 1", shrunk_classes),
+    Extent("0 to about C - 1", lambda prepared: (0.0, (len(prepared.counts) - 1.0) * prepared.n / (prepared.n - 1))),
     ANY,
     caution=cautions.wide_noise,
     spectrum="centred",

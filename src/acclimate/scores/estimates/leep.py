@@ -16,7 +16,8 @@ from acclimate.errors import DataError
 from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.member import BOTH, OF_PREDICTIONS, Estimate, Extent, between
-from acclimate.scores.estimates.prepared import Codes, Prepared, float_blocks
+from acclimate.scores.estimates.prepared import Prepared, float_blocks
+from acclimate.scores.estimates.spectrum import Codes
 
 Posteriors = Callable[[], Iterator[tuple[slice, Float64]]]
 
@@ -75,8 +76,7 @@ def expected_prediction(posteriors: Posteriors, labels: Codes) -> float:
     """Return the LEEP of posteriors (n, z) that come in blocks, twice: once to count, once to predict."""
     joint: Float64 | None = None
     for part, block in posteriors():
-        hot = np.zeros((int(labels.max()) + 1, len(block)))
-        hot[labels[part], np.arange(len(block))] = 1
+        hot = (labels[part] == np.arange(labels.max() + 1)[:, None]).astype(np.float64)
         joint = hot @ block if joint is None else joint + hot @ block
     assert joint is not None
     conditional = joint / np.maximum(joint.sum(axis=0), np.finfo(float).tiny)  # P(y | z) (C, z)

@@ -7,16 +7,15 @@ and the exponential of the entropy of the eigenvalues (not of their squares) of 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no types
 
 from acclimate.errors import DataError
-from acclimate.scores.base import Features, Float64
 from acclimate.scores.estimates.member import ANY, Estimate, Extent, dimensions
 from acclimate.scores.estimates.prepared import Prepared
-from acclimate.scores.estimates.spectrum import add_gram
+from acclimate.scores.estimates.spectrum import gram_sum
 
 DELTA: Final = 1e-4
 EPSILON: Final = 1e-7
@@ -41,10 +40,10 @@ def lidar(prepared: Prepared, *, delta: float = DELTA) -> float:
         raise DataError(
             "lidar got no views; expected views (m, q, d): features of q >= 2 augmented views of each image"
         )
-    views = prepared.views
+    views, (m, q, d) = prepared.views, prepared.views.shape
     means = views.mean(axis=1, dtype=np.float64)
-    between = _scatter(means - means.mean(axis=0))
-    within = _within(views, means)
+    between = gram_sum([means - means.mean(axis=0)], d) / m
+    within = gram_sum((views[i].astype(np.float64) - means[i] for i in range(m)), d) / (m * q)
     within.flat[:: len(within) + 1] += delta
     values = np.maximum(sl.eigh(between, within, eigvals_only=True, overwrite_a=True, overwrite_b=True, driver="gv"), 0)
     values[values <= len(values) * np.finfo(float).eps * values.max()] = 0
@@ -52,18 +51,6 @@ def lidar(prepared: Prepared, *, delta: float = DELTA) -> float:
         return 1.0
     p = values[::-1][: min(len(views), len(values))] / values.sum() + EPSILON
     return float(np.exp(-(p * np.log(p)).sum()))
-
-
-def _within(views: Features, means: Float64) -> Any:
-    m, q, d = views.shape
-    scatter = np.zeros((d, d), order="F")
-    for i in range(m):
-        scatter = add_gram(scatter, views[i].astype(np.float64) - means[i])
-    return scatter / (m * q)
-
-
-def _scatter(rows: Float64) -> Any:
-    return add_gram(np.zeros((rows.shape[1],) * 2, order="F"), rows) / len(rows)
 
 
 LIDAR: Final = Estimate(

@@ -29,15 +29,12 @@ WITHOUT: Final[dict[Need, str]] = {
 }
 
 
-Bounds = Callable[[Prepared], tuple[float, float]]
-
-
 @dataclass(frozen=True)
 class Extent:
     """The values that an estimate can have: in words, and as numbers for these features."""
 
     words: str
-    bounds: Bounds = lambda prepared: (-np.inf, np.inf)
+    bounds: Callable[[Prepared], tuple[float, float]] = lambda prepared: (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)
@@ -87,19 +84,3 @@ def between(low: float, high: float) -> Extent:
 def dimensions(prepared: Prepared) -> tuple[float, float]:
     """Return the bounds of an effective rank, whose definition adds an epsilon."""
     return 1 - 1e-3, min(prepared.n, prepared.d) + 1e-3
-
-
-def classes(prepared: Prepared) -> tuple[float, float]:
-    """Return 0 and C - 1."""
-    return 0.0, len(prepared.counts) - 1.0
-
-
-def shrunk_classes(prepared: Prepared) -> tuple[float, float]:
-    """Return 0 and C - 1 for covariances divided by n - 1 and by n."""
-    return 0.0, (len(prepared.counts) - 1.0) * prepared.n / (prepared.n - 1)
-
-
-def pairs(prepared: Prepared) -> tuple[float, float]:
-    """Return minus the number of ordered pairs of classes, and 0."""
-    c = len(prepared.counts)
-    return -float(c * (c - 1)), 0.0

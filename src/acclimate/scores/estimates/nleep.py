@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from acclimate.scores.base import Features, Float64
+from acclimate.scores.base import Features, Float64, blocks
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.leep import expected_prediction
 from acclimate.scores.estimates.member import ANY, Estimate, between
@@ -50,9 +50,7 @@ class Mixture:
         constant = np.log(self.weights) - 0.5 * k * np.log(2 * np.pi * self.variances)
         constant -= 0.5 * precision * (self.means**2).sum(axis=1)
         towards = (self.means * precision[:, None]).T.astype(self.x.dtype)
-        step = max(1, BLOCK // len(self.weights))
-        for start in range(0, len(self.x), step):
-            part = slice(start, min(start + step, len(self.x)))
+        for part in blocks(len(self.x), len(self.weights), size=BLOCK):
             squares = np.einsum("ik,ik->i", self.x[part], self.x[part], dtype=np.float64)
             log = (self.x[part] @ towards).astype(np.float64)
             log += constant
@@ -69,12 +67,8 @@ class Mixture:
 def nleep(prepared: Prepared, *, components: int = COMPONENTS, seed: int | None = None) -> float:
     """Return LEEP of mixture posteriors, in [-ln C', 0] nats; larger is better.
 
-    Parameters
-    ----------
-    components
-        For each class; fewer where there are not so many images.
-    seed
-        Of the start; that of `prepared` by default.
+    The mixture has so many `components` for each class, or as many as leave their number below n, at least one in all.
+    The `seed` is that of the start, by default that of `prepared`.
 
     Cost: a Gram matrix and k of its vectors, then k-means and up to 100 passes of n k m, for m components in k
     dimensions.
@@ -91,45 +85,38 @@ def nleep(prepared: Prepared, *, components: int = COMPONENTS, seed: int | None 
         return float(np.sum(prepared.counts / prepared.n * np.log(prepared.counts / prepared.n)))
     count = int(np.searchsorted(np.cumsum(values) / values.sum(), VARIANCE, side="right")) + 1
     x, _ = principal(prepared, min(count, len(values)))
-    fitted = _fit(x, _count(components, len(prepared.counts), prepared.n), prepared.seed if seed is None else seed)
+    classes = len(prepared.counts)
+    m = next((c * classes for c in range(components, 0, -1) if c * classes < prepared.n), 1)
+    fitted = _fit(x, m, prepared.seed if seed is None else seed)
     return min(expected_prediction(lambda: ((part, p) for part, p, _ in fitted.expectations()), prepared.labels), 0.0)
-
-
-def _count(components: int, classes: int, n: int) -> int:
-    """Return the number of components: a multiple of the classes below n, or 1."""
-    return next((c * classes for c in range(components, 0, -1) if c * classes < n), 1)
 
 
 def _fit(x: Features, m: int, seed: int) -> Mixture:
     """Fit by expectation maximisation from the clusters of k-means until the likelihood hardly rises."""
     hot = _clusters(x, m, seed)
-    fitted = _maximise(x, ((slice(i, i + 1024), np.eye(m)[hot[i : i + 1024]]) for i in range(0, len(x), 1024)), m)
-    before = -np.inf
+    start = ((slice(i, i + 1024), np.eye(m)[hot[i : i + 1024]], np.zeros(1)) for i in range(0, len(x), 1024))
+    fitted, before = _maximise(x, start, m)[0], -np.inf
     for _ in range(ITERATIONS):
-        densities: list[Float64] = []
-        fitted = _maximise(x, _noting(fitted, densities), m)
-        now = float(np.concatenate(densities).mean())
+        fitted, now = _maximise(x, fitted.expectations(), m)
         if abs(now - before) < TOLERANCE:
             break
         before = now
     return fitted
 
 
-def _noting(fitted: Mixture, densities: list[Float64]) -> Iterator[tuple[slice, Float64]]:
-    for part, p, density in fitted.expectations():
-        densities.append(density)
-        yield part, p
-
-
-def _maximise(x: Features, posteriors: Iterator[tuple[slice, Float64]], m: int) -> Mixture:
+def _maximise(x: Features, expectations: Iterator[tuple[slice, Float64, Float64]], m: int) -> tuple[Mixture, float]:
+    """Return the mixture of these expectations, and the mean of their log densities."""
     counts, sums, squares = np.full(m, 10 * np.finfo(float).eps), np.zeros((m, x.shape[1])), np.zeros(m)
-    for part, p in posteriors:
+    densities = []
+    for part, p, density in expectations:
+        densities.append(density)
         counts += p.sum(axis=0)
         sums += p.T.astype(x.dtype) @ x[part]
         squares += p.T @ np.einsum("ik,ik->i", x[part], x[part], dtype=np.float64)
     means = sums / counts[:, None]
     variances = (squares / counts - (means**2).sum(axis=1)) / x.shape[1] + FLOOR
-    return Mixture(x, counts / counts.sum(), means, np.maximum(variances, FLOOR))
+    mixture = Mixture(x, counts / counts.sum(), means, np.maximum(variances, FLOOR))
+    return mixture, float(np.concatenate(densities).mean())
 
 
 def _clusters(x: Features, m: int, seed: int) -> Any:

@@ -21,11 +21,11 @@ import numpy as np
 import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no types
 import scipy.special  # type: ignore[import-untyped]  # scipy ships no types
 
-from acclimate.scores.base import Features, Float64
+from acclimate.scores.base import Features, Float64, blocks
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.member import ANY, Estimate, Extent
-from acclimate.scores.estimates.prepared import Codes, Prepared
-from acclimate.scores.estimates.spectrum import gram_of
+from acclimate.scores.estimates.prepared import Prepared
+from acclimate.scores.estimates.spectrum import Codes, gram_of
 
 PRIOR: Final = 100.0  # s^2 d
 FIRST: Final = 3  # steps with the curvature at W = 0
@@ -42,10 +42,7 @@ def pactran(prepared: Prepared, *, weight: float = 1.0, prior: float = PRIOR) ->
     Compare models on the same images only; the second term grows with C / n. The features are centred, but their
     scale matters: the prior of the weights has one width.
 
-    Parameters
-    ----------
-    weight, prior
-        l and s^2 d above; the authors try l in {0.1, 1, 10}.
+    `weight` and `prior` are l and s^2 d above; the authors try l in {0.1, 1, 10}.
 
     Cost: a Gram matrix and a Cholesky factor, then 20 to 60 evaluations of 4 n d C.
 
@@ -173,9 +170,7 @@ class _Fit:
     def _logits(self, weights: Float64, offset: Float64) -> Iterator[tuple[Features, Codes, Float64]]:
         """Yield (centred rows (b, r), their classes, logits (b, C))."""
         rows, small = self.prepared.rows, weights.astype(self.dtype)
-        step = max(1, BLOCK // rows.shape[1])
-        for start in range(0, len(rows), step):
-            part = slice(start, min(start + step, len(rows)))
+        for part in blocks(len(rows), rows.shape[1], size=BLOCK):
             block: Features = np.subtract(rows[part], self.mean, dtype=self.dtype)
             yield block, self.prepared.labels[part], (block @ small).astype(np.float64) + offset
 

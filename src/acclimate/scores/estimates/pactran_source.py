@@ -75,8 +75,7 @@ def _rounds(prepared: Prepared, alpha: float, *, dirichlet: bool) -> tuple[Float
 
 def _preference(counts: Float64, dirichlet: bool) -> Float64:
     of_all = scipy.special.digamma(counts.sum(axis=0)) if dirichlet else 0.0
-    preference: Float64 = scipy.special.digamma(counts) - of_all
-    return preference
+    return np.asarray(scipy.special.digamma(counts) - of_all)
 
 
 def _joint(prepared: Prepared, preference: Float64 | None) -> Float64:
@@ -88,9 +87,7 @@ def _joint(prepared: Prepared, preference: Float64 | None) -> Float64:
             q += TINY
             q *= factor[prepared.labels[part]]
             q /= q.sum(axis=1, keepdims=True)
-        hot = np.zeros((len(joint), len(q)))
-        hot[prepared.labels[part], np.arange(len(q))] = 1
-        joint += hot @ q
+        joint += (prepared.labels[part] == np.arange(len(joint))[:, None]).astype(np.float64) @ q
     return joint
 
 

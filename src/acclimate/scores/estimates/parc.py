@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.scores.base import Features, Float64
+from acclimate.scores.base import Features, Float64, blocks
 from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared, columns_of, float_blocks
 
@@ -32,11 +32,8 @@ def parc(prepared: Prepared, *, dimensions: int | None = None) -> float:
     Few pairs have one label when there are many classes, so its largest value falls with C and only models on the
     same images compare. An image whose standardised features are all equal correlates with nothing (0).
 
-    Parameters
-    ----------
-    dimensions
-        Reduce the features to so many principal components first, by the randomised PCA of the authors' code (one power
-        iteration, seed 1919), who take 32.
+    With `dimensions` the features are reduced to so many principal components first, by the randomised PCA of the
+    authors' code (one power iteration, seed 1919), who take 32.
 
     Cost: n^2 d / 2 and the ranks of n^2 / 2 pairs.
 
@@ -82,12 +79,10 @@ def _binned(z: Features, labels: npt.NDArray[np.int64]) -> float:
 
 def _pairs(z: Features, labels: npt.NDArray[np.int64]) -> Iterator[tuple[Float64, npt.NDArray[np.bool_]]]:
     """Yield (1 - correlation, whether the label is the same) of all pairs i < j, blocks of rows at a time."""
-    step = max(1, BLOCK // len(z))
-    for start in range(0, len(z), step):
-        stop = min(start + step, len(z))
-        later = np.arange(start, len(z)) > np.arange(start, stop)[:, None]
-        distance = 1 - z[start:stop] @ z[start:].T
-        yield distance[later].astype(np.float64), (labels[start:stop, None] == labels[start:])[later]
+    for rows in blocks(len(z), len(z), size=BLOCK):
+        later = np.arange(rows.start, len(z)) > np.arange(rows.start, rows.stop)[:, None]
+        distance = 1 - z[rows] @ z[rows.start :].T
+        yield distance[later].astype(np.float64), (labels[rows, None] == labels[rows.start :])[later]
 
 
 def _profiles(x: Features) -> Features:

@@ -22,7 +22,7 @@ from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.gbc import with_columns
 from acclimate.scores.estimates.logme import logme
 from acclimate.scores.estimates.member import ANY, Estimate, between
-from acclimate.scores.estimates.prepared import Prepared, float_blocks
+from acclimate.scores.estimates.prepared import Prepared, moments_of
 from acclimate.scores.estimates.sfda import sfda
 
 STEPS: Final = 6
@@ -62,7 +62,7 @@ def ped(
     True
     """
     plain = with_columns(prepared)
-    deviation = _deviation(prepared.x if reference is None else reference)
+    deviation = np.maximum(moments_of(prepared.x if reference is None else reference)[1], LEAST_DEVIATION)
     radii = _radii(plain, deviation)
     mixing = push(plain.means / deviation, radius * radii, time_step, exit_ratio)  # (C, C)
     if then == "sfda":
@@ -90,16 +90,7 @@ def _strength(means: Float64, radii: Float64, time_step: float) -> Float64:
     overlap = np.maximum(radii[:, None] + radii - distance, 0)
     np.fill_diagonal(overlap, 0)
     step = overlap * min(time_step**2 / 2, 1.0)
-    strength: Float64 = np.divide(step, distance, out=np.zeros_like(step), where=distance > 0)
-    return strength
-
-
-def _deviation(reference: Features) -> Float64:
-    mean = reference.mean(axis=0, dtype=np.float64)
-    squares = np.zeros(len(mean))
-    for _, block in float_blocks(reference):
-        squares += ((block - mean) ** 2).sum(axis=0)
-    return np.maximum(np.sqrt(squares / len(reference)), LEAST_DEVIATION)
+    return np.asarray(np.divide(step, distance, out=np.zeros_like(step), where=distance > 0))
 
 
 def _radii(prepared: Prepared, deviation: Float64) -> Float64:

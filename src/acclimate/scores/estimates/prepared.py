@@ -21,10 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
-from acclimate.scores.base import Features, Float64, check_features
-from acclimate.scores.estimates.spectrum import Spectrum, add_gram, spectrum_of
-
-Codes = npt.NDArray[np.int64]
+from acclimate.scores.base import Features, Float64, blocks, check_features
+from acclimate.scores.estimates.spectrum import Codes, Spectrum, spectrum_of
 
 PASS_BYTES: Final = 2 * 2**20  # of one float64 block
 SUM_TOLERANCE: Final = 1e-3  # of the rows of p: what float16 probabilities of a thousand classes miss
@@ -32,26 +30,12 @@ SUM_TOLERANCE: Final = 1e-3  # of the rows of p: what float16 probabilities of a
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Checked features; made by `prepare`.
+    """Checked features; made by `prepare`, which says what they are."""
 
-    Attributes
-    ----------
-    x
-        (n, d) floats, as given.
-    y
-        (n,) classes 0..C-1 without a gap, whatever the labels were called; None without labels.
-    p
-        (n, z) float predictions of the classes of the source, or None.
-    views
-        (m, q, d) features of q views of each of m images, or None.
-    seed
-        Of the members that draw random numbers.
-    """
-
-    x: Features
-    y: Codes | None
-    p: Features | None
-    views: Features | None
+    x: Features  # (n, d), as given
+    y: Codes | None  # (n,), classes 0..C-1 without a gap, whatever the labels were called
+    p: Features | None  # (n, z)
+    views: Features | None  # (m, q, d)
     seed: int
 
     @property
@@ -96,17 +80,15 @@ class Prepared:
     @cached_property
     def mean(self) -> Float64:
         """Mean of the rows (r,)."""
-        mean: Float64 = self.rows.mean(axis=0, dtype=np.float64)
-        return mean
+        return np.asarray(self.rows.mean(axis=0, dtype=np.float64))
 
     def weighted_sums(self, weights: Float64) -> Float64:
         """Return the sums (C, r) of the rows of each class, row i counted weights[i] times."""
         total = np.zeros((len(self.counts), self.rows.shape[1]))
-        order, step = np.argsort(self.labels, kind="stable"), _rows_a_pass(self.rows)
-        for label, end in enumerate(np.cumsum(self.counts)):  # a gather and a product: a class at a time reads x once
-            for start in range(end - self.counts[label], end, step):
-                rows = order[start : min(start + step, end)]
-                total[label] += weights[rows] @ self.rows[rows].astype(np.float64)
+        members = np.split(np.argsort(self.labels, kind="stable"), np.cumsum(self.counts)[:-1])
+        for label, own in enumerate(members):  # a gather and a product: a class at a time reads x once
+            for part in blocks(len(own), 8 * total.shape[1], size=PASS_BYTES):
+                total[label] += weights[own[part]] @ self.rows[own[part]].astype(np.float64)
         return total
 
     def blocks(self) -> Iterator[tuple[slice, Float64]]:
@@ -115,8 +97,7 @@ class Prepared:
 
     def indicators(self, *, centred: bool) -> Float64:
         """Return X^T Y (r, C) of the one-hot classes Y, of the rows less their mean if `centred`."""
-        sums = self.sums - self.counts[:, None] * self.mean if centred else self.sums
-        return sums.T
+        return (self.sums - self.counts[:, None] * self.mean if centred else self.sums).T
 
     @cached_property
     def uncentred(self) -> Spectrum:
@@ -133,15 +114,6 @@ class Prepared:
             total = self.rows.sum(axis=0, dtype=np.float64)[:, None] if mean is None else np.zeros((len(self.mean), 1))
             return spectrum_of(self.rows, mean, total, np.zeros(self.n, np.int64))
         return spectrum_of(self.rows, mean, self.indicators(centred=mean is not None), self.labels)
-
-    def within(self) -> Any:
-        """Return the lower half of the within-class scatter (r, r), divided by n, in Fortran order."""
-        scatter = np.zeros((self.rows.shape[1],) * 2, order="F")
-        for part, block in self.blocks():
-            block -= self.means[self.labels[part]]
-            scatter = add_gram(scatter, block)
-        scatter /= self.n
-        return scatter
 
     def forget(self, name: str) -> None:
         """Drop a cached spectrum, ``uncentred`` or ``centred``, and its memory."""
@@ -191,23 +163,22 @@ def prepare(
 
 def float_blocks(x: Features) -> Iterator[tuple[slice, Float64]]:
     """Yield (slice, float64 copy of these rows of x) in order, about `PASS_BYTES` each."""
-    step = _rows_a_pass(x)
-    for start in range(0, len(x), step):
-        part = slice(start, min(start + step, len(x)))
+    for part in blocks(len(x), 8 * x.shape[1], size=PASS_BYTES):
         yield part, x[part].astype(np.float64)
 
 
-def columns_of(x: Features) -> tuple[Float64, Float64]:
-    """Return mean and standard deviation of each column (d,); infinity for a constant one, which says nothing."""
+def moments_of(x: Features) -> tuple[Float64, Float64]:
+    """Return mean and standard deviation of each column (d,)."""
     mean = x.mean(axis=0, dtype=np.float64)
     squares = sum((((block - mean) ** 2).sum(axis=0) for _, block in float_blocks(x)), np.zeros(len(mean)))
-    deviation = np.sqrt(squares / len(x))
+    return mean, np.sqrt(squares / len(x))
+
+
+def columns_of(x: Features) -> tuple[Float64, Float64]:
+    """Return `moments_of` with a deviation of infinity for a constant column, which says nothing."""
+    mean, deviation = moments_of(x)
     deviation[deviation <= 10 * np.finfo(x.dtype).eps * np.abs(mean)] = np.inf
     return mean, deviation
-
-
-def _rows_a_pass(x: Features) -> int:
-    return max(1, PASS_BYTES // (8 * int(x.shape[1])))
 
 
 def _coded(y: npt.NDArray[np.integer[Any]], n: int) -> Codes:
@@ -218,8 +189,7 @@ def _coded(y: npt.NDArray[np.integer[Any]], n: int) -> Codes:
     names, codes = np.unique(y, return_inverse=True)
     if len(names) < 2:
         raise DataError(f"all {n} labels are class {names[0]}; expected two classes or more: label images of another")
-    classes: Codes = codes.astype(np.int64)
-    return classes
+    return np.asarray(codes, np.int64)
 
 
 def _check_predictions(p: Features, n: int) -> None:

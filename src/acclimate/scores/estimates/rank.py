@@ -29,10 +29,7 @@ def rankme(prepared: Prepared, *, centred: bool = False) -> float:
     Compare models of one width on the same images only: fewer images than about 10 d hold it down, and one large
     common offset makes it 1. It measures spread and not usefulness: whitened noise has the largest.
 
-    Parameters
-    ----------
-    centred
-        Subtract the mean first. The paper does not.
+    If `centred` the mean is subtracted first; the paper does not.
 
     Cost: the values of a Gram matrix, n d^2 + 4/3 d^3.
 
@@ -56,10 +53,8 @@ def alpha_req(prepared: Prepared, *, ranks: tuple[int, int] = RANKS) -> float:
     The exponent depends on the window, so compare numbers of one window only. Raises `DataError` when fewer than ten
     components of the window have any variance.
 
-    Parameters
-    ----------
-    ranks
-        First and last principal component of the fit, counted from 1; the window ends where the variance does.
+    `ranks` are the first and the last principal component of the fit, counted from 1; the window ends where the
+    variance does.
 
     Cost: as `rankme`.
 

@@ -28,7 +28,7 @@ from acclimate.scores.base import Float64
 from acclimate.scores.estimates import cautions
 from acclimate.scores.estimates.member import ANY, Estimate, between
 from acclimate.scores.estimates.prepared import Prepared
-from acclimate.scores.estimates.spectrum import add_gram
+from acclimate.scores.estimates.spectrum import gram_sum
 
 SHARPNESS: Final = 5.0  # of the shrinkage exp(-5 s)
 LEAST: Final = 1e-10  # shrinkage
@@ -65,14 +65,11 @@ class Moved:
     def scatter(self, means: Float64) -> Any:
         """Return the lower half of the within-class scatter (r, r), divided by n, as an array of its own."""
         if self.trust is None:  # a class that moves as a whole scatters as it did
-            return self.prepared.within()
-        scatter = np.zeros((means.shape[1],) * 2, order="F")
-        middle = means - self.towards
-        for part, block in self.blocks():
-            block -= middle[self.prepared.labels[part]]
-            scatter = add_gram(scatter, block)
-        scatter /= self.prepared.n
-        return scatter
+            blocks, middle = self.prepared.blocks(), self.prepared.means
+        else:
+            blocks, middle = self.blocks(), means - self.towards
+        parts = (block - middle[self.prepared.labels[part]] for part, block in blocks)
+        return gram_sum(parts, means.shape[1]) / self.prepared.n
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +160,7 @@ def largest(scatter: Any) -> float:
         return 0.0
 
     def product(v: Float64) -> Float64:
-        turned: Float64 = sl.blas.dsymv(1.0, scatter, v.ravel(), lower=1)
-        return turned
+        return np.asarray(sl.blas.dsymv(1.0, scatter, v.ravel(), lower=1))
 
     start = np.random.default_rng(0).normal(size=r)
     operator = scipy.sparse.linalg.LinearOperator((r, r), matvec=product, dtype=np.float64)
@@ -188,8 +184,7 @@ def _times_ones(prepared: Prepared) -> Float64:
     """Return n S_w 1 (r,), 1 the vector of ones in the columns of x, in the coordinates of the rows."""
     total = prepared.x.sum(axis=1, dtype=np.float64)
     total -= (np.bincount(prepared.labels, total) / prepared.counts)[prepared.labels]
-    product: Float64 = prepared.weighted_sums(total).sum(axis=0)
-    return product
+    return np.asarray(prepared.weighted_sums(total).sum(axis=0))
 
 
 def _own_class(moved: Moved, fitted: Discriminant, *, twice: bool) -> Float64:

@@ -10,14 +10,15 @@ squares the condition number: singular values below about 1e-8 sqrt(r) of the la
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg as sl  # type: ignore[import-untyped]  # scipy ships no types
 
-from acclimate.scores.base import Features, Float64
+from acclimate.scores.base import Features, Float64, blocks
 
 Codes = npt.NDArray[np.int64]
 LabelIndex = slice | Codes
@@ -27,46 +28,6 @@ SMALL: Final = 2**20  # numbers in a matrix that gets a full decomposition
 PANEL: Final = 256
 PIVOTS: Final = 1e4  # times the largest value that is taken for rounding: from this t on, a pivot needs no eigenvalue
 GRAM_BYTES: Final = 2 * 2**20  # of one float64 block of a Gram matrix
-
-
-class Spectrum(Protocol):
-    """The interface of a decomposition."""
-
-    @property
-    def values(self) -> Float64:
-        """Squared singular values (min(n, r),), largest first; exactly 0 where rounding is all there is."""
-
-    @property
-    def targets(self) -> Float64:
-        """U^T Y (rank, C)."""
-
-    def vectors(self, k: int) -> Float64:
-        """Return the first k right singular vectors (r, k); k is at most the rank."""
-
-    @property
-    def largest(self) -> float:
-        """The largest squared singular value."""
-
-    def unexplained(self, t: float, labels: LabelIndex = ALL) -> Float64:
-        """Return t y^T (X X^T + t I)^-1 y, t > 0, for the one-hot (centred) targets of these classes (C,)."""
-
-    def log_determinant(self, t: float) -> float:
-        """Return ln |I + X X^T / t|, t > 0: over the squared singular values s, the sum of ln(1 + s / t)."""
-
-
-def spectrum_of(
-    rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes, scale: Float64 | None = None
-) -> Spectrum:
-    """Return the spectrum of rows (n, r).
-
-    They are taken less `mean` (r,) and over `scale` (r,) if given (that needs n > r); `indicators` is X^T Y (r, C) of
-    the same.
-    """
-    if scale is not None:
-        return Tridiagonal(rows, mean, indicators, labels, scale)
-    if rows.size <= SMALL:
-        return Decomposed(rows, mean, labels)
-    return Tridiagonal(rows, mean, indicators, labels)
 
 
 class Decomposed:
@@ -80,9 +41,9 @@ class Decomposed:
             y -= y.mean(axis=0)
         u, s, self._right = np.linalg.svd(x, full_matrices=False)
         s[s <= max(x.shape) * np.finfo(float).eps * s[0]] = 0
-        self.values: Float64 = s**2
+        self.values: Float64 = s**2  # (min(n, r),), largest first; exactly 0 where rounding is all there is
         rank = int(np.count_nonzero(s))
-        self.targets: Float64 = u[:, :rank].T @ y
+        self.targets: Float64 = u[:, :rank].T @ y  # U^T Y (rank, C)
         # What no combination of columns can reach; computed as a difference of vectors, not of their lengths.
         self._out_of_reach: Float64 = ((y - u[:, :rank] @ self.targets) ** 2).sum(axis=0)
         if rank == len(x):
@@ -90,7 +51,7 @@ class Decomposed:
         self._squares: Float64 = self.targets**2
 
     def vectors(self, k: int) -> Float64:
-        """Return the first k right singular vectors (r, k)."""
+        """Return the first k right singular vectors (r, k); k is at most the rank."""
         return self._right[:k].T
 
     @property
@@ -99,12 +60,13 @@ class Decomposed:
         return float(self.values[0])
 
     def unexplained(self, t: float, labels: LabelIndex = ALL) -> Float64:
-        """Return t y^T (X X^T + t I)^-1 y (C,): a sum of positive terms, so exact for any t."""
+        """Return t y^T (X X^T + t I)^-1 y, t > 0, for the one-hot (centred) targets of these classes (C,)."""
+        # A sum of positive terms, so exact for any t
         shares = t / (self.values[: len(self._squares)] + t)
         return self._out_of_reach[labels] + shares @ self._squares[:, labels]
 
     def log_determinant(self, t: float) -> float:
-        """Return ln |I + X X^T / t|."""
+        """Return ln |I + X X^T / t|, t > 0: over the squared singular values s, the sum of ln(1 + s / t)."""
         return float(np.log1p(self.values / t).sum())
 
 
@@ -150,8 +112,9 @@ class Tridiagonal:
     def vectors(self, k: int) -> Float64:
         """Return the first k right singular vectors (r, k)."""
         r = len(self._diagonal)
+        driver = "stebz" if k <= r // 4 else "stemr"  # few by bisection, many at once (in r x r numbers)
         values, vectors = sl.eigh_tridiagonal(
-            self._diagonal, self._off, select="i", select_range=(r - k, r - 1), lapack_driver=_driver(k, r)
+            self._diagonal, self._off, select="i", select_range=(r - k, r - 1), lapack_driver=driver
         )
         turned = self._turn(vectors[:, ::-1], "N")
         return self._x.T @ turned / np.sqrt(values[::-1]) if self._dual else turned
@@ -196,9 +159,20 @@ class Tridiagonal:
         return turned
 
 
-def _driver(k: int, r: int) -> str:
-    """Return LAPACK's better way to k of r eigenvectors: few by bisection, many at once (in r x r numbers)."""
-    return "stebz" if k <= r // 4 else "stemr"
+Spectrum = Decomposed | Tridiagonal
+
+
+def spectrum_of(
+    rows: Features, mean: Float64 | None, indicators: Float64, labels: Codes, scale: Float64 | None = None
+) -> Spectrum:
+    """Return the spectrum of rows (n, r).
+
+    They are taken less `mean` (r,) and over `scale` (r,) if given (that needs n > r); `indicators` is X^T Y (r, C) of
+    the same.
+    """
+    if scale is None and rows.size <= SMALL:
+        return Decomposed(rows, mean, labels)
+    return Tridiagonal(rows, mean, indicators, labels, scale)
 
 
 def _squares(labels: Codes, centred: bool) -> Float64:
@@ -209,20 +183,16 @@ def _squares(labels: Codes, centred: bool) -> Float64:
 
 def gram_of(rows: Features, mean: Float64 | None) -> Any:
     """Return the lower half of X^T X (r, r) in float64, in Fortran order, of rows less `mean` (r,) if given."""
-    r = rows.shape[1]
+    parts = (rows[part].astype(np.float64) for part in blocks(len(rows), 8 * rows.shape[1], size=GRAM_BYTES))
+    return gram_sum(parts if mean is None else (np.subtract(part, mean, out=part) for part in parts), rows.shape[1])
+
+
+def gram_sum(parts: Iterable[Float64], r: int) -> Any:
+    """Return the lower half of the sum (r, r) of part^T part, in Fortran order."""
     gram = np.zeros((r, r), order="F")
-    step = max(1, GRAM_BYTES // (8 * r))
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step].astype(np.float64)
-        if mean is not None:
-            block -= mean
-        gram = add_gram(gram, block)
+    for part in parts:
+        gram = sl.blas.dsyrk(1.0, part.T, beta=1.0, c=gram, overwrite_c=1, lower=1)
     return gram
-
-
-def add_gram(gram: Any, block: Float64) -> Any:
-    """Add block^T block to the lower half of a Gram matrix (Fortran order), in place; return it."""
-    return sl.blas.dsyrk(1.0, block.T, beta=1.0, c=gram, overwrite_c=1, lower=1)
 
 
 def _without_rounding(values: Float64) -> Float64:

@@ -1,6 +1,6 @@
 """Probes: classifiers of features that are fitted on training images and judged on others.
 
-To add one: a file here with its settings, its `fit` (see `base.ProbeFit`) and its description (`Probe`), and a line in
+To add one: a file here with its settings, a function `fitted` (see `base.Probe`) and its description, and a line in
 `PROBES`; the contract tests then cover it. `episodes` is no classifier and stands beside them.
 """
 

@@ -54,18 +54,10 @@ class Episodes:
 
 
 def episodes(x: Features, y: Labels, *, seed: int, settings: EpisodeSettings | None = None) -> Episodes:
-    """Run few-shot episodes on features.
+    """Run few-shot episodes on finite features x (n, d) with labels y (n,) of 0 or more.
 
-    Raises `DataError`: features or labels that cannot be used, or fewer than `ways` classes with enough images.
-
-    Parameters
-    ----------
-    x : (n, d) floats
-        Finite features.
-    y : (n,) integers >= 0
-        Labels.
-    seed : int
-        Decides which classes and images are drawn.
+    `seed` decides which classes and images are drawn. Raises `DataError`: features or labels that cannot be used, or
+    fewer than `ways` classes with enough images.
 
     Examples
     --------
@@ -129,5 +121,4 @@ def _accuracy(z: Float64, settings: EpisodeSettings) -> Float64:
     else:
         value = product / np.sqrt(np.where(square > 0, square, 1))
     truth = np.repeat(np.arange(ways), settings.queries)
-    right: Float64 = (value.argmax(axis=2) == truth).mean(axis=1)
-    return right
+    return np.asarray((value.argmax(axis=2) == truth).mean(axis=1))

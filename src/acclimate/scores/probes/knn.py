@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeData, ProbeSettings, check_features, judge
 from acclimate.scores.probes.neighbours import METRICS, Metric, Reference, neighbours, refer
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise
 from acclimate.stats.metrics import Labels
@@ -82,37 +82,26 @@ class Knn:
         return result
 
 
-def fit(
-    x: Features,
-    y: Labels,
-    x_val: Features,
-    y_val: Labels,
-    *,
-    n_classes: int,
-    seed: int,
-    settings: KnnSettings | None = None,
-) -> Knn:
-    """Keep the training features and choose metric and k on validation; arguments as in `base.ProbeFit`.
+def fitted(data: ProbeData, settings: KnnSettings) -> Knn:
+    """Keep the training features and choose metric and k on validation.
 
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
-    >>> fitted = fit(x, y, x, y, n_classes=2, seed=0)
-    >>> fitted.settings["metric"], fitted.settings["k"], fitted.predict_proba(np.array([[0.0, 2.0]])).argmax()
+    >>> probe = fit(x, y, x, y, n_classes=2, seed=0)
+    >>> probe.settings["metric"], probe.settings["k"], probe.predict_proba(np.array([[0.0, 2.0]])).argmax()
     ('cosine', 1, np.int64(0))
     >>> dino = KnnSettings(metric=("cosine",), k=(10, 20, 100, 200), temperature=0.07)
     >>> fit(x, y, x, y, n_classes=2, seed=0, settings=dino).settings["k"]
     3
     """
-    check_fit(x, y, x_val, y_val, n_classes)
-    settings = settings or KnnSettings()
-    reference = refer(x, y, n_classes, NORMALISERS[settings.normalise].fit(x))
-    ks = tuple(sorted({k for k in settings.k if k <= len(x)})) or (len(x),)
+    reference = refer(data.x, data.y, data.n_classes, NORMALISERS[settings.normalise].fit(data.x))
+    ks = tuple(sorted({k for k in settings.k if k <= len(data.x)})) or (len(data.x),)
     settings = settings.model_copy(update={"k": ks})
     results = {key: [0.0, 0.0] for key in itertools.product(settings.metric, ks)}
-    for rows, metric, k, p in probabilities(reference, x_val, settings):
-        for i, value in enumerate(judge(p, y_val[rows])):
-            results[metric, k][i] += value * len(p) / len(x_val)
+    for rows, metric, k, p in probabilities(reference, data.x_val, settings):
+        for i, value in enumerate(judge(p, data.y_val[rows])):
+            results[metric, k][i] += value * len(p) / len(data.x_val)
     # Highest accuracy, lowest log loss; of equals the first metric and the smallest k. Rounded, since sums
     # over blocks of images differ in the last digit.
     metric, k = min(results, key=lambda key: (-round(results[key][0], 12), results[key][1]))
@@ -180,26 +169,10 @@ def shares(
         start = k
 
 
-@dataclass(eq=False, repr=False)
-class KnnTwin:
-    """Parameters and fit of `estimators.KNNProbe`: fixed settings, so no validation images are needed."""
-
-    k: int = 20
-    _: KW_ONLY
-    metric: Metric = "cosine"
-    weights: Weights = "auto"
-    temperature: float = 0.07
-    normalise: Normalise = "none"
-
-    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Knn:
-        """Keep the training features."""
-        settings = KnnSettings(**asdict(self) | {"metric": (self.metric,), "k": (self.k,)})
-        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
-
-
 KNN: Final = Probe(
-    fit,
+    fitted,
     KnnSettings,
     "Accuracy of the vote of the most similar training images: how well classes form neighbourhoods already.",
     laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
 )
+fit: Final = KNN.fit

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, blocks, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeData, ProbeSettings, blocks, check_features, judge
 from acclimate.scores.probes.neighbours import METRICS, Metric
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise, Normaliser, inverse_lengths, mean_of
 from acclimate.scores.probes.temper import factor, positions, softmax
@@ -59,8 +59,7 @@ class Means:
         if self.metric == "cosine":
             means = means * inverse_lengths(means)[:, None]
             return np.asarray(z @ means.T)
-        values: Float64 = 2 * z @ means.T - (means**2).sum(axis=1) - (z**2).sum(axis=1, keepdims=True)
-        return values
+        return np.asarray(2 * z @ means.T - (means**2).sum(axis=1) - (z**2).sum(axis=1, keepdims=True))
 
     def values_without(self, x: Features, labels: Labels, scaler: Normaliser) -> Float64:
         """Return values (m, K) of training images, each by means that leave it out; its class must have another."""
@@ -101,38 +100,27 @@ class Ncm:
         return p
 
 
-def fit(
-    x: Features,
-    y: Labels,
-    x_val: Features,
-    y_val: Labels,
-    *,
-    n_classes: int,
-    seed: int,
-    settings: NcmSettings | None = None,
-) -> Ncm:
-    """Take the class means and choose the metric on validation; arguments as in `base.ProbeFit`.
+def fitted(data: ProbeData, settings: NcmSettings) -> Ncm:
+    """Take the class means and choose the metric on validation.
 
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
-    >>> fitted = fit(x, y, x, y, n_classes=2, seed=0, settings=NcmSettings(metric=("euclidean",)))
-    >>> fitted.predict_proba(np.array([[0.2, 2.0], [3.0, 0.0]])).argmax(axis=1)
+    >>> probe = fit(x, y, x, y, n_classes=2, seed=0, settings=NcmSettings(metric=("euclidean",)))
+    >>> probe.predict_proba(np.array([[0.2, 2.0], [3.0, 0.0]])).argmax(axis=1)
     array([0, 1])
     """
-    check_fit(x, y, x_val, y_val, n_classes)
-    settings = settings or NcmSettings()
-    present, index = np.unique(y, return_inverse=True)
-    normaliser = NORMALISERS[settings.normalise].fit(x)
+    present, index = np.unique(data.y, return_inverse=True)
+    normaliser = NORMALISERS[settings.normalise].fit(data.x)
     candidates = []
     for metric in settings.metric:
-        means = class_means(x, index, normaliser, metric)
-        values = _values(means, x_val)
-        multiplier = _leave_one_out(means, x, index) if settings.temper == "loo" else None
-        multiplier = factor(values, positions(present, y_val)) if multiplier is None else multiplier
-        p = np.zeros((len(x_val), n_classes))
+        means = class_means(data.x, index, normaliser, metric)
+        values = _values(means, data.x_val)
+        multiplier = _leave_one_out(means, data.x, index) if settings.temper == "loo" else None
+        multiplier = factor(values, positions(present, data.y_val)) if multiplier is None else multiplier
+        p = np.zeros((len(values), data.n_classes))
         p[:, present] = softmax(multiplier * values)
-        candidates.append((judge(p, y_val), means, multiplier))
+        candidates.append((judge(p, data.y_val), means, multiplier))
     (accuracy, loss), means, multiplier = min(candidates, key=lambda entry: (-round(entry[0][0], 12), entry[0][1]))
     description = {
         "metric": means.metric,
@@ -142,7 +130,7 @@ def fit(
         "val_accuracy": accuracy,
         "val_log_loss": loss,
     }
-    return Ncm(means, multiplier, present, n_classes, description)
+    return Ncm(means, multiplier, present, data.n_classes, description)
 
 
 def class_means(x: Features, index: Labels, normaliser: Normaliser, metric: Metric) -> Means:
@@ -175,22 +163,10 @@ def _leave_one_out(means: Means, x: Features, index: Labels) -> float | None:
     return factor(values, index[several])
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
-class NcmTwin:
-    """Parameters and fit of `estimators.NearestMean`: the factor is learned by leave-one-out."""
-
-    metric: Metric = "euclidean"
-    normalise: Normalise = "none"
-
-    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Ncm:
-        """Take the class means."""
-        settings = NcmSettings(metric=(self.metric,), temper="loo", normalise=self.normalise)
-        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
-
-
 NCM: Final = Probe(
-    fit,
+    fitted,
     NcmSettings,
     "Accuracy of the nearest class mean: how well each class forms one cluster, with hardly anything fitted.",
     laws=frozenset({"order", "labels", "columns", "rotation", "scale"}),
 )
+fit: Final = NCM.fit

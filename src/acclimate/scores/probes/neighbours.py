@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from acclimate.scores.base import Features, Float32, Float64, Index, blocks
 from acclimate.scores.probes.normalise import Normaliser, inverse_lengths, mean_of
@@ -150,7 +149,11 @@ def _euclidean(reference: Reference, query: Query, products: Float32, k: int) ->
     index = nearest(products - np.float32(0.5) * reference.squares, k)
     scale = query.squares[:, None].astype(np.float64) + reference.squares[index]
     squared = scale - 2 * np.take_along_axis(products, index, axis=1).astype(np.float64)
-    _refine(squared, squared < CLOSE * scale, query.x, reference.x, index)
+    row, column = np.nonzero(squared < CLOSE * scale)
+    for part in blocks(len(row), 24 * query.x.shape[1]):
+        r, c = row[part], column[part]
+        difference = query.x[r].astype(np.float64) - reference.x[index[r, c]]
+        squared[r, c] = np.einsum("ij,ij->i", difference, difference)
     return index, np.sqrt(squared)
 
 
@@ -158,15 +161,6 @@ DISTANCES: Final[dict[Metric, Callable[[Reference, Query, Float32, int], tuple[I
     "cosine": _cosine,
     "euclidean": _euclidean,
 }
-
-
-def _refine(squared: Float64, which: npt.NDArray[np.bool_], a: Float32, b: Float32, index: Index) -> None:
-    """Overwrite the chosen squared distances (b, k) by ones computed from the differences in float64."""
-    row, column = np.nonzero(which)
-    for part in blocks(len(row), 24 * a.shape[1]):
-        r, c = row[part], column[part]
-        difference = a[r].astype(np.float64) - b[index[r, c]]
-        squared[r, c] = np.einsum("ij,ij->i", difference, difference)
 
 
 def nearest(closeness: Float32, k: int) -> Index:
@@ -196,5 +190,4 @@ def nearest(closeness: Float32, k: int) -> Index:
 
 
 def _squares(x: Float32) -> Float32:
-    squares: Float32 = np.einsum("ij,ij->i", x, x)
-    return squares
+    return np.asarray(np.einsum("ij,ij->i", x, x))

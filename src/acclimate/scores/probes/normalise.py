@@ -15,6 +15,7 @@ image's numbers depend on the other images of its part, so its prediction does t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -51,10 +52,7 @@ class UnitLength(Normaliser):
 
     def transform(self, x: Features) -> Features:
         """Return `x` with rows of length one; a row of zeros stays."""
-        result = np.empty_like(x)
-        for rows in blocks(len(x), 8 * x.shape[1]):
-            result[rows] = x[rows] * inverse_lengths(x[rows])[:, None]
-        return result
+        return _by_rows(x, lambda rows: rows * inverse_lengths(rows)[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +70,7 @@ class ZScore(Normaliser):
 
     def transform(self, x: Features) -> Features:
         """Return (x - mean) * scale."""
-        result = np.empty_like(x)
-        for rows in blocks(len(x), 16 * x.shape[1]):
-            result[rows] = (x[rows] - self.mean) * self.scale
-        return result
+        return _by_rows(x, lambda rows: (rows - self.mean) * self.scale)
 
 
 class BatchNorm(ZScore):
@@ -107,10 +102,7 @@ class Whiten(Normaliser):
 
     def transform(self, x: Features) -> Features:
         """Return (x - mean) @ matrix."""
-        result = np.empty_like(x)
-        for rows in blocks(len(x), 16 * x.shape[1]):
-            result[rows] = (x[rows] - self.mean) @ self.matrix
-        return result
+        return _by_rows(x, lambda rows: (rows - self.mean) @ self.matrix)
 
 
 class ZScoreEach(Normaliser):
@@ -135,6 +127,14 @@ NORMALISERS: Final[dict[Normalise, type[Normaliser]]] = {
 }
 
 
+def _by_rows(x: Features, change: Callable[[Features], Features]) -> Features:
+    """Return changed rows (m, d) of the type of `x`, a block at a time."""
+    result = np.empty_like(x)
+    for rows in blocks(len(x), 16 * x.shape[1]):
+        result[rows] = change(x[rows])
+    return result
+
+
 def moments(x: Features) -> tuple[Float64, Float64]:
     """Return mean and variance (population) of each column in float64, in two passes."""
     mean = x.mean(axis=0, dtype=np.float64)
@@ -155,15 +155,21 @@ def mean_of(x: Features, normaliser: Normaliser) -> Float64:
 def inverse_lengths(x: Features) -> Float64:
     """Return 1 / euclidean length of each row, 0 for a row of zeros."""
     length = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
-    inverse: Float64 = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
-    return inverse
+    return np.asarray(np.divide(1, length, out=np.zeros_like(length), where=length > 0))
+
+
+def shrinkage(squared: float, level: float, fourth: float, n: int, d: int) -> float:
+    """Return the weight w in [0, 1] of Ledoit & Wolf (2004): min(b, s) / s.
+
+    s = |S - m I|^2 and b = sum_i |x_i x_i' - S|^2 / n^2 of a covariance S (d, d) of n rows, from `squared` |S|^2, the
+    sum over entries, `level` m, its mean eigenvalue, and `fourth`, the sum over rows of |x_i|^4.
+    """
+    noise, spread = (fourth / n - squared) / n, squared - d * level**2
+    return min(noise, spread) / spread if spread > 0 else 0.0
 
 
 def shrunk_covariance(x: Features) -> Float64:
-    """Return (1 - w) S + w m I, S the covariance (over n), m its mean eigenvalue; w as in Ledoit & Wolf (2004).
-
-    w = min(b, s) / s with s = |S - m I|^2, the sum over entries, and b = sum_i |x_i x_i' - S|^2 / n^2.
-    """
+    """Return (1 - w) S + w m I, S the covariance (over n), m its mean eigenvalue, w its `shrinkage`."""
     (n, d), mean = x.shape, moments(x)[0]
     covariance, fourth = np.zeros((d, d)), 0.0
     for rows in blocks(n, 16 * d):
@@ -172,12 +178,8 @@ def shrunk_covariance(x: Features) -> Float64:
         fourth += float((np.einsum("ij,ij->i", part, part) ** 2).sum())
     covariance /= n
     level = np.trace(covariance) / d
-    total = (covariance**2).sum()
-    spread = total - d * level**2
-    noise = (fourth / n - total) / n
-    weight = min(noise, spread) / spread if spread > 0 else 0.0
-    shrunk: Float64 = (1 - weight) * covariance + weight * level * np.eye(d)
-    return shrunk
+    weight = shrinkage(float((covariance**2).sum()), level, fourth, n, d)
+    return np.asarray((1 - weight) * covariance + weight * level * np.eye(d))
 
 
 def _inverse(deviation: Float64, variance: Float64, mean: Float64) -> Float64:

@@ -28,7 +28,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import Field
 
-from acclimate.scores.base import Features, Float64, Probe, ProbeSettings, blocks, check_features, check_fit, judge
+from acclimate.scores.base import Features, Float64, Probe, ProbeData, ProbeSettings, blocks, check_features, judge
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise, Normaliser, mean_of
 from acclimate.scores.probes.temper import factor, positions, softmax
 from acclimate.stats.metrics import Labels
@@ -116,17 +116,8 @@ class Solved:
         return self.vectors @ (self.along / (self.values + penalty)[:, None])
 
 
-def fit(
-    x: Features,
-    y: Labels,
-    x_val: Features,
-    y_val: Labels,
-    *,
-    n_classes: int,
-    seed: int,
-    settings: RidgeSettings | None = None,
-) -> Ridge:
-    """Solve for every lambda and keep the best; arguments as in `base.ProbeFit`.
+def fitted(data: ProbeData, settings: RidgeSettings) -> Ridge:
+    """Solve for every lambda and keep the best.
 
     Examples
     --------
@@ -137,9 +128,8 @@ def fit(
     >>> fit(x, y, x, y, n_classes=2, seed=0, settings=big_vision).settings["lambda"]
     1024.0
     """
-    check_fit(x, y, x_val, y_val, n_classes)
-    settings = settings or RidgeSettings()
-    present, index = np.unique(y, return_inverse=True)
+    x = data.x
+    present, index = np.unique(data.y, return_inverse=True)
     grid = sorted(set(settings.lambdas))
     solved = solve(x, index, NORMALISERS[settings.normalise].fit(x), settings.bias)
     if settings.select == "loo":
@@ -148,7 +138,7 @@ def fit(
         multiplier = factor(leave_one_out(solved, x, index, grid[best]), index)
         path = [{"lambda": penalty, "loo_error": error} for penalty, error in zip(grid, errors, strict=True)]
     else:
-        results = list(_results(solved, x_val, y_val, grid, present, n_classes))
+        results = list(_results(solved, data, grid, present))
         best = int(np.argmin([loss for _, loss, _ in results]))
         multiplier = results[best][2]
         path = [
@@ -164,9 +154,8 @@ def fit(
         "normalise": settings.normalise,
         "path": path,
     }
-    return Ridge(
-        solved.design, solved.weights(grid[best]), solved.intercept, multiplier, present, n_classes, description
-    )
+    weights = solved.weights(grid[best])
+    return Ridge(solved.design, weights, solved.intercept, multiplier, present, data.n_classes, description)
 
 
 def solve(x: Features, index: Labels, normaliser: Normaliser, bias: float | None) -> Solved:
@@ -205,17 +194,17 @@ def _decompose(design: Design, x: Features) -> tuple[Float64, Float64]:
 
 
 def _results(
-    solved: Solved, x_val: Features, y_val: Labels, grid: Sequence[float], present: Labels, n_classes: int
+    solved: Solved, data: ProbeData, grid: Sequence[float], present: Labels
 ) -> Iterator[tuple[float, float, float]]:
     """Yield (accuracy, log loss, factor) on validation for each lambda."""
-    coordinates = np.concatenate([r @ solved.vectors for _, r in solved.design.rows(x_val)])
-    place = positions(present, y_val)
+    coordinates = np.concatenate([r @ solved.vectors for _, r in solved.design.rows(data.x_val)])
+    place = positions(present, data.y_val)
     for penalty in grid:
         values = coordinates @ (solved.along / (solved.values + penalty)[:, None]) + solved.intercept
         multiplier = factor(values, place)
-        p = np.zeros((len(x_val), n_classes))
+        p = np.zeros((len(values), data.n_classes))
         p[:, present] = softmax(multiplier * values)
-        yield *judge(p, y_val), multiplier
+        yield *judge(p, data.y_val), multiplier
 
 
 def squared_errors(solved: Solved, x: Features, index: Labels, grid: Sequence[float]) -> list[float]:
@@ -246,23 +235,10 @@ def _without(solved: Solved, r: Float64, block: Float64, grid: Sequence[float]) 
         yield block - residual / np.maximum(1 - leverage, OWN)[:, None]
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
-class RidgeTwin:
-    """Parameters and fit of `estimators.RidgeProbe`: lambda is chosen by exact leave-one-out."""
-
-    lambdas: tuple[float, ...] = GRID
-    bias: float | None = None
-    normalise: Normalise = "zscore"
-
-    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Ridge:
-        """Solve for every lambda and keep the best."""
-        settings = RidgeSettings(lambdas=tuple(self.lambdas), select="loo", bias=self.bias, normalise=self.normalise)
-        return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
-
-
 RIDGE: Final = Probe(
-    fit,
+    fitted,
     RidgeSettings,
     "Accuracy of a linear classifier in closed form: nearly a linear probe's, at a fraction of the time.",
     laws=frozenset({"order", "labels", "columns", "shift", "scale"}),
 )
+fit: Final = RIDGE.fit

@@ -54,14 +54,11 @@ def _root(values: Float64, target: float) -> float:
         gap = target - float(expected.mean())
         low, high = (f, high) if gap > 0 else (low, f)
         step = f + gap / slope if slope > 0 else high
-        before, f = f, step if low < step < high else _between(low, high)
+        middle = float(np.sqrt(low * high)) if low > 0 else high / 16
+        before, f = f, step if low < step < high else middle
         if abs(f - before) <= PRECISION * f:
             break
     return f
-
-
-def _between(low: float, high: float) -> float:
-    return float(np.sqrt(low * high)) if low > 0 else high / 16
 
 
 def positions(present: Labels, labels: Labels) -> Labels:

@@ -3,7 +3,6 @@
 from acclimate.scores.probes.logistic.paths import LogisticSettings as LogisticSettings
 from acclimate.scores.probes.logistic.probe import LOGISTIC as LOGISTIC
 from acclimate.scores.probes.logistic.probe import Logistic as Logistic
-from acclimate.scores.probes.logistic.probe import LogisticTwin as LogisticTwin
 from acclimate.scores.probes.logistic.probe import fit as fit
 from acclimate.scores.probes.logistic.subsets import fit_draws as fit_draws
 from acclimate.scores.probes.logistic.subsets import fit_many as fit_many

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from acclimate.scores.base import Features, Float64, Index, ProbeSettings, judge
-from acclimate.scores.probes.logistic.softmax import Problem, SolverState, solve, start
+from acclimate.scores.probes.logistic.softmax import Problem, Solutions, SolverState, solve, start
 from acclimate.scores.probes.logistic.span import Span, span
 from acclimate.scores.probes.logistic.validation import Linear, ValidationSet
 from acclimate.scores.probes.normalise import NORMALISERS, Normalise
@@ -83,35 +82,22 @@ def pose(parts: Sequence[tuple[Features, Labels]], normalise: Normalise) -> Stac
     return Stack(spans, present, Problem([axes.z for axes in spans], y, len(present[0]), eigenvalues))
 
 
-@dataclass(frozen=True, eq=False)
-class Solutions:
-    """Where the solver stopped, of each member it was sent with."""
-
-    iterations: Index
-    converged: npt.NDArray[np.bool_]
-
-
 def advance(problem: Problem, state: SolverState, c: Float64, members: Index, settings: LogisticSettings) -> Solutions:
     """Move members to their next C (of each member), as precisely as points of a path need."""
-    return _solve(problem, state, c, members, settings, settings.tolerance or TOLERANCE[_kind(problem)])
+    return _solve(problem, state, c, members, settings, settings.tolerance or TOLERANCE[problem.z[0].dtype.name])
 
 
 def polish(problem: Problem, state: SolverState, c: Float64, settings: LogisticSettings) -> Solutions:
     """Move all to their solutions more precisely than the path."""
-    tolerance = min(POLISH[_kind(problem)], settings.tolerance or 1.0)
+    tolerance = min(POLISH[problem.z[0].dtype.name], settings.tolerance or 1.0)
     return _solve(problem, state, c, np.arange(len(c)), settings, tolerance)
-
-
-def _kind(problem: Problem) -> str:
-    return problem.z[0].dtype.name
 
 
 def _solve(
     problem: Problem, state: SolverState, c: Float64, members: Index, settings: LogisticSettings, tolerance: float
 ) -> Solutions:
     scaled = c / 2 if problem.n_classes == 2 else c
-    limit = settings.max_iterations
-    return Solutions(*solve(problem, state, scaled, members, tolerance=tolerance, max_iterations=limit))
+    return solve(problem, state, scaled, members, tolerance=tolerance, max_iterations=settings.max_iterations)
 
 
 @dataclass(eq=False)

@@ -18,21 +18,19 @@ dozen products of (n, d) by (d, C) for each C; see `softmax`. Several training s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from acclimate.scores.base import Features, Float64, Probe, blocks, check_features, check_fit
-from acclimate.scores.probes.logistic.paths import GRID, LogisticSettings, Stack, Trail, advance, polish, pose, walk
+from acclimate.scores.base import Features, Float64, Probe, ProbeData, blocks, check_features
+from acclimate.scores.probes.logistic.paths import LogisticSettings, Stack, Trail, advance, polish, pose, walk
 from acclimate.scores.probes.logistic.softmax import SolverState, start
 from acclimate.scores.probes.logistic.validation import ValidationSet
-from acclimate.scores.probes.normalise import Normalise, Normaliser
+from acclimate.scores.probes.normalise import Normaliser
 from acclimate.scores.probes.products import alone
 from acclimate.scores.probes.temper import softmax
 from acclimate.stats.metrics import Labels
-
-VALIDATION_SHARE: Final = 0.2  # of the images of `LogisticTwin`
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,31 +63,21 @@ class TrainingSet:
     validation: ValidationSet
 
 
-def fit(
-    x: Features,
-    y: Labels,
-    x_val: Features,
-    y_val: Labels,
-    *,
-    n_classes: int,
-    seed: int,
-    settings: LogisticSettings | None = None,
-) -> Logistic:
-    """Fit the path and keep the C that does best on validation; arguments as in `base.ProbeFit`.
+def fitted(data: ProbeData, settings: LogisticSettings) -> Logistic:
+    """Fit the path and keep the C that does best on validation.
 
     Examples
     --------
     >>> x, y = np.array([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]]), np.array([0, 0, 1])
-    >>> fitted = fit(x, y, x, y, n_classes=2, seed=0)
-    >>> fitted.settings["C"], fitted.settings["at_edge"], fitted.predict_proba(x).argmax(axis=1)
+    >>> probe = fit(x, y, x, y, n_classes=2, seed=0)
+    >>> probe.settings["C"], probe.settings["at_edge"], probe.predict_proba(x).argmax(axis=1)
     (1000000.0, True, array([0, 0, 1]))
     >>> clip = LogisticSettings(c=(0.316,), normalise="none")
     >>> fit(x, y, x, y, n_classes=2, seed=0, settings=clip).settings["C"]
     0.316
     """
-    check_fit(x, y, x_val, y_val, n_classes)
-    settings = settings or LogisticSettings()
-    return fit_stack([TrainingSet(x, y, validation_set(x_val, y_val, settings))], n_classes, settings)[0]
+    part = TrainingSet(data.x, data.y, validation_set(data.x_val, data.y_val, settings))
+    return fit_stack([part], data.n_classes, settings)[0]
 
 
 def validation_set(x: Features, y: Labels, settings: LogisticSettings) -> ValidationSet:
@@ -146,37 +134,10 @@ def _model(stack: Stack, member: int, state: SolverState, n_classes: int, descri
     return Logistic(linear.normaliser, linear.mean, weights, bias, description)
 
 
-@dataclass(eq=False, repr=False)
-class LogisticTwin:
-    """Parameters and fit of `estimators.LogisticProbe`.
-
-    `C=None` chooses among `path` on a stratified fifth of the data drawn with `random_state`, and needs two images of
-    each class for it.
-    """
-
-    C: float | None = 1.0
-    _: KW_ONLY
-    path: tuple[float, ...] = GRID
-    normalise: Normalise = "zscore"
-    random_state: int = 0
-
-    def fit_probe(self, x: Features, y: Labels, n_classes: int) -> Logistic:
-        """Fit with this C; without one, choose it on a part of the data and fit it again on all."""
-        from sklearn.model_selection import StratifiedShuffleSplit  # a slow import, needed only here
-
-        grid = tuple(self.path) if self.C is None else (self.C,)
-        settings = LogisticSettings(c=grid, normalise=self.normalise, refit=self.C is None)
-        if self.C is not None:
-            return fit(x, y, x[:1], y[:1], n_classes=n_classes, seed=0, settings=settings)
-        size = max(round(VALIDATION_SHARE * len(x)), n_classes)
-        cut = StratifiedShuffleSplit(1, test_size=size, random_state=self.random_state)
-        train, val = next(cut.split(x, y))
-        return fit(x[train], y[train], x[val], y[val], n_classes=n_classes, seed=0, settings=settings)
-
-
 LOGISTIC: Final = Probe(
-    fit,
+    fitted,
     LogisticSettings,
     "Accuracy of a linear classifier with the best ridge: what a linear probe of the frozen model reaches.",
     laws=frozenset({"order", "labels", "columns", "shift", "scale"}),
 )
+fit: Final = LOGISTIC.fit

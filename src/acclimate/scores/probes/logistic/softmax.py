@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,13 @@ class Problem:
     def large(self) -> bool:
         """Whether its products are torch's."""
         return pays(self.n_classes * self.z[0].size)
+
+
+class Solutions(NamedTuple):
+    """Where `solve` stopped, of each problem it was sent with."""
+
+    iterations: Index  # (a,)
+    converged: Bools  # (a,)
 
 
 @dataclass(eq=False)
@@ -120,8 +127,8 @@ def start(problem: Problem) -> SolverState:
 
 def solve(
     problem: Problem, state: SolverState, c: Float64, members: Index, *, tolerance: float, max_iterations: int
-) -> tuple[Index, Bools]:
-    """Move `members` (a,) of `state` to the minima for their `c` (a,); return iterations (a,), and which got there.
+) -> Solutions:
+    """Move `members` (a,) of `state` to the minima for their `c` (a,).
 
     A problem stops when F is estimated to be within `tolerance` nats per image (times C) of its minimum, from the
     decrement g' H^-1 g / 2 in which H is both the start and the L-BFGS estimate.
@@ -144,11 +151,11 @@ def solve(
         if not len(live.members):
             break
         change = step[stepped][:, None, None] * direction[~solved][stepped]
-        before, live.data = live.data, backward(problem, live.members, _of(residual, stepped))
+        before, live.data = live.data, backward(problem, live.members, residual if stepped.all() else residual[stepped])
         state.weights[live.members] += change
         state.memory.add(live.members, change, live.data - before)
     live.keep(np.zeros(len(live.members), bool), state)
-    return iterations[members], converged[members]
+    return Solutions(iterations[members], converged[members])
 
 
 def _begin(problem: Problem, state: SolverState, c: Float64, members: Index) -> _LiveProblems:
@@ -195,11 +202,6 @@ def losses(logits: Features, y: Labels, *, large: bool) -> tuple[Float64, Featur
 
 def _true(y: Labels) -> tuple[Any, ...]:
     return np.arange(len(y))[:, None], y, np.arange(y.shape[1])
-
-
-def _of(array: Any, mask: Bools) -> Any:
-    """Return the entries of a mask; the array itself if the mask is all true."""
-    return array if mask.all() else array[mask]
 
 
 def _search(

@@ -34,6 +34,7 @@ def fit_many(
 ) -> list[Logistic]:
     """Fit logistic regression on each subset of the training images; all choose C on the same validation images.
 
+    Return one for each subset, in their order: what `logistic.fit(x[subset], y[subset], x_val, y_val, ...)` returns.
     Raises `DataError`: as `logistic.fit`; the message says which subset. An index that is out of range.
 
     Parameters
@@ -50,11 +51,6 @@ def fit_many(
         C, the number of columns of the probabilities.
     settings : LogisticSettings, optional
         None for the defaults.
-
-    Returns
-    -------
-    list of Logistic
-        One for each subset, in their order: what `logistic.fit(x[subset], y[subset], x_val, y_val, ...)` returns.
 
     Examples
     --------
