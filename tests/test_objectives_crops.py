@@ -31,8 +31,8 @@ from acclimate.objectives import (
     SwAVSettings,
 )
 from acclimate.objectives.crops import crop_features
-from acclimate.objectives.heads import Number
 from acclimate.objectives.mae import encode, patchify, positions
+from acclimate.objectives.parts import Number
 from acclimate.views import AUGMENTS, Augment, view_size
 
 SWAV = {"hidden": 32, "out": 16, "prototypes": 24, "small_crops": 2}

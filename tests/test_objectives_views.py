@@ -28,9 +28,8 @@ from acclimate.objectives import (
     VICReg,
     VICRegSettings,
 )
-from acclimate.objectives.heads import in_float32
 from acclimate.objectives.moco_v2 import Queue
-from acclimate.objectives.momentum import Momentum
+from acclimate.objectives.parts import Momentum, in_float32
 from acclimate.views import AUGMENTS
 
 NAMES = ("simsiam", "simclr", "moco-v2", "moco-v3", "barlow", "vicreg")

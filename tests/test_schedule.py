@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from acclimate.objectives.momentum import ema_momentum
+from acclimate.objectives.parts import ema_momentum
 from acclimate.storage.store import step_seed
 from acclimate.training.schedule import batch_indices, learning_rate, steps_per_epoch
 

@@ -12,7 +12,7 @@ from acclimate.errors import DataError
 from acclimate.scores import Logistic, LogisticSettings, fit_draws, fit_many
 from acclimate.scores.base import Features, Index
 from acclimate.scores.probes import normalise
-from acclimate.scores.probes.logistic import paths, span, subsets, validation
+from acclimate.scores.probes.logistic import algebra, paths, subsets
 from acclimate.scores.probes.logistic import probe as logistic
 from acclimate.scores.probes.logistic.subsets import stacks
 
@@ -108,13 +108,13 @@ def test_the_span_is_that_of_the_axes(cloud: tuple[Features, Index, Features, In
     x = cloud[0][:30].copy()
     x[7] = x[3]
     normaliser = normalise.ZScore.fit(x)
-    axes, weights = span.span(x, normaliser, small=2**18), np.random.default_rng(1).normal(size=(3, 30))
+    axes, weights = algebra.span(x, normaliser, small=2**18), np.random.default_rng(1).normal(size=(3, 30))
     centred = normaliser.transform(x.astype(float)) - axes.mean
     assert np.allclose(axes.z @ axes.z.T, centred @ centred.T, atol=1e-9)
     assert np.count_nonzero(axes.eigenvalues) == 28, "30 images less one for the mean and one for the twin"
     assert np.allclose(centred @ axes.unfold(weights), axes.z @ weights.T, atol=1e-9)
     assert np.allclose(np.linalg.svd(centred)[1][::-1] ** 2, np.sort(axes.eigenvalues), atol=1e-9)
-    wide = span.span(cloud[0], normalise.ZScore.fit(cloud[0]), small=2**18)
+    wide = algebra.span(cloud[0], normalise.ZScore.fit(cloud[0]), small=2**18)
     centred = wide.normaliser.transform(cloud[0].astype(float)) - wide.mean
     assert len(centred) > centred.shape[1]
     assert np.allclose(np.linalg.svd(centred)[1][::-1] ** 2, np.sort(wide.eigenvalues), rtol=1e-3)
@@ -128,8 +128,8 @@ def test_one_product_gives_the_logits_of_normalised_features(
     x, _, x_val, y_val = cloud
     rng = np.random.default_rng(0)
     own = normalise.NORMALISERS[name].fit(x)
-    one = validation.Linear(own, rng.normal(size=60), rng.normal(size=(60, 3)), rng.normal(size=3))
-    ready = validation.ValidationSet.of(x_val, y_val, unit_length=name == "l2")
+    one = paths.Linear(own, rng.normal(size=60), rng.normal(size=(60, 3)), rng.normal(size=3))
+    ready = paths.ValidationSet.of(x_val, y_val, unit_length=name == "l2")
     direct = (own.of(x_val).transform(x_val.astype(float)) - one.mean) @ one.weights + one.bias
     for logits in ready.logits([one, one]):
         assert np.allclose(logits, direct, atol=1e-5 * np.abs(direct).max())

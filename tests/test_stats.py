@@ -23,7 +23,6 @@ from acclimate.stats import (
     paired_difference,
     paired_over,
     percentile_interval,
-    quantiles,
     ranks_with_ties,
     resampling,
     share_interval,
@@ -231,7 +230,7 @@ def test_bad_input_is_named(call, message: str) -> None:
 
 
 def test_the_examples_in_the_documentation() -> None:
-    results = [doctest.testmod(module, extraglobs={"np": np}) for module in (quantiles, intervals, ties)]
+    results = [doctest.testmod(module, extraglobs={"np": np}) for module in (resampling, intervals, ties)]
     assert min(result.attempted for result in results) > 0
     assert sum(result.failed for result in results) == 0
 

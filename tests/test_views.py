@@ -18,8 +18,7 @@ from torchvision.transforms.v2 import functional as tv
 from acclimate import views
 from acclimate.errors import DataError, RecipeError
 from acclimate.views import AUGMENTS, Augment, Normalize, center, make_views, scaled, view_size
-from acclimate.views.draw import ViewParameters, draw
-from acclimate.views.linear import colour_matrices
+from acclimate.views.draw import ViewParameters, colour_matrices, draw
 
 PLAIN = Normalize((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 IMAGENET = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -16,7 +16,7 @@ from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.notes import missing_cells, notes, words
 from acclimate.comparison.question import Question
 from acclimate.comparison.sides import mean_or_none
-from acclimate.stats.chance import benjamini_hochberg, holm
+from acclimate.stats.resampling import benjamini_hochberg, holm
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ import numpy as np
 from acclimate.comparison.question import Question
 from acclimate.comparison.resamples import Resamples
 from acclimate.comparison.sides import ScoreColumn, mean_or_none, mean_over
-from acclimate.stats.chance import permutation_p
 from acclimate.stats.correlations import STATISTICS, Float64, correlate, logit, ones, pearson
 from acclimate.stats.intervals import percentile_interval
+from acclimate.stats.resampling import permutation_p
 
 NUMBERS: Final = ("pearson", "pearson_logit", *(name for name in STATISTICS if name != "pearson"))
 

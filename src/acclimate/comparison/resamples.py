@@ -16,8 +16,7 @@ import numpy as np
 
 from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.sides import ScoreColumn, mean_over
-from acclimate.stats.quantiles import Float64
-from acclimate.stats.resampling import bootstrap_counts
+from acclimate.stats.resampling import Float64, bootstrap_counts
 
 OUTER: Final = 40
 

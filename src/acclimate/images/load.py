@@ -11,7 +11,7 @@ from acclimate.images.build import Listing, from_files
 from acclimate.images.dataset import Images
 from acclimate.images.layouts.arrays import load_digits, load_npz
 from acclimate.images.layouts.datasets import load_dataset
-from acclimate.images.layouts.folders import list_folder
+from acclimate.images.layouts.generic import list_folder
 from acclimate.images.layouts.hubs import load_hf, load_torchvision
 from acclimate.images.layouts.manifest import list_manifest
 

@@ -14,8 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.objectives.base import ObjectiveSettings, Paper
-from acclimate.objectives.heads import HeadNorm, normed
-from acclimate.objectives.momentum import Followed
+from acclimate.objectives.parts import Followed, HeadNorm, normed
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -31,7 +30,7 @@ class BYOLSettings(ObjectiveSettings):
     ema
         The target's momentum at the start, in [0, 1]; it rises to 1 by a half cosine.
     target_buffers
-        ``forward`` or ``ema``; see ``objectives.momentum``.
+        ``forward`` or ``ema``; see ``objectives.parts``.
     """
 
     hidden: int = Field(default=512, ge=1)

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
 from acclimate.objectives.crops import FULL, crop_features, crop_views
-from acclimate.objectives.heads import Number, in_float32
-from acclimate.objectives.momentum import Momentum
+from acclimate.objectives.parts import Momentum, Number, in_float32
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -40,7 +39,7 @@ class DINOSettings(ObjectiveSettings):
     ema
         The teacher's momentum at the start, in [0, 1]; it rises to 1 by a half cosine.
     target_buffers
-        ``forward`` or ``ema``; see ``objectives.momentum``.
+        ``forward`` or ``ema``; see ``objectives.parts``.
     temperature
         T_s of the student.
     teacher_start, teacher_end, teacher_warmup

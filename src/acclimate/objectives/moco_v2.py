@@ -23,8 +23,7 @@ from torch import Tensor, nn
 
 from acclimate.models.network import pooled
 from acclimate.objectives.base import ObjectiveSettings, Paper
-from acclimate.objectives.heads import in_float32
-from acclimate.objectives.momentum import Followed
+from acclimate.objectives.parts import Followed, in_float32
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -44,7 +43,7 @@ class MoCoV2Settings(ObjectiveSettings):
         The key encoder's momentum, in [0, 1]: ``constant`` as in the paper (0.999 there, for 200 epochs of ImageNet;
         a short run needs less), or ``cosine``, from ``ema`` up to 1.
     target_buffers
-        ``forward`` as in the paper, or ``ema``; see ``objectives.momentum``.
+        ``forward`` as in the paper, or ``ema``; see ``objectives.parts``.
     """
 
     hidden: int = Field(default=512, ge=1)

@@ -18,8 +18,7 @@ from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 
 from acclimate.objectives.base import ObjectiveSettings, Paper
-from acclimate.objectives.heads import HeadNorm, in_float32, normed
-from acclimate.objectives.momentum import Followed
+from acclimate.objectives.parts import Followed, HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
 
@@ -37,7 +36,7 @@ class MoCoV3Settings(ObjectiveSettings):
     ema
         The key encoder's momentum at the start, in [0, 1]; it rises to 1 by a half cosine.
     target_buffers
-        ``forward`` or ``ema``; see ``objectives.momentum``.
+        ``forward`` or ``ema``; see ``objectives.parts``.
     freeze_patch_embed
         Whether a vision transformer's patch embedding stays as it is, which made training stable in the paper (section
         4.2). It concerns networks with timm's ``PatchEmbed`` (ViT, DeiT, Swin) and no others.

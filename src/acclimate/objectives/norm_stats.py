@@ -29,7 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from acclimate.errors import RecipeError
 from acclimate.models.network import pooled
 from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-from acclimate.objectives.heads import Number
+from acclimate.objectives.parts import Number
 from acclimate.views import AUGMENTS, Augment
 
 

@@ -15,7 +15,7 @@ from lightly.models.modules.heads import SimCLRProjectionHead
 from pydantic import Field
 
 from acclimate.objectives.base import ObjectiveSettings, Paper
-from acclimate.objectives.heads import HeadNorm, Projected
+from acclimate.objectives.parts import HeadNorm, Projected
 from acclimate.views import AUGMENTS, Augment
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from acclimate.models.network import pooled
 from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-from acclimate.objectives.heads import HeadNorm, in_float32, normed
+from acclimate.objectives.parts import HeadNorm, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
 

@@ -3,9 +3,6 @@
 No other room resamples. `LEVEL` is that of every interval that is shown, `METRICS` all that is said of a metric.
 """
 
-from acclimate.stats.chance import benjamini_hochberg as benjamini_hochberg
-from acclimate.stats.chance import holm as holm
-from acclimate.stats.chance import permutation_p as permutation_p
 from acclimate.stats.correlations import LEAST_MODELS as LEAST_MODELS
 from acclimate.stats.correlations import STATISTICS as STATISTICS
 from acclimate.stats.correlations import correlate as correlate
@@ -25,9 +22,12 @@ from acclimate.stats.intervals import two_way_curves as two_way_curves
 from acclimate.stats.metrics import METRICS as METRICS
 from acclimate.stats.metrics import Metric as Metric
 from acclimate.stats.metrics import larger_is_better as larger_is_better
-from acclimate.stats.quantiles import LEVEL as LEVEL
-from acclimate.stats.quantiles import student as student
+from acclimate.stats.resampling import LEVEL as LEVEL
 from acclimate.stats.resampling import RESAMPLES as RESAMPLES
+from acclimate.stats.resampling import benjamini_hochberg as benjamini_hochberg
 from acclimate.stats.resampling import bootstrap_counts as bootstrap_counts
+from acclimate.stats.resampling import holm as holm
+from acclimate.stats.resampling import permutation_p as permutation_p
+from acclimate.stats.resampling import student as student
 from acclimate.stats.ties import model_set as model_set
 from acclimate.stats.ties import ranks_with_ties as ranks_with_ties

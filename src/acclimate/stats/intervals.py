@@ -14,8 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
-from acclimate.stats.quantiles import LEVEL, Float64, normal, student, widened_tail
-from acclimate.stats.resampling import RESAMPLES, resampled_means, two_way_mean, two_way_means
+from acclimate.stats.resampling import (
+    LEVEL,
+    RESAMPLES,
+    Float64,
+    normal,
+    resampled_means,
+    student,
+    two_way_mean,
+    two_way_means,
+    widened_tail,
+)
 
 Values = npt.NDArray[np.floating[Any] | np.integer[Any] | np.bool_]
 

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.stats.intervals import Values, checked, mean_intervals, mean_noise
-from acclimate.stats.quantiles import LEVEL, Float64
-from acclimate.stats.resampling import RESAMPLES
+from acclimate.stats.resampling import LEVEL, RESAMPLES, Float64
 
 
 @dataclass(frozen=True, eq=False)

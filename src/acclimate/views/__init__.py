@@ -11,13 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from acclimate.views.augment import AUGMENTS as AUGMENTS
+from acclimate.views.augment import DOMAINS as DOMAINS
 from acclimate.views.augment import Augment as Augment
+from acclimate.views.augment import Domain as Domain
 from acclimate.views.augment import Normalize as Normalize
+from acclimate.views.augment import for_domain as for_domain
 from acclimate.views.augment import scaled as scaled
 from acclimate.views.augment import view_size as view_size
-from acclimate.views.domains import DOMAINS as DOMAINS
-from acclimate.views.domains import Domain as Domain
-from acclimate.views.domains import for_domain as for_domain
 
 if TYPE_CHECKING:
     from acclimate.views.make import center as center

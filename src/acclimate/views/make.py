@@ -19,8 +19,7 @@ from torch import Tensor
 
 from acclimate.errors import DataError
 from acclimate.views.augment import AUGMENTS, Augment, Normalize, view_size
-from acclimate.views.draw import Size, ViewParameters, center_box, draw
-from acclimate.views.linear import blur, colour_matrices, resize_weights
+from acclimate.views.draw import Size, ViewParameters, blur, center_box, colour_matrices, draw, resize_weights
 
 # Samples are worked on in groups. On a CPU the float pixels of a group should stay in its cache; a GPU wants
 # few, large groups, and only its memory is a limit. Bytes.

@@ -15,8 +15,8 @@ from PIL import Image
 
 from acclimate.errors import DataError, unknown
 from acclimate.images.build import content_hash, from_source
-from acclimate.images.colour import eight_bit
 from acclimate.images.dataset import Images
+from acclimate.images.decode import eight_bit
 from acclimate.images.geometry import Geometry, Pixels, fit
 from acclimate.storage.store import cache_root
 

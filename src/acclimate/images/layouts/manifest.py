@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acclimate.errors import DataError, some
 from acclimate.images.build import Listing
-from acclimate.images.layouts.folders import SPLIT_FOLDERS
+from acclimate.images.layouts.generic import SPLIT_FOLDERS
 from acclimate.images.layouts.inside import path_faults
 from acclimate.images.layouts.lists import csv_rows
 

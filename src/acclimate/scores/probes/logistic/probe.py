@@ -24,9 +24,17 @@ from typing import Any, Final
 import numpy as np
 
 from acclimate.scores.base import Features, Float64, Probe, ProbeData, blocks, check_features
-from acclimate.scores.probes.logistic.paths import LogisticSettings, Stack, Trail, advance, polish, pose, walk
+from acclimate.scores.probes.logistic.paths import (
+    LogisticSettings,
+    Stack,
+    Trail,
+    ValidationSet,
+    advance,
+    polish,
+    pose,
+    walk,
+)
 from acclimate.scores.probes.logistic.softmax import SolverState, start
-from acclimate.scores.probes.logistic.validation import ValidationSet
 from acclimate.scores.probes.normalise import Normaliser
 from acclimate.scores.probes.products import alone
 from acclimate.scores.probes.temper import softmax

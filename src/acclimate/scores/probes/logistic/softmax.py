@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.scores.base import Features, Float64, Index
-from acclimate.scores.probes.logistic.memory import Memory, Preconditioner, dots, ridge
+from acclimate.scores.probes.logistic.algebra import Memory, Preconditioner, dots, ridge
 from acclimate.scores.probes.products import pays, product, softmax_parts
 from acclimate.stats.metrics import Labels
 
