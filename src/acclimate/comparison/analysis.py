@@ -30,17 +30,9 @@ Corrected = dict[int, dict[str, float | None]]  # id of a cell -> its p-values
 def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = None) -> dict[str, Any]:
     """Return the answer as a JSON-able document; see ``docs/compare.md`` for its keys.
 
-    Parameters
-    ----------
-    frame
-        A table as `read_table` returns it.
-    images
-        Resamples values again over test images, where predictions are kept.
-
-    Raises
-    ------
-    DataError
-        Unknown names, choices left open, rows that disagree, fewer than three models with both protocols.
+    The frame is a table as `read_table` returns it; ``images`` resamples values again over test images, where
+    predictions are kept. Raises `DataError` for unknown names, choices left open, rows that disagree, or fewer than
+    three models with both protocols.
     """
     groundwork = make_groundwork(frame, question, images)
     main = _main(groundwork.cells, question)

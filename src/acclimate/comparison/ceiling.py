@@ -20,11 +20,8 @@ RERUNS: Final = 200
 def ceiling(column: ScoreColumn, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: int, seed: int) -> dict[str, Any]:
     """Return what the true values of the models in `rows` would score against one more rerun of the target.
 
-    Returns
-    -------
-    dict
-        Every statistic's mean over `RERUNS` reruns, `noise` (standard deviation of one run, in the target's unit),
-        `seeds` (most runs of one model) and `reason`, which says why the statistics are None if they are.
+    It has every statistic's mean over `RERUNS` reruns, `noise` (standard deviation of one run, in the target's unit),
+    `seeds` (most runs of one model) and `reason`, which says why the statistics are None if they are.
     """
     runs = column.runs[rows] * column.sign
     several = np.isfinite(runs).sum(axis=1)

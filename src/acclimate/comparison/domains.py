@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 Shifts = dict[tuple[str, str], str]
 
 
-def read_shifts(path: str | Path) -> dict[tuple[str, str], str]:
+def read_shifts(path: str | Path) -> Shifts:
     """Return (source, data set) -> kind of shift, the source empty where it is not given.
 
-    The kinds are free words; Marks et al. (2025) have categorical, style and both.
-
-    Raises
-    ------
-    DataError
-        No such file, missing columns, or two kinds for one pair.
+    The kinds are free words; Marks et al. (2025) have categorical, style and both. Raises `DataError` for no such file,
+    missing columns, or two kinds for one pair.
     """
     import csv
 
@@ -52,10 +48,7 @@ def read_shifts(path: str | Path) -> dict[tuple[str, str], str]:
 def shifts_of(frame: pd.DataFrame, question: Question) -> Shifts:
     """Return (source or "", data set) -> kind of shift: as given, else from the column ``shift``.
 
-    Raises
-    ------
-    DataError
-        A data set with two kinds of shift in the table, or a name in the mapping that no data set has.
+    Raises `DataError` for a data set with two kinds of shift in the table, or a name in the mapping that none has.
     """
     datasets = set(frame["dataset"])
     if question.shifts is not None:

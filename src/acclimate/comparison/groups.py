@@ -24,10 +24,7 @@ NO_GROUP: Final = "(none)"
 def groups_of(frame: pd.DataFrame, by: str | None) -> dict[str, str] | None:
     """Return model -> group where every model has one value of the column ``by``; else None.
 
-    Raises
-    ------
-    DataError
-        No such column; the nearest is named.
+    Raises `DataError` for no such column; the nearest is named.
     """
     if by is None:
         return None
@@ -45,12 +42,8 @@ def settings_of(
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """Return proxy -> name with its setting -> rows, where ``by`` tells rows of one model apart; else nothing.
 
-    So ``--by normalise`` compares a proxy with and without feature normalisation.
-
-    Raises
-    ------
-    DataError
-        The column does neither.
+    So ``--by normalise`` compares a proxy with and without feature normalisation. Raises `DataError` for a column that
+    does neither.
     """
     by = question.by
     if by is None or groups is not None:
@@ -103,14 +96,8 @@ def by_group(
 def pair_agreement(x: Float64, y: Float64, counts: Float64, allowed: Float64) -> Float64:
     """Return the share (b,) of the allowed pairs of drawn models that x orders as y does; x's ties count half.
 
-    Parameters
-    ----------
-    x, y : (n,)
-        NaN is a missing cell.
-    counts : (b, n)
-        How often each model is drawn.
-    allowed : (n, n)
-        1 for pairs that count, else 0.
+    ``x`` and ``y`` are ``(n,)``, NaN a missing cell; ``counts`` ``(b, n)`` how often each model is drawn; ``allowed``
+    ``(n, n)`` 1 for pairs that count, else 0.
     """
     there = np.isfinite(x) & np.isfinite(y)
     x, y, c, allowed = x[there], y[there], counts[:, there], allowed[np.ix_(there, there)]

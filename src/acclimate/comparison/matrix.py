@@ -40,18 +40,9 @@ def matrices(
 ) -> tuple[list[Matrix], list[dict[str, Any]]]:
     """Return the matrix of each proxy of a question, and averages over its parts with cells.
 
-    Parameters
-    ----------
-    sides
-        Protocol -> data set -> column, all over the same n models.
-    datasets
-        Rows and columns of the matrices, in this order.
-
-    Returns
-    -------
-    matrices, averages
-        An average has ``proxy, part, spearman, low, high, cells``; its parts are in domain, out of domain, and out of
-        domain by kind of shift. All intervals are over the same resamples of the models.
+    ``sides`` are protocol -> data set -> column, all over the same n models; ``datasets`` the rows and columns of the
+    matrices, in order. An average has ``proxy, part, spearman, low, high, cells``; its parts are in domain, out of
+    domain, and out of domain by kind of shift. All intervals are over the same resamples of the models.
     """
     y = _values(sides[question.target], datasets)
     counts = make_resamples(len(y), [], None, resamples=question.resamples, seed=question.seed).counts

@@ -105,18 +105,12 @@ def _free_memory(device: str) -> float:
 def choose(
     method: str, site: Situation, *, scope: str | None = None, domain: str = "natural", fixed: Mapping[str, Value]
 ) -> Choice:
-    """Return the recipe of an adaptation.
+    """Return the recipe of an adaptation with ``method``, a name in ``OBJECTIVES`` that needs no labels.
 
     Raises `RecipeError` for an unknown method or setting, or a value out of its range.
 
-    Parameters
-    ----------
-    method
-        A name in ``OBJECTIVES`` that needs no labels.
-    scope
-        What trains; default everything, or ``stats`` for ``norm-stats``.
-    fixed
-        Settings of the stage or of the objective that the user fixed; the others follow the rules.
+    ``scope`` is what trains; default everything, or ``stats`` for ``norm-stats``. ``fixed`` are settings of the stage
+    or of the objective that the user fixed; the others follow the rules.
     """
     require_method(method)
     kind, kind_settings = OBJECTIVES[method]

@@ -103,16 +103,9 @@ def plan_curve(
 
     Raises `InputError` for an unknown name, no test part, no validation images, or numbers that cannot be.
 
-    Parameters
-    ----------
-    task
-        With the whole split; its seed is the first of the curve's.
-    labels
-        Budgets: images a class (``10``) or a share of each class (``25%``).
-    training
-        ``head``: logistic regression on features. ``full``: the recipe.
-    negative
-        Class names. Without any, two classes have the first as the negative one.
+    The task has the whole split; its seed is the first of the curve's. ``labels`` are budgets: images a class (``10``)
+    or a share of each class (``25%``). Of ``training``, ``head`` is logistic regression on features, ``full`` the
+    recipe. ``negative`` are class names; without any, two classes have the first as the negative one.
     """
     images, split = task.images, task.split
     for name in training:

@@ -25,14 +25,11 @@ def separation(x: npt.NDArray[np.floating], labels: Labels, weights: Float64) ->
     """Return the class separation of features for each weighting of the images.
 
     R^2 = 1 - (mean cosine distance within a class) / (mean cosine distance of any two images), every class counting the
-    same: about 0 where features know nothing of the classes, 1 where a class is a point.
+    same: about 0 where features know nothing of the classes, 1 where a class is a point. It is ``(b,)``; NaN where a
+    weighting leaves fewer than two classes with two different images, or all are alike.
 
     ``x`` ``(n, d)`` and ``labels`` ``(n,)`` have at least two classes of at least two images; ``weights`` ``(b, n)``
     say how often each image counts.
-
-    Returns
-    -------
-    ``(b,)``; NaN where a weighting leaves fewer than two classes with two different images, or all are alike.
     """
     data = np.asarray(x, np.float64)
     unit = data / np.maximum(np.linalg.norm(data, axis=1, keepdims=True), 1e-300)

@@ -93,16 +93,9 @@ def record(
 ) -> Mapping[Place, Layer]:
     """Return what every norm, every block and the pooled output of a network give on images, in evaluation mode.
 
-    Parameters
-    ----------
-    network
-        Without classifier; its hooks, mode and weights are left as they were.
-    pixels
-        ``(m, h, w, 3)`` decoded images, of which ``indices`` ``(n,)`` are looked at.
-
-    Returns
-    -------
-    Layers in the order in which they run; rows of their features are in the order of ``indices``. Float32 throughout.
+    The network has no classifier; its hooks, mode and weights are left as they were. ``pixels`` ``(m, h, w, 3)`` are
+    decoded images, of which ``indices`` ``(n,)`` are looked at. Layers come in the order in which they run, rows of
+    their features in the order of ``indices``; float32 throughout.
     """
     recorder = Recorder()
     normalize = Normalize(preprocess.mean, preprocess.std)

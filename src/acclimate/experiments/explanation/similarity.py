@@ -34,18 +34,11 @@ def gram(x: npt.NDArray[np.floating]) -> Float64:
 def cka(k: Float64, other: Float64, weights: Float64) -> Float64:
     """Return the unbiased linear CKA of two layers for each weighting of the images.
 
-    CKA = HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L)); 1 for layers that differ by a rotation and a scale.
+    CKA = HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L)), ``(b,)``; 1 for layers that differ by a rotation and a scale,
+    NaN where a layer does not tell the images apart, or where fewer than 4 of them are left.
 
-    Parameters
-    ----------
-    k, other
-        ``(n, n)`` Gram matrices of the same images, from `gram`.
-    weights
-        ``(b, n)`` how often each image counts: ones for the estimate itself, counts of a bootstrap for its interval.
-
-    Returns
-    -------
-    ``(b,)``, at most 1; NaN where a layer does not tell the images apart, or where fewer than 4 of them are left.
+    ``k`` and ``other`` ``(n, n)`` are Gram matrices of the same images, from `gram`; ``weights`` ``(b, n)`` say how
+    often each image counts: ones for the estimate itself, counts of a bootstrap for its interval.
     """
     first, second = weights @ k, weights @ other  # (b, n): what each image has in common with all the others
     both = _hsic(k * other, first, second, weights)

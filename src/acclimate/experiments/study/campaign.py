@@ -69,16 +69,9 @@ def run_study(
     Raises `StudyError` for missing inputs, a folder of another study, data or models that changed, or a study of which
     nothing worked; `Interrupted` on Ctrl-C; the text says how to go on.
 
-    Parameters
-    ----------
-    folder
-        Of this study. Given again, what is there is not measured again.
-    workers
-        Processes on this machine. The same study may also be started several times with one folder.
-    retry_failed
-        Try cells again that failed before.
-    skip_missing
-        Leave out the cells of inputs that are not on this machine, instead of refusing to begin.
+    What is in the study's folder already is not measured again. ``workers`` are processes on this machine; the same
+    study may also be started several times with one folder. ``retry_failed`` tries cells again that failed before,
+    ``skip_missing`` leaves out those of inputs that are not on this machine, instead of refusing to begin.
     """
     started, ledger = time.perf_counter(), Ledger(folder)
     possible = require_inputs(plan, skip_missing=skip_missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Badge, TableCell, Value
 from acclimate.reports.read.collect import Doc
-from acclimate.reports.text import fixed, number
+from acclimate.reports.text import duration, fixed, number, percent, span
 from acclimate.stats import METRICS
 
 RANDOM = Badge("random", "randomly initialised")
@@ -24,6 +24,26 @@ def text_cell(text: str, note: str = "", badges: tuple[Badge, ...] = ()) -> Tabl
 def figure_cell(value: object, digits: int = 3, note: str = "") -> TableCell:
     """Return a cell with a rounded number and the number it sorts by."""
     return TableCell(fixed(value, digits), number(value), note)
+
+
+def ends_cell(ends: Doc, digits: int = 3) -> TableCell:
+    """Return a cell with an interval, ``low`` and ``high`` of a document; it sorts by the lower end."""
+    return TableCell(span(ends.get("low"), ends.get("high"), digits) or "–", number(ends.get("low")))
+
+
+def share_cell(value: object) -> TableCell:
+    """Return a cell with a share in [0, 1] as a percentage."""
+    return TableCell(percent(value, 1) or "–", number(value))
+
+
+def time_cell(seconds: object) -> TableCell:
+    """Return a cell with seconds as people say them."""
+    return TableCell(duration(seconds), number(seconds))
+
+
+def model_cell(name: str, *, random: bool, badges: tuple[Badge, ...] = (), note: str = "") -> TableCell:
+    """Return a cell with a model, marked where it began from random numbers."""
+    return text_cell(name, note, (*badges, RANDOM) if random else badges)
 
 
 def change_cell(before: object, after: object, digits: int, note: str = "") -> TableCell:

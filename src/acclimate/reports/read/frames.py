@@ -21,14 +21,9 @@ RANDOM: Final = "_random"  # whether a row says that its model began from random
 
 
 def table_of(contents: Contents) -> tuple[pd.DataFrame | None, list[str]]:
-    """Return every number that was found, one line each, and what had to be left out and why.
+    """Return every number that was found, one line each, and a sentence for each table that cannot be used.
 
-    Returns
-    -------
-    frame
-        The columns of `comparison.read_table`; text is visible, `RANDOM` is a bool. None where there is no number.
-    problems : list of str
-        One sentence for each table that cannot be used.
+    The columns are those of `comparison.read_table`; text is visible, `RANDOM` is a bool. None without a number.
     """
     import pandas as pd
 
