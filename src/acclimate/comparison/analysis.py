@@ -48,7 +48,7 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
 
 def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> dict[str, Any]:
     """Return what was asked, and what the numbers are of."""
-    first = _cells_of(main, groundwork.proxies[0])
+    first = proxied(_cells_of(main, groundwork.proxies[0]))
     resampled = {"models": True, "seeds": bool(groundwork.draws.seeds), "images": groundwork.images is not None}
     return {
         "proxy": groundwork.proxies[0],
@@ -56,10 +56,10 @@ def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> d
         "dataset": question.dataset,
         "target_dataset": question.target_dataset,
         "metric": sorted({cell.target.metric for cell in main}),
-        "proxy_metric": sorted({c.candidate.column.metric for c in first if c.candidate.column}),
+        "proxy_metric": sorted({cell.proxy.metric for cell in first}),
         "splits": {
-            "proxy": sorted({c.candidate.column.split for c in first if c.candidate.column}),
-            "target": sorted({c.target.split for c in first}),
+            "proxy": sorted({cell.proxy.split for cell in first}),
+            "target": sorted({cell.target.split for cell in first}),
         },
         "top": question.top,
         "level": question.level,

@@ -33,15 +33,11 @@ def static_list(target: ScoreColumn, others: Sequence[ScoreColumn]) -> Float64 |
 
 def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
     """Return each model's number of parameters (n,) from the first column of `SIZES`; None where there is none."""
+    import pandas as pd
+
     name = next((name for name in SIZES if name in frame.columns), None)
     if name is None:
         return None
-    by_model: dict[str, float] = {}
-    for model, text in zip(frame["model"], frame[name], strict=True):
-        if model not in by_model and text:
-            try:
-                by_model[model] = float(text)
-            except ValueError:
-                continue
-    sizes = np.array([by_model.get(model, np.nan) for model in models])
+    numbers = pd.to_numeric(frame[name], errors="coerce").groupby(frame["model"]).first()
+    sizes = numbers.reindex([*models]).to_numpy(dtype=np.float64)
     return sizes if np.isfinite(sizes).any() else None

@@ -25,14 +25,15 @@ def feature_std(x: Features) -> float:
 def neighbour_overlap(a: Features, b: Features, k: int = NEIGHBOURS) -> float:
     """Return the mean share of each image's k nearest neighbours (cosine) that two models have in common, in [0, 1]."""
     k = min(k, len(a) - 1)
-    ours, theirs = _neighbours(a, k), _neighbours(b, k)
-    shared = [len(np.intersect1d(p, q)) for p, q in zip(ours, theirs, strict=True)]
+    alike = [unit(x) @ unit(x).T for x in (a, b)]
+    for similarity in alike:
+        np.fill_diagonal(similarity, -np.inf)
+    shared = [len(np.intersect1d(p, q)) for p, q in zip(*(_nearest(s, k) for s in alike), strict=True)]
     return float(np.mean(shared) / k)
 
 
-def _neighbours(x: Features, k: int) -> Labels:
-    similarity = unit(x) @ unit(x).T
-    np.fill_diagonal(similarity, -np.inf)
+def _nearest(similarity: Features, k: int) -> Labels:
+    """Return which k columns of each row (n, m) are the largest, in no order."""
     return np.argpartition(-similarity, k - 1, axis=1)[:, :k]
 
 
@@ -45,8 +46,7 @@ def agreement(bank: Features, bank_labels: Labels, x: Features, labels: Labels, 
     The bank is ``(m, d)`` with labels ``(m,)``, the images ``(n, d)`` with labels ``(n,)``; none of them is in the
     bank.
     """
-    k = min(k, len(bank))
-    nearest = np.argpartition(-(unit(x) @ unit(bank).T), k - 1, axis=1)[:, :k]  # (n, k)
+    nearest = _nearest(unit(x) @ unit(bank).T, min(k, len(bank)))
     share: Features = (bank_labels[nearest] == labels[:, None]).mean(1, dtype=np.float32)
     return share
 

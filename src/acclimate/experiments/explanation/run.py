@@ -119,7 +119,8 @@ def sample(images: Images, facts: Mapping[str, Any], *, most: int, seed: int) ->
     Raises `DataError` when there are too few, or when they do not have the run's classes.
     """
     part, indices = _part(images, facts)
-    labels = _labels(images, facts)[indices]
+    _require_classes(images, facts)
+    labels = images.labels[indices]
     if len(indices) < FEWEST:
         raise DataError(
             f"{images.name} has {len(indices)} images to compare on (part: {part}); expected at least {FEWEST}, "
@@ -141,11 +142,10 @@ def _part(images: Images, facts: Mapping[str, Any]) -> tuple[str, Indices]:
     return "all but test", np.flatnonzero(images.splits != "test").astype(np.int64)
 
 
-def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
-    """Return the labels, where the run has classes in the numbers of these."""
+def _require_classes(images: Images, facts: Mapping[str, Any]) -> None:
     classes = facts.get("classes")
     if classes is None:  # an adaptation: any labels will do to see whether classes come apart
-        return images.labels
+        return
     if not images.labelled.any():
         raise DataError(
             f"{images.name} has no labels; expected images of the run's classes: {some(classes, 10, quoted=True)}. "
@@ -156,7 +156,6 @@ def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
             f"{images.name} has classes that the run does not know: {some(new, 10, quoted=True)}; expected some of: "
             f"{some(classes, 10, quoted=True)}"
         )
-    return images.labels
 
 
 def compare_models(before: Backbone, after: Backbone, images: Sample, runtime: Runtime, *, seed: int) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from acclimate.reports.draw import monitors
 from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.monitors import kept_step
-from acclimate.reports.draw.tables import RANDOM, change_cell, figure_cell, flat, text_cell
+from acclimate.reports.draw.tables import change_cell, figure_cell, flat, model_cell, text_cell, time_cell
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
 from acclimate.reports.read.leaderboard import random_start
 from acclimate.reports.read.material import Material
-from acclimate.reports.text import Json, count, duration, number
+from acclimate.reports.text import Json, count, number
 
 MONITORED = (
     " Feature spread and RankMe fall when features collapse; neighbours in common say how far the model has moved; "
@@ -55,20 +55,18 @@ def outcomes(adaptations: list[Run]) -> DataTable:
 
 def _outcome(run: Run) -> list[TableCell]:
     document = run.document
-    model, method = words(document, "model", "–"), words(document, "method") or runs.recipe(run)
     start, end = (part(part(document, "monitors"), side) for side in ("start", "adapted"))
-    weights, reason = words(document, "kept"), words(document, "reason")
     return [
         text_cell(run.name),
-        text_cell(model, badges=(RANDOM,) if random_start(document) else ()),
-        text_cell(method, note=runs.fractions(run)),
-        text_cell(weights, f"step {count(step)}" if (step := kept_step(run)) else ""),
-        text_cell(reason),
+        model_cell(words(document, "model", "–"), random=random_start(document)),
+        text_cell(words(document, "method") or runs.recipe(run), note=runs.fractions(run)),
+        text_cell(words(document, "kept"), f"step {count(step)}" if (step := kept_step(run)) else ""),
+        text_cell(words(document, "reason")),
         _pool(document),
         change_cell(start.get("feature_std"), end.get("feature_std"), 3),
         change_cell(start.get("rankme"), end.get("rankme"), 1),
         figure_cell(part(document, "monitors").get("neighbour_overlap"), 2),
-        TableCell(duration(runs.seconds(run)), runs.seconds(run)),
+        time_cell(runs.seconds(run)),
     ]
 
 

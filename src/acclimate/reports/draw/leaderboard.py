@@ -9,12 +9,12 @@ from typing import Final
 from acclimate.reports.draw import charts, summary
 from acclimate.reports.draw.blocks import Badge, Chart, Control, DataTable, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.live import protocol_options
-from acclimate.reports.draw.tables import RANDOM, figure_cell, text_cell
+from acclimate.reports.draw.tables import figure_cell, model_cell, time_cell
 from acclimate.reports.read.grid import ALL, Grid
 from acclimate.reports.read.leaderboard import Board, BoardEntry
 from acclimate.reports.read.material import Material
 from acclimate.reports.read.ranks import headline
-from acclimate.reports.text import LEVEL_TEXT, duration, figure
+from acclimate.reports.text import LEVEL_TEXT, figure
 from acclimate.stats import spearman
 
 TIE: Final = Badge("tie", "cannot be told apart from the best")
@@ -109,18 +109,18 @@ def table(board: Board, key: str) -> DataTable:
 
 def _leader_row(entry: BoardEntry, shared: bool, proxies: list[str], reach: bool) -> list[TableCell]:
     best = entry.rank == 1 and not shared
-    marks = [Badge("best", "best")] if best else [TIE] if entry.tied else []
+    marks = (Badge("best", "best"),) if best else (TIE,) if entry.tied else ()
     rank = "–" if entry.rank is None else f"{entry.rank}{'=' if shared else ''}"
     ends = entry.low, entry.high
     note = "proxies only" if entry.final is None else f"{entry.seeds} seeds" if entry.seeds > 1 else ""
     return [
         TableCell(rank, entry.rank),
         *([_reach(entry)] if reach else []),
-        text_cell(entry.name, badges=(*marks, *([RANDOM] if entry.random else []))),
+        model_cell(entry.name, random=entry.random, badges=marks),
         TableCell(figure(entry.final), entry.final, note),
         TableCell("–" if None in ends else f"{figure(entry.low)} to {figure(entry.high)}", entry.low),
         *(figure_cell(entry.proxies.get(name)) for name in proxies),
-        TableCell(duration(entry.seconds), entry.seconds),
+        time_cell(entry.seconds),
     ]
 
 

@@ -13,7 +13,7 @@ VALIDATION = (("val_accuracy", "Validation accuracy", "Higher"), ("val_log_loss"
 
 
 def sections(material: Material) -> list[Section]:
-    """Return the learning curves: one loss chart per objective, then what validation said."""
+    """Return the learning curves, drawn where runs have a log."""
     logged = [run for run in material.contents.runs if run.log]
     names = runs.labels_of(logged, with_model=True)
     order = list(names.values())
@@ -25,7 +25,9 @@ def sections(material: Material) -> list[Section]:
     for key, title, better in VALIDATION:
         if curves := runs.curves(logged, names, key):
             drawings.append(charts.learning(curves, order, title, f"{better} is better.", f"curve-{key}"))
-    drawings += _final_stage(logged, names)
+    if any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned(logged)):  # else the same charts again
+        what = "The last stage of each run, its steps counted from that stage's start."
+        drawings += final_stage([(run, names[run.name], "") for run in logged], order, what, "final", least=2)
     if not drawings:
         return []
     note = (
@@ -35,18 +37,19 @@ def sections(material: Material) -> list[Section]:
     return [Section("learning", "Learning curves", [note], drawings, legend=plot.swatches(order, lines=True))]
 
 
-def _final_stage(logged: list[Run], names: dict[str, str]) -> list[Chart]:
-    """Return what validation said of the last stages alone; nothing where that would be the same charts again."""
-    if not any(len(parts(run.document, "stages")) > 1 for run in runs.finetuned(logged)):
-        return []
+def final_stage(
+    named: list[tuple[Run, str, str]], order: list[str], what: str, tag: str, *, least: int = 1
+) -> list[Chart]:
+    """Return what validation said of the last stages alone, in charts of at least so many lines.
+
+    ``named`` are runs, the name in ``order`` that each has, and what tells runs of one name apart.
+    """
     drawings = []
     for key, title, better in VALIDATION:
-        curves = [curve for run in logged if (curve := runs.final_curve(run, names[run.name], key)).steps]
-        if len(curves) > 1:
-            what = "The last stage of each run, its steps counted from that stage's start."
+        curves = [curve for run, name, note in named if (curve := runs.final_curve(run, name, key, note)).steps]
+        if len(curves) >= least:
             heading, caption = f"{title}, final stage", f"{what} {better} is better. {BEST}"
-            order = list(names.values())
-            drawings.append(charts.learning(curves, order, heading, caption, f"final-{key}", "step of the final stage"))
+            drawings.append(charts.learning(curves, order, heading, caption, f"{tag}-{key}", "step of the final stage"))
     return drawings
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from acclimate.reports.draw import summary
 from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
-from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, metrics, split_title, text_cell
+from acclimate.reports.draw.tables import FIRST, figure_cell, metrics, model_cell, split_title, text_cell, time_cell
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Run, part, words
 from acclimate.reports.read.leaderboard import random_start
 from acclimate.reports.read.material import Material
-from acclimate.reports.text import LEVEL_TEXT, count, duration, number, span
+from acclimate.reports.text import LEVEL_TEXT, count, number, span
 from acclimate.stats import METRICS
 
 NOTE = (
@@ -53,26 +53,24 @@ def table(finetuned: list[Run]) -> DataTable:
 
 
 def _recipe_row(run: Run, label: str, columns: list[tuple[str, str]]) -> list[TableCell]:
-    share = runs.largest_share(run)
-    model = words(run.document, "model", "–")
+    trained = (runs.largest_share(run) or (None,))[0]
     return [
         TableCell(runs.recipe(run), label, note=runs.fractions(run)),
-        text_cell(model, badges=(RANDOM,) if random_start(run.document) else ()),
+        model_cell(words(run.document, "model", "–"), random=random_start(run.document)),
         text_cell(words(run.document, "labels", "all")),
         *(_measured(run, split, metric) for split, metric in columns),
-        TableCell(count(share[0]) if share else "–", share[0] if share else None),
-        TableCell(duration(runs.seconds(run)), runs.seconds(run)),
+        TableCell(count(trained), trained),
+        time_cell(runs.seconds(run)),
     ]
 
 
 def _measured(run: Run, split: str, metric: str) -> TableCell:
     ends = runs.interval(run, split) if metric == "accuracy" else None
-    note = span(*ends) if ends else ""
-    return figure_cell(part(run.document, split).get(metric), METRICS[metric].digits, note)
+    return figure_cell(part(run.document, split).get(metric), METRICS[metric].digits, span(*ends) if ends else "")
 
 
 def _recipe_record(run: Run, label: str, columns: list[tuple[str, str]]) -> dict[str, Value]:
-    share = runs.largest_share(run)
+    trained, total = runs.largest_share(run) or (None, None)
     return {
         "recipe": label,
         "run": run.name,
@@ -80,8 +78,8 @@ def _recipe_record(run: Run, label: str, columns: list[tuple[str, str]]) -> dict
         "labels": words(run.document, "labels", "all"),
         **{f"{split} {metric}": number(part(run.document, split).get(metric)) for split, metric in columns},
         "stages": runs.fractions(run),
-        "trainable": share[0] if share else None,
-        "total": share[1] if share else None,
+        "trainable": trained,
+        "total": total,
         "seconds": runs.seconds(run),
         "random_start": "yes" if random_start(run.document) else "no",
     }

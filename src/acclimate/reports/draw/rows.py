@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn
-from acclimate.reports.draw.tables import FIRST, RANDOM, figure_cell, flat, split_title, text_cell
+from acclimate.reports.draw.tables import FIRST, figure_cell, flat, model_cell, split_title, text_cell, time_cell
 from acclimate.reports.read.collect import Doc, part
 from acclimate.reports.read.leaderboard import group, mean_of, metric_estimate, random_start
 from acclimate.reports.read.material import Material
-from acclimate.reports.text import count, duration, number, percent, span
+from acclimate.reports.text import count, number, percent, span
 from acclimate.stats import METRICS
 
 
@@ -38,23 +38,19 @@ def table(rows: list[Doc]) -> DataTable:
 
 
 def _group_row(key: tuple[str, ...], members: list[Doc], numbers: list[tuple[str, str]]) -> list[TableCell]:
-    first, seconds = members[0], mean_of(members, "seconds")
-    cells = []
-    for split, metric in numbers:
-        estimate = metric_estimate(members, split, metric)
-        cells.append(
-            TableCell("–")
-            if estimate is None
-            else figure_cell(estimate.mean, METRICS[metric].digits, span(estimate.low, estimate.high))
-        )
-    share = percent(first.get("trainable"), first.get("total"))
+    first = members[0]
     return [
         text_cell(key[0]),
-        text_cell(key[1], badges=(RANDOM,) if any(random_start(row) for row in members) else ()),
-        text_cell(key[2], note=share),
+        model_cell(key[1], random=any(random_start(row) for row in members)),
+        text_cell(key[2], note=percent(first.get("trainable"), first.get("total"))),
         TableCell(key[3] or "–", number(first.get("labels")) or key[3]),
         TableCell(str(len(members)), len(members)),
-        *cells,
+        *(_estimate(members, split, metric) for split, metric in numbers),
         TableCell(count(first.get("trainable")), number(first.get("trainable"))),
-        TableCell(duration(seconds), seconds),
+        time_cell(mean_of(members, "seconds")),
     ]
+
+
+def _estimate(members: list[Doc], split: str, metric: str) -> TableCell:
+    mean, low, high, _ = metric_estimate(members, split, metric) or (None,) * 4
+    return figure_cell(mean, METRICS[metric].digits, span(low, high))

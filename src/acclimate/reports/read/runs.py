@@ -128,14 +128,9 @@ def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | No
 def final_curve(run: Run, name: str, key: str, note: str = "") -> LearningCurve:
     """Return the learning curve of a run's last stage alone, its steps counted from that stage's start."""
     last = max(0, len(parts(run.document, "stages")) - 1)
-    points = [
-        (step, value)
-        for point in run.log
-        if _stage_of(point) == last
-        and (step := number(point.get("step"))) is not None
-        and (value := number(point.get(key))) is not None
-    ]
-    return _thin(LearningCurve(name, [step for step, _ in points], [value for _, value in points], note=note))
+    points = [(number(p.get("step")), number(p.get(key))) for p in run.log if _stage_of(p) == last]
+    pairs = [(step, value) for step, value in points if step is not None and value is not None]
+    return _thin(LearningCurve(name, [step for step, _ in pairs], [value for _, value in pairs], note=note))
 
 
 def _curve(run: Run, name: str, key: str, objective: str | None) -> LearningCurve:
