@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison.ceiling import ceiling, mean_ceiling
 from acclimate.comparison.cells import NUMBERS, Pairing, lead, proxied, summary
 from acclimate.comparison.domains import domains, shifts_of
 from acclimate.comparison.groundwork import Groundwork, make_groundwork
 from acclimate.comparison.groups import by_group
-from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.notes import missing_cells, notes, words
 from acclimate.comparison.question import Question
+from acclimate.comparison.references import ceiling, mean_ceiling
+from acclimate.comparison.resamples import ImageDraw
 from acclimate.comparison.sides import mean_or_none
 from acclimate.stats.chance import benjamini_hochberg, holm
 

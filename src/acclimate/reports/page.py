@@ -30,7 +30,9 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = [_plotly(), own_script()]
+    # The page's own script is one closure of all its files, of which the last draws.
+    own_script = '(() => {\n"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS) + "\n})();\n"
+    scripts = [_plotly(), own_script]
     return environment.get_template("template.html").render(
         report=report,
         policy=policy(scripts),
@@ -38,11 +40,6 @@ def render(report: Report) -> str:
         data=Markup(script_json(payload(report))),
         scripts=[Markup(script) for script in scripts],
     )
-
-
-def own_script() -> str:
-    """Return the page's own script: one closure of all its files, of which the last draws."""
-    return '(() => {\n"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS) + "\n})();\n"
 
 
 def _read(name: str) -> str:

@@ -20,11 +20,9 @@ from acclimate.reports.draw import (
     maps,
     provenance,
     recipes,
-    rows,
     summary,
 )
 from acclimate.reports.draw.blocks import Report, Section
-from acclimate.reports.draw.payload import payload
 from acclimate.reports.read.collect import Contents
 from acclimate.reports.read.grid import mixed_units
 from acclimate.reports.read.material import Material, gather
@@ -44,7 +42,7 @@ SECTIONS: Final[tuple[Callable[[Material], list[Section]], ...]] = (
     inside.sections,
     labels.sections,
     maps.sections,
-    rows.sections,
+    recipes.measurements,
     provenance.sections,
 )
 # What is said, in a line each, of a section that is not there.
@@ -67,6 +65,6 @@ def build(contents: Contents, target: str | None = None) -> Report:
         summary=summary.sentences(contents, material.boards, answer),
         warnings=[*summary.warnings(contents, grid), *(mixed_units(grid) if grid else []), *material.problems],
         sections=[section for make in SECTIONS for section in make(material)],
-        grid=payload(grid, material.foresight, material.target) if grid else None,
+        grid=live.payload(grid, material.foresight, material.target) if grid else None,
         absent=[line for say in ABSENT for line in say(material)],
     )

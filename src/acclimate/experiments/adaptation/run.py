@@ -15,8 +15,7 @@ import numpy as np
 from torch import nn
 
 from acclimate.errors import DataError
-from acclimate.experiments.adaptation.guard import FEW, Guard
-from acclimate.experiments.adaptation.monitors import feature_std, neighbour_overlap
+from acclimate.experiments.adaptation.guard import FEW, Guard, feature_std, neighbour_overlap
 from acclimate.images import clean_pool
 from acclimate.models import Backbone, digest, load_backbone, save_weights
 from acclimate.models.network import reset_classifier

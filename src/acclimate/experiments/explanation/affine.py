@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from acclimate.experiments.explanation.layers import group_of, is_norm_layer
+from acclimate.experiments.explanation.record import group_of, is_norm_layer
 
 # timm's and torch's names, and what they are.
 ROLES = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_var": "variance"}

@@ -14,10 +14,9 @@ import numpy.typing as npt
 from acclimate.errors import DataError, InputError, ModelError, some
 from acclimate.experiments.adaptation.run import ADAPTED
 from acclimate.experiments.explanation.affine import changes
-from acclimate.experiments.explanation.compare import compare, draws
+from acclimate.experiments.explanation.compare import compare, draws, sentences
+from acclimate.experiments.explanation.measures import FEWEST
 from acclimate.experiments.explanation.record import record
-from acclimate.experiments.explanation.similarity import FEWEST
-from acclimate.experiments.explanation.words import sentences
 from acclimate.images import Images, decoded, make_split
 from acclimate.models import Backbone, choose_device, load_backbone
 from acclimate.models.classifier import WEIGHTS

@@ -1,17 +1,24 @@
-"""The work: claim a group of cells, open its data and model once, extract features once, measure cell by cell."""
+"""The work: claim a group of cells, open its data and model once, extract features once, measure cell by cell.
+
+A claim says who works on what, when several processes share a folder: a lock of the operating system on a file. The
+kernel drops it when its process ends, however it ends, so that a killed worker leaves nothing to clean up and no claim
+of a dead process is waited for.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from acclimate.errors import Interrupted, StudyError
 from acclimate.experiments.curve.budgets import plan_budgets
-from acclimate.experiments.study.claims import PAUSE, Claims
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Cell, Group, StudyPlan, all_labels
@@ -21,6 +28,41 @@ from acclimate.models.classifier import WEIGHTS
 from acclimate.protocols import Task
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest, safe_name
+
+PAUSE = 0.1  # seconds between two looks at a claim of somebody else
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of one folder; they hold between processes, and between two users of one process."""
+
+    folder: Path
+
+    @contextlib.contextmanager
+    def attempt(self, name: str) -> Iterator[bool]:
+        """Claim a name if nobody has it; give whether that worked."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def wait(self, name: str, *, unless: Callable[[], bool]) -> Iterator[bool]:
+        """Claim a name, after others if need be; give up, with False, as soon as ``unless`` says so."""
+        while not unless():
+            with self.attempt(name) as claimed:
+                if claimed:
+                    yield not unless()
+                    return
+            time.sleep(PAUSE)
+        yield False
 
 
 @dataclass(frozen=True)

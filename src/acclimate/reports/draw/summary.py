@@ -27,10 +27,9 @@ def sentences(contents: Contents, boards: list[Board], answer: Doc) -> list[str]
 
 def leader(board: Board) -> list[str]:
     """Say who leads one leaderboard and who cannot be told apart from the leader."""
-    entries = [entry for entry in board.entries if entry.final is not None]
-    if not entries:
+    if not board.measured:
         return []
-    top = entries[0]
+    top = board.measured[0]
     interval = f"{figure(top.low)} to {figure(top.high)}" if top.low is not None and top.high is not None else ""
     of = f" of {len(board.entries)}" if len(board.entries) > 1 else ""
     where = f" on {board.dataset}" if board.dataset else ""
@@ -44,7 +43,7 @@ def leader(board: Board) -> list[str]:
 
 
 def _peers(board: Board, top: str, with_intervals: bool) -> list[str]:
-    others = [entry.name for entry in board.entries if entry.name != top and entry.final is not None]
+    others = [entry.name for entry in board.measured if entry.name != top]
     peers = [entry.name for entry in board.tied if entry.name != top]
     if not others:
         return []
@@ -141,8 +140,8 @@ def warnings(contents: Contents, grid: Grid | None = None) -> list[str]:
 def tiles(contents: Contents, boards: list[Board]) -> list[Tile]:
     """Return the key figures: the best model, the size of the top set, the gain of adapting, the time."""
     figures: list[Tile] = []
-    if len(boards) == 1 and (entries := [e for e in boards[0].entries if e.final is not None]):
-        top, tied = entries[0], len(boards[0].tied)
+    if len(boards) == 1 and boards[0].measured:
+        top, tied = boards[0].measured[0], len(boards[0].tied)
         note = f"{boards[0].metric} {figure(top.final)}"
         figures.append(Tile("Best model" if tied == 1 else "Highest", top.name, note))
         share = f"{tied} of {len(boards[0].entries)}"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from acclimate.comparison.sides import check_units
 from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
-from acclimate.reports.read.variants import COSTS, groups_of, sizes_of, told_apart
+from acclimate.reports.read.frames import COSTS, groups_of, sizes_of, told_apart
 from acclimate.stats import larger_is_better, student
 
 if TYPE_CHECKING:

@@ -43,6 +43,16 @@ class Board:
     basis: str = ""
 
     @property
+    def measured(self) -> list[BoardEntry]:
+        """The entries with a final number."""
+        return [entry for entry in self.entries if entry.final is not None]
+
+    @property
+    def proxies(self) -> list[str]:
+        """The cheap proxies that some entry has."""
+        return list(dict.fromkeys(name for entry in self.entries for name in entry.proxies))
+
+    @property
     def tied(self) -> list[BoardEntry]:
         """The entries of the top set, the best one first."""
         return [entry for entry in self.entries if entry.tied]

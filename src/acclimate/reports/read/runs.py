@@ -44,13 +44,11 @@ def labels_of(runs: list[Run], with_model: bool = False) -> dict[str, str]:
 
     With ``with_model`` the model is part of every name as soon as there are two: where no column says it.
     """
-    tried: list[list[str]] = [[recipe(run) for run in runs]]
-    extras = ["model", "labels"]
-    if with_model and len({words(run.document, "model") for run in runs}) > 1:
-        tried = [[_with(recipe(run), words(run.document, "model")) for run in runs]]
-        extras = ["labels"]
-    for extra in extras:
+    tried = [[recipe(run) for run in runs]]
+    for extra in ("model", "labels"):
         tried.append([_with(name, words(r.document, extra)) for name, r in zip(tried[-1], runs, strict=True)])
+    if with_model and len({words(run.document, "model") for run in runs}) > 1:
+        tried = tried[1:]
     names: dict[str, str] = {}
     for i, run in enumerate(runs):
         unique = [attempt[i] for attempt in tried if attempt.count(attempt[i]) == 1]

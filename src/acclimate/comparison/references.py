@@ -1,20 +1,29 @@
-"""The noise ceiling: what a perfect proxy would reach, as reruns of the target differ among themselves.
+"""What a proxy is measured against: a perfect one, and lists that need no look at the data set at all.
 
-The true values are taken to be the observed means, pulled together by the share of their spread that is noise (James &
-Stein 1961); the target is then run again, with the noise of its seeds.
+The noise ceiling is what a perfect proxy would reach, as reruns of the target differ among themselves. The true values
+are taken to be the observed means, pulled together by the share of their spread that is noise (James & Stein 1961); the
+target is then run again, with the noise of its seeds.
+
+The lists are the mean rank on the other data sets, and the order by size. On the usual benchmarks such a fixed list
+beats most scores of transferability, so it stands beside every proxy.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison.sides import ScoreColumn, mean_or_none
-from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, correlate, ones
+from acclimate.comparison.sides import ScoreColumn, mean_or_none, mean_over
+from acclimate.stats.correlations import LEAST_MODELS, STATISTICS, Float64, correlate, midranks, ones
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RERUNS: Final = 200
+SIZES: Final = ("parameters", "params", "n_params", "param_count", "param_count_M", "params_M", "total", "size")
 
 
 def ceiling(column: ScoreColumn, rows: np.ndarray[Any, np.dtype[np.intp]], *, top: int, seed: int) -> dict[str, Any]:
@@ -61,3 +70,27 @@ def _shrunk(means: Float64, errors: Float64) -> Float64:
     centre = means.mean()
     result: Float64 = centre + (means - centre) * math.sqrt(true / observed if observed > 0 else 0.0)
     return result
+
+
+def static_list(target: ScoreColumn, others: Sequence[ScoreColumn]) -> Float64 | None:
+    """Return each model's mean rank (n,) in the target protocol on the other data sets, best first: larger is better.
+
+    Ranks are scaled to (0, 1), so that data sets with missing models count the same. None without another data set.
+    """
+    elsewhere = [column for column in others if column.dataset != target.dataset]
+    if not elsewhere:
+        return None
+    values = [column.means * column.sign for column in elsewhere]
+    return mean_over(np.stack([(midranks(v) - 0.5) / max(1, int(np.isfinite(v).sum())) for v in values], axis=1))
+
+
+def size_list(frame: pd.DataFrame, models: Sequence[str]) -> Float64 | None:
+    """Return each model's number of parameters (n,) from the first column of `SIZES`; None where there is none."""
+    import pandas as pd
+
+    name = next((name for name in SIZES if name in frame.columns), None)
+    if name is None:
+        return None
+    numbers = pd.to_numeric(frame[name], errors="coerce").groupby(frame["model"]).first()
+    sizes = numbers.reindex([*models]).to_numpy(dtype=np.float64)
+    return sizes if np.isfinite(sizes).any() else None
