@@ -12,6 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
 from acclimate.reports.draw.blocks import DataTable, Report
 
 WEB = Path(__file__).with_name("web")
@@ -20,25 +23,24 @@ SCRIPTS = ("theme.js", "tables.js", "grid.js", "figures.js", "ranks.js", "live.j
 
 def render(report: Report) -> str:
     """Return the page as text."""
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(WEB),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     # The page's own script is one closure of all its files, of which the last draws.
     own_script = '(() => {\n"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS) + "\n})();\n"
     scripts = [_plotly(), own_script]
-    return environment.get_template("template.html").render(
+    template = templates(autoescape=True).get_template("template.html")
+    return template.render(
         report=report,
         policy=policy(scripts),
         style=Markup(_read("style.css")),
         data=Markup(script_json(payload(report))),
         scripts=[Markup(script) for script in scripts],
+    )
+
+
+def templates(*, autoescape: bool) -> Environment:
+    """Return what reads the templates of both writers."""
+    loader = FileSystemLoader(WEB)
+    return Environment(
+        loader=loader, autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
 
 

@@ -45,12 +45,17 @@ SECTIONS: Final[tuple[Callable[[Material], list[Section]], ...]] = (
     recipes.measurements,
     provenance.sections,
 )
-# What is said, in a line each, of a section that is not there.
-ABSENT: Final[tuple[Callable[[Material], list[str]], ...]] = (
-    live.absent,
-    learning.absent,
-    labels.absent,
-    inside.absent,
+# What is said, in a line each, where there is not what a section needs.
+ABSENT: Final[tuple[tuple[Callable[[Material], object], str], ...]] = (
+    (lambda material: any(run.log for run in material.contents.runs), "Learning curves: no run with a log."),
+    (
+        lambda material: material.contents.curve or material.contents.elsewhere,
+        "Label efficiency: no curve.json of the command curve.",
+    ),
+    (
+        lambda material: any(run.inside for run in material.contents.runs),
+        "Feature shift: no run that explain looked into.",
+    ),
 )
 
 
@@ -66,5 +71,5 @@ def build(contents: Contents, target: str | None = None) -> Report:
         warnings=[*summary.warnings(contents, grid), *(mixed_units(grid) if grid else []), *material.problems],
         sections=[section for make in SECTIONS for section in make(material)],
         grid=live.payload(grid, material.foresight, material.target) if grid else None,
-        absent=[line for say in ABSENT for line in say(material)],
+        absent=[*live.absent(material), *(line for there, line in ABSENT if not there(material))],
     )

@@ -42,12 +42,6 @@ def sections(material: Material) -> list[Section]:
     return [Section("inside", "What training changed inside", [NOTE, *sentences], drawings, tables, swatches(LEGEND))]
 
 
-def absent(material: Material) -> list[str]:
-    """Say why nothing is known of the insides."""
-    looked = any(run.inside for run in material.contents.runs)
-    return [] if looked else ["Feature shift: no run that explain looked into."]
-
-
 def _sentences(run: Run, several: bool) -> list[str]:
     document = run.inside
     images = number(document.get("images"))

@@ -58,12 +58,6 @@ def _by_labels(curve: Doc, metrics: list[str]) -> list[Chart]:
     ]
 
 
-def absent(material: Material) -> list[str]:
-    """Say why there is no label efficiency."""
-    there = material.contents.curve or material.contents.elsewhere
-    return [] if there else ["Label efficiency: no curve.json of the command curve."]
-
-
 def comparisons(curve: Doc) -> DataTable:
     """Return what every model changes against the base, and how many times the labels that is worth."""
     columns = [

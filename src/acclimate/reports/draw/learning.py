@@ -55,12 +55,6 @@ def final_stage(
     return drawings
 
 
-def absent(material: Material) -> list[str]:
-    """Say why there are no learning curves."""
-    logged = any(run.log for run in material.contents.runs)
-    return [] if logged else ["Learning curves: no run with a log."]
-
-
 def lines(
     curves: list[LearningCurve], order: list[str], title: str, caption: str, key: str, steps: str = "step"
 ) -> Chart:

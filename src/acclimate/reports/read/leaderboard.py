@@ -58,9 +58,9 @@ class Board:
         return [entry for entry in self.entries if entry.tied]
 
 
-def random_start(document: Doc, model: str = "") -> bool:
+def random_start(document: Doc) -> bool:
     """Say whether a row or a model began from random numbers instead of learned weights."""
-    return document.get("random_start") is True or (model or words(document, "model")).startswith("random:")
+    return document.get("random_start") is True or words(document, "model").startswith("random:")
 
 
 def competes(row: Doc) -> bool:

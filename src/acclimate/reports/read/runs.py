@@ -8,6 +8,8 @@ from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, word
 from acclimate.reports.read.leaderboard import images_interval
 from acclimate.reports.text import number, percent
 
+LIMIT = 600  # points of a curve
+
 
 @dataclass(frozen=True)
 class LearningCurve:
@@ -150,12 +152,11 @@ def _curve(run: Run, name: str, key: str, objective: str | None) -> LearningCurv
     return _thin(LearningCurve(name, steps, values, marks))
 
 
-def _thin(curve: LearningCurve, limit: int = 600) -> LearningCurve:
-    """Keep at most about ``limit`` points: every k-th, the last one, and the starts of stages."""
-    stride = -(-len(curve.steps) // limit)
+def _thin(curve: LearningCurve) -> LearningCurve:
+    """Keep about `LIMIT` points at most: every k-th, the last one, and the starts of stages."""
+    stride, last = -(-len(curve.steps) // LIMIT), len(curve.steps) - 1
     if stride <= 1:
         return curve
-    last = len(curve.steps) - 1
     keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
     return replace(curve, steps=[curve.steps[i] for i in keep], values=[curve.values[i] for i in keep])
 
