@@ -14,7 +14,6 @@ from test_report import HOSTILE, Page, row, table_of, write
 
 from acclimate.errors import DataError
 from acclimate.reports import report
-from acclimate.reports.markdown import render
 from acclimate.reports.read.collect import collect
 from acclimate.reports.read.foresight import ask, target_of
 from acclimate.reports.read.frames import table_of as frame_of
@@ -274,7 +273,7 @@ def test_a_folder_with_a_table_gives_every_section(table: Path) -> None:
         "Label efficiency: no curve.json of the command curve.",
         "Feature shift: no run that explain looked into.",
     ]
-    text = render(made)
+    text = render_markdown(made)
     assert "| Rank | Could be | Model |" in text
     assert "## Left out" in text
 
@@ -383,7 +382,7 @@ def test_many_models_and_a_constant_column_are_fine(tmp_path: Path) -> None:
     made = sections_of(collect(write_table(tmp_path / "r.csv", rows)))
     notes = next(s for s in made.sections if s.key == "trust").notes
     assert any("is 0.5 for all 1000 models" in note for note in notes)
-    assert "800 more rows in `report.html`" in render(made)
+    assert "800 more rows in `report.html`" in render_markdown(made)
 
 
 def test_of_very_many_data_sets_the_first_are_compared(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ import torch
 from torch import nn
 
 from acclimate.experiments import explanation as shifts
-from acclimate.experiments.explanation.affine import NormChange, together
-from acclimate.experiments.explanation.compare import compare, draws, sentences
+from acclimate.experiments.explanation.compare import NormChange, compare, draws, sentences, together
 from acclimate.experiments.explanation.measures import (
     Layer,
     cka,

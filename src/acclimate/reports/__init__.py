@@ -16,8 +16,7 @@ def report(folder: Path, target: str | None = None) -> Path:
     None finds out. Raises `DataError` if the folder does not exist or holds nothing to report, or has no protocol of
     the target's name; `InputError` if the report cannot be written there: no permission, no space.
     """
-    from acclimate.reports.markdown import render as markdown
-    from acclimate.reports.page import render as page
+    from acclimate.reports.page import render, render_markdown
     from acclimate.reports.read.collect import collect
     from acclimate.reports.sections import build
     from acclimate.storage.store import write_atomic
@@ -25,6 +24,6 @@ def report(folder: Path, target: str | None = None) -> Path:
     folder = Path(folder)
     content = build(collect(folder), target)
     where = folder.with_name(f"{folder.stem}-report.html") if folder.is_file() else folder / "report.html"
-    write_atomic(where.with_suffix(".md"), markdown(content))
-    write_atomic(where, page(content))
+    write_atomic(where.with_suffix(".md"), render_markdown(content))
+    write_atomic(where, render(content))
     return where

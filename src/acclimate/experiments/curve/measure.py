@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from acclimate.errors import DataError, InputError, unknown
 from acclimate.experiments.curve.budgets import plan_budgets
 from acclimate.experiments.curve.points import TRAININGS, CurvePlan, Point, Training, measure_points
-from acclimate.experiments.curve.worth import Compared, Verdict, average_change, change, conclude, labels_worth
+from acclimate.experiments.curve.worth import Compared, Float64, Verdict, average_change, change, conclude, labels_worth
 from acclimate.images import Images, Split, require_classes
 from acclimate.models import Backbone
 from acclimate.models.classifier import TTA
@@ -24,7 +23,6 @@ TRAINING_WORDS: Final = {"head": "head only", "full": "full finetuning"}
 MIRROR_HARM: Final = 0.01  # share of itself by which mirror images may raise the mean log loss without a note
 
 Measured = dict[tuple[str, Training], list[Point]]
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What training changed inside a network: two states of one architecture on the same images, layer by layer."""
 
-from acclimate.experiments.explanation.affine import changes as changes
 from acclimate.experiments.explanation.compare import RESAMPLES as RESAMPLES
+from acclimate.experiments.explanation.compare import changes as changes
 from acclimate.experiments.explanation.measures import FEWEST as FEWEST
 from acclimate.experiments.explanation.run import compare_models as compare_models
 from acclimate.experiments.explanation.run import finished_run as finished_run

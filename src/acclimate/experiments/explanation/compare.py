@@ -1,4 +1,7 @@
-"""Two networks of one architecture on the same images: what changed in each layer, and what moved most."""
+"""Two networks of one architecture on the same images: what changed in layers and norms, and what moved most.
+
+Of the norms themselves it is scale (gamma), shift (beta) and running statistics, layer by layer.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from torch import Tensor, nn
 
 from acclimate.experiments.explanation import measures
-from acclimate.experiments.explanation.affine import NormChange, together
-from acclimate.experiments.explanation.measures import Layer
-from acclimate.experiments.explanation.record import Place, group_of
+from acclimate.experiments.explanation.measures import Bools, Float32, Float64, Labels, Layer
+from acclimate.experiments.explanation.record import Place, group_of, is_norm_layer
 from acclimate.scores.estimates import prepare
 from acclimate.scores.estimates.rank import rankme
 from acclimate.stats import bootstrap_counts, paired_difference, percentile_interval
@@ -21,11 +23,11 @@ from acclimate.stats import bootstrap_counts, paired_difference, percentile_inte
 RESAMPLES = 500
 _DRAWS = 7  # first word of the seed of the bootstrap
 
-Float64 = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 Row = dict[str, Any]
 _KINDS = {"scale": "norm scales", "shift": "norm shifts"}
 _STILL = 1e-6  # a relative change below this is none
+# timm's and torch's names, and what they are.
+ROLES = {"weight": "scale", "bias": "shift", "running_mean": "mean", "running_var": "variance"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Draws:
     """How often each image counts, in the estimate (once) and in each resample."""
 
     all: Float64  # ``(1 + b, n)`` over all images: the first row is ones
-    countable: npt.NDArray[np.bool_]  # ``(n,)`` which images count for classes
+    countable: Bools  # ``(n,)`` which images count for classes
     # ``(1 + b, m)`` over these m, drawn within their classes, so that class sizes stay what they are
     of_classes: Float64
     seed: int
@@ -111,7 +113,7 @@ def _separation(before: Float64, after: Float64) -> Row | None:
     return {**sides, "difference": float(change[0]), **_ends(change)}
 
 
-def _class_mean(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], labels: Labels, seed: int) -> Row:
+def _class_mean(first: Float32, second: Float32, labels: Labels, seed: int) -> Row:
     hits = [measures.nearest_mean(x, labels) for x in (first, second)]
     gain = paired_difference(hits[1], hits[0], seed=seed)
     sides = {"before": float(hits[0].mean()), "after": float(hits[1].mean())}
@@ -206,3 +208,72 @@ def _share(value: float | None) -> str:
     if value is None:
         return "an unknown share"
     return f"{100 * value:.3g}%" if value < 2 else f"{value:.1f} times"
+
+
+@dataclass(frozen=True)
+class NormChange:
+    """How one vector of one norm layer changed."""
+
+    # layer, role: name of the layer, and ``scale``, ``shift`` (affine parameters), ``mean`` or ``variance`` (running
+    # statistics)
+    layer: str
+    role: str
+    n: int  # number of channels
+    # length, start: ||a1 - a0|| and ||a0||
+    length: float
+    start: float
+    sign_changed: float  # share of channels whose sign is the opposite of what it was, in [0, 1]
+    largest: float  # max |a1 - a0|
+    # before, after: means over the channels
+    before: float
+    after: float
+
+    @property
+    def group(self) -> str:
+        """The part of the network that the layer belongs to."""
+        return group_of(self.layer)
+
+    @property
+    def relative(self) -> float | None:
+        """``length / start``: 0.3 is a change by 30% of what it was; None where it began at zero."""
+        return self.length / self.start if self.start > 0 else None
+
+
+def changes(before: nn.Module, after: nn.Module) -> list[NormChange]:
+    """Return how each norm layer's vectors changed, in the order of the network's modules.
+
+    Both networks have one architecture. A norm without affine parameters has rows for its running statistics only.
+    """
+    others = dict(after.named_modules())
+    out = []
+    for name, module in before.named_modules():
+        if is_norm_layer(module):
+            mine, theirs = _vectors(module), _vectors(others[name])
+            out += [_change(name, role, mine[role], theirs[role]) for role in mine]
+    return out
+
+
+def _vectors(module: nn.Module) -> dict[str, Float64]:
+    values = {role: getattr(module, name, None) for name, role in ROLES.items()}
+    return {role: t.detach().cpu().double().numpy().ravel() for role, t in values.items() if isinstance(t, Tensor)}
+
+
+def _change(layer: str, role: str, before: Float64, after: Float64) -> NormChange:
+    moved = after - before
+    return NormChange(
+        layer=layer,
+        role=role,
+        n=len(before),
+        length=float(np.linalg.norm(moved)),
+        start=float(np.linalg.norm(before)),
+        sign_changed=float((before * after < 0).mean()),
+        largest=float(np.abs(moved).max()),
+        before=float(before.mean()),
+        after=float(after.mean()),
+    )
+
+
+def together(rows: Sequence[NormChange]) -> float | None:
+    """Return the relative change of several layers' vectors taken as one long vector; None where all began at zero."""
+    start = sum(row.start**2 for row in rows)
+    return float((sum(row.length**2 for row in rows) / start) ** 0.5) if start > 0 else None

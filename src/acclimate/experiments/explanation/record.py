@@ -15,14 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from acclimate.experiments.explanation.measures import Layer
+from acclimate.experiments.explanation.measures import Float64, Layer
 from acclimate.models import Preprocess, to_batch
 from acclimate.models.network import pooled
 from acclimate.models.scope import is_norm
 from acclimate.views import Normalize, center
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ def places(network: nn.Module) -> tuple[Place, ...]:
     layers = []
     for name, module in network.named_modules():
         if is_norm_layer(module):
-            layers.append(Place(name, "norm", _norm_is_first(module)))
+            # so for batch and group norm, and for timm's layer norms called ``2d``
+            first = isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm) or "2d" in type(module).__name__
+            layers.append(Place(name, "norm", first))
         elif name in blocks:
             layers.append(Place(name, "block", not last))
     return tuple(layers)
@@ -76,11 +77,6 @@ def _is_block(module: nn.Module, parent: nn.Module) -> bool:
         and not isinstance(module, _CONTAINERS)
         and any(is_norm_layer(inner) for inner in module.modules() if inner is not module)
     )
-
-
-def _norm_is_first(module: nn.Module) -> bool:
-    """Whether a norm's channels are axis 1: so for batch and group norm, and for timm's layer norms called ``2d``."""
-    return isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm) or "2d" in type(module).__name__
 
 
 def by_channel(output: Tensor, place: Place) -> Tensor:
@@ -138,17 +134,13 @@ class Recorder:
     def __init__(self) -> None:
         self.moments: dict[Place, Moments] = {}  # in the order in which the layers run
         self.features: dict[Place, list[Tensor]] = {}
-        self._seen: set[Place] = set()  # in this batch: of a layer that runs twice, the first run counts
-
-    def begin(self) -> None:
-        """Say that another batch begins."""
-        self._seen = set()
+        self.seen: set[Place] = set()  # in this batch: of a layer that runs twice, the first run counts
 
     def take(self, place: Place, output: object) -> None:
         """Take in a layer's output; what is no tensor of features is left out."""
-        if not isinstance(output, Tensor) or output.ndim < 2 or place in self._seen:
+        if not isinstance(output, Tensor) or output.ndim < 2 or place in self.seen:
             return
-        self._seen.add(place)
+        self.seen.add(place)
         x = by_channel(output, place).float()
         self.moments.setdefault(place, Moments()).add(x)
         self.features.setdefault(place, []).append(x.mean(1).cpu())
@@ -179,7 +171,7 @@ def record(
     network = network.to(device)
     with _hooked(network, recorder):
         for start in range(0, len(indices), batch):
-            recorder.begin()
+            recorder.seen.clear()
             raw = to_batch(pixels[indices[start : start + batch]]).to(device)
             recorder.take(FEATURES, pooled(network, center(raw, preprocess.size, normalize)))
     network.to("cpu")

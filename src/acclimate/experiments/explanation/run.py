@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError, InputError, ModelError, some
 from acclimate.experiments.adaptation.run import ADAPTED
-from acclimate.experiments.explanation.affine import changes
-from acclimate.experiments.explanation.compare import compare, draws, sentences
+from acclimate.experiments.explanation.compare import changes, compare, draws, sentences
 from acclimate.experiments.explanation.measures import FEWEST
 from acclimate.experiments.explanation.record import record
 from acclimate.images import Images, decoded, make_split

@@ -150,7 +150,14 @@ class Worker:
 
     def _cell(self, group: Group, cell: Cell, task: Task, backbone: Backbone, runtime: Runtime) -> None:
         self.tell(Event("start", group.id, cell.id, cell.words))
-        run = self.ledger.folder / "runs" / _run_name(cell)
+        about = (
+            cell.model[-60:],
+            cell.data[-30:],
+            cell.protocol[-30:],
+            cell.labels.replace("%", "pct"),
+            str(cell.seed),
+        )
+        run = self.ledger.folder / "runs" / "-".join([*map(safe_name, about), cell.id[:8]])
         protocol = self.plan.protocol(cell.protocol).protocol
         scale = self.plan.study.scale if protocol.scalable else 1.0
         try:
@@ -177,9 +184,9 @@ class Worker:
             images = self._opened(
                 data, lambda: load_images(data.given, skip_bad=self.runtime.skip_bad, cache=self.runtime.cache)
             )
-            named = ":" not in data.name and data.is_path
+            on_disk = data.given != data.name or Path(data.given).exists()
             # Two folders of one name are two data sets: rows have the path as the study has it.
-            self.images[data.name] = replace(images, name=data.name) if named else images
+            self.images[data.name] = replace(images, name=data.name) if on_disk and ":" not in data.name else images
         return self.images[data.name]
 
     def _backbone(self, model: Input) -> Backbone:
@@ -253,8 +260,3 @@ def draw(images: Images, labels: str, seed: int) -> tuple[Split, str | None]:
     budget = plan_budgets([labels], images, split)[0][0]
     few = budget.draw(images, split, seed)
     return (few if len(split.test) else replace(few, val=split.val)), budget.labels
-
-
-def _run_name(cell: Cell) -> str:
-    words = (cell.model[-60:], cell.data[-30:], cell.protocol[-30:], cell.labels.replace("%", "pct"), str(cell.seed))
-    return "-".join([*(safe_name(word) for word in words), cell.id[:8]])

@@ -47,13 +47,8 @@ def outcomes(adaptations: list[Run]) -> DataTable:
         TableColumn("In common", True, "share of nearest neighbours in common with the start model"),
         TableColumn("Time", True),
     ]
-    return DataTable(
-        key="adapt-table",
-        caption="Adaptation without labels, before and after",
-        columns=columns,
-        rows=[_outcome(run) for run in adaptations],
-        records=[_record(run) for run in adaptations],
-    )
+    caption = "Adaptation without labels, before and after"
+    return DataTable("adapt-table", caption, columns, [*map(_outcome, adaptations)], [*map(_record, adaptations)])
 
 
 def _outcome(run: Run) -> list[TableCell]:
@@ -223,7 +218,10 @@ def _shape(monitored: list[Line], final_step: float | None) -> Figure:
     shape["annotations"], shape["shapes"] = [], []
     for i, line in enumerate(monitored):
         bottom, top = 1 - (i + 1) / len(monitored), 1 - (i + HEADING) / len(monitored)
-        place = {"domain": [round(bottom, 4), round(top, 4)], "range": _range(line), "nticks": 5}
+        low, high = min(line.drawn), max(line.drawn)
+        middle, half = (low + high) / 2, max(high - low, line.monitor.least) * 0.58
+        reach = [round(middle - half, 6), round(middle + half, 6)]
+        place = {"domain": [round(bottom, 4), round(top, 4)], "range": reach, "nticks": 5}
         shape[f"yaxis{_name(i)}"] = axis() | place | {"anchor": "x"}
         shape["annotations"].append(_heading(line, top))
         start, dashes = line.drawn[0], {"color": "@muted", "width": 1, "dash": "dash"}
@@ -232,12 +230,6 @@ def _shape(monitored: list[Line], final_step: float | None) -> Figure:
             refs, dots = ("x", f"y{_name(i)} domain"), {"color": "@c2", "width": 1.5, "dash": "dot"}
             shape["shapes"].append(box("line", refs, (final_step, final_step), (0, 1), dots) | {"layer": "below"})
     return shape
-
-
-def _range(line: Line) -> list[float]:
-    low, high = min(line.drawn), max(line.drawn)
-    middle, half = (low + high) / 2, max(high - low, line.monitor.least) * 0.58
-    return [round(middle - half, 6), round(middle + half, 6)]
 
 
 def _heading(line: Line, y: float) -> Figure:

@@ -166,14 +166,8 @@ def _layers(run: Run, i: int, more: str) -> DataTable:
         TableColumn("Class separation", True, "1 - distance within classes / distance of any two images"),
         TableColumn("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
     ]
-    return DataTable(
-        key=f"inside-{i}-table",
-        caption=f"Layers{more}, before and after",
-        columns=columns,
-        rows=[_layer(row) for row in rows],
-        records=[{"run": run.name, **flat(row)} for row in rows],
-        folded=len(rows) > LONG,
-    )
+    caption, records = f"Layers{more}, before and after", [{"run": run.name, **flat(row)} for row in rows]
+    return DataTable(f"inside-{i}-table", caption, columns, [*map(_layer, rows)], records, folded=len(rows) > LONG)
 
 
 def _layer(row: Doc) -> list[TableCell]:

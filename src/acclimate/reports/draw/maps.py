@@ -36,8 +36,7 @@ def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> C
 
 def _efficiency_line(curve: Doc, model: str, i: int, n: int, metric: str) -> Figure:
     steps = efficiency.label_steps(curve)
-    estimates = [(x, step, efficiency.estimate(curve, model, step, metric)) for x, step in enumerate(steps)]
-    means = [(x, step, e) for x, step, e in estimates if e is not None]
+    means = [(x, step, e) for x, step in enumerate(steps) if (e := efficiency.estimate(curve, model, step, metric))]
     mids = [e.mean for _, _, e in means]
     tint = colour(i)
     texts = [

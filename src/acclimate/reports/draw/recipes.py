@@ -6,11 +6,11 @@ from acclimate.reports.draw import summary
 from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.tables import (
     FIRST,
+    SPLITS,
     figure_cell,
     flat,
     metrics,
     model_cell,
-    split_title,
     text_cell,
     time_cell,
 )
@@ -41,7 +41,7 @@ def sections(material: Material) -> list[Section]:
 def table(finetuned: list[Run]) -> DataTable:
     """Return runs side by side, with the share of parameters that each one trained beside its name."""
     labels = runs.labels_of(finetuned)
-    splits = [split for split in ("val", "test") if any(part(run.document, split) for run in finetuned)]
+    splits = [split for split in SPLITS if any(part(run.document, split) for run in finetuned)]
     wanted = [(s, m) for s in splits for m in (metrics() if s == splits[-1] else FIRST)]
     columns_of = [(s, m) for s, m in wanted if any(m in part(run.document, s) for run in finetuned)]
     every = [(s, m) for s in splits for m in metrics()]
@@ -52,7 +52,7 @@ def table(finetuned: list[Run]) -> DataTable:
             TableColumn("Recipe"),
             TableColumn("Model"),
             TableColumn("Labels", True, "labels per class, or share of all labels, that training saw"),
-            *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in columns_of),
+            *(TableColumn(f"{SPLITS[s]} {METRICS[m].title}", True) for s, m in columns_of),
             TableColumn("Trained", True, "the largest number of parameters that a stage trained"),
             TableColumn("Time", True),
         ],
@@ -105,13 +105,13 @@ def measurements(material: Material) -> list[Section]:
 def _measured_rows(rows: list[Doc]) -> DataTable:
     """Return the result rows, averaged over seeds; the CSV file has every row by itself."""
     groups = group(rows, ("dataset", "model", "protocol", "labels"))
-    splits = [s for s in ("val", "test") if any(part(part(row, "metrics"), s) for row in rows)]
+    splits = [s for s in SPLITS if any(part(part(row, "metrics"), s) for row in rows)]
     numbers = [(s, m) for s in splits for m in FIRST]
     columns = [
         *(TableColumn(title) for title in ("Data", "Model", "Protocol")),
         TableColumn("Labels", True),
         TableColumn("Seeds", True),
-        *(TableColumn(f"{split_title(s)} {METRICS[m].title}", True) for s, m in numbers),
+        *(TableColumn(f"{SPLITS[s]} {METRICS[m].title}", True) for s, m in numbers),
         TableColumn("Trained", True),
         TableColumn("Time", True),
     ]

@@ -69,16 +69,12 @@ def kept(run: Run) -> str:
 
 def best_recipe(finetuned: list[Run]) -> list[str]:
     """Say which recipe came out first on validation, wherever several saw the same data and labels."""
-    settings: dict[tuple[str, str], list[Run]] = {}
-    for run in finetuned:
-        if accuracy(run) is not None:
-            settings.setdefault(runs.setting(run), []).append(run)
+    measured = [run for run in finetuned if accuracy(run) is not None]
     if len(finetuned) == 1:
-        return [
-            f"The recipe {runs.recipe(run)} reached a validation accuracy of {_measured(run)}."
-            for group in settings.values()
-            for run in group
-        ]
+        return [f"The recipe {runs.recipe(run)} reached a validation accuracy of {_measured(run)}." for run in measured]
+    settings: dict[tuple[str, str], list[Run]] = {}
+    for run in measured:
+        settings.setdefault(runs.setting(run), []).append(run)
     return [_first(key[1], group) for key, group in settings.items() if len({runs.recipe(r) for r in group}) > 1]
 
 
@@ -118,9 +114,8 @@ def _rivals(best: Run, group: list[Run], names: dict[str, str]) -> str:
 
 def warnings(contents: Contents, grid: Grid | None = None) -> list[str]:
     """Say loudly what a reader must know: models that began from random weights, files that were left out."""
-    models = [words(row, "model") for row in contents.rows if random_start(row)]
-    models += [words(model, "model") for model in parts(contents.rank, "models") if random_start(model)]
-    models += [words(run.document, "model") for run in contents.runs if random_start(run.document)]
+    documents = [*contents.rows, *parts(contents.rank, "models"), *(run.document for run in contents.runs)]
+    models = [words(document, "model") for document in documents if random_start(document)]
     models += [grid.models[i] for i in grid.random.nonzero()[0]] if grid else []
     names = list(dict.fromkeys(filter(None, models)))
     lines = []

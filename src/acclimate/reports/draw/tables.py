@@ -9,6 +9,7 @@ from acclimate.stats import METRICS
 
 RANDOM = Badge("random", "randomly initialised")
 FIRST = ("accuracy", "log_loss")  # of the metrics in a table
+SPLITS = {"val": "Validation", "test": "Test"}  # as they begin a column
 
 
 def metrics() -> list[str]:
@@ -50,11 +51,6 @@ def change_cell(before: object, after: object, digits: int, note: str = "") -> T
     """Return a cell with a number before and after; it sorts by the latter."""
     unknown = number(before) is None and number(after) is None
     return TableCell("–" if unknown else f"{fixed(before, digits)} → {fixed(after, digits)}", number(after), note)
-
-
-def split_title(name: str) -> str:
-    """Return a split as it begins a column."""
-    return {"val": "Validation", "test": "Test"}[name]
 
 
 def flat(document: Doc, before: str = "") -> dict[str, Value]:

@@ -121,8 +121,7 @@ def from_rows(rows: list[Doc], dataset: str) -> Board:
     """Return a leaderboard of (model, protocol, labels) by validation accuracy, averaged over seeds."""
     split = "val" if any(part(part(row, "metrics"), "val") for row in rows) else "test"
     groups = group(rows, ("model", "protocol", "labels"))
-    scored = [(key, group_rows, metric_estimate(group_rows, split)) for key, group_rows in groups.items()]
-    estimates = [(key, members, estimate) for key, members, estimate in scored if estimate is not None]
+    estimates = [(key, members, e) for key, members in groups.items() if (e := metric_estimate(members, split))]
     estimates.sort(key=lambda item: -item[2].mean)
     keys = [key for key, _, _ in estimates]
     entries = [
