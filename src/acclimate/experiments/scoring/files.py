@@ -151,9 +151,11 @@ def score_file(path: Path, *, score: str, seed: int) -> Document:
     """
     classifiers, names = names_of(score)
     file = read_feature_file(path, seed)
-    train = file.train
-    x, p = file.x[train], None if file.p is None else _rows(file.p, file, path)[train]
-    prepared = prepare(x, file.y[train], p=p, views=file.views, seed=seed)
+    train, p = file.train, file.p
+    if p is not None and (p.ndim != 2 or len(p) != len(file.x)):
+        raise DataError(f"{path}: p has shape {p.shape}; expected ({len(file.x)}, z), one row per row of x")
+    own = None if p is None else p[train]
+    prepared = prepare(file.x[train], file.y[train], p=own, views=file.views, seed=seed)
     estimates = described(prepared, names) if names else []
     metrics, settings, notes = _classified(file, classifiers, seed)
     accuracies = {name: metrics[name]["val"]["accuracy"] if name in metrics else None for name in classifiers}
@@ -174,12 +176,6 @@ def _values(score: str, accuracies: dict[str, float | None], estimates: list[Doc
     """Return the keys of the document that hold the numbers: ``value``, or ``values`` by name, and ``estimates``."""
     values = {**accuracies, **{line["name"]: line["value"] for line in estimates}}
     return {**({"values": values} if score == "all" else {"value": values[score]}), "estimates": estimates}
-
-
-def _rows(p: npt.NDArray[Any], file: FeatureFile, path: Path) -> npt.NDArray[Any]:
-    if p.ndim != 2 or len(p) != len(file.x):
-        raise DataError(f"{path}: p has shape {p.shape}; expected ({len(file.x)}, z), one row per row of x")
-    return p
 
 
 def _classified(

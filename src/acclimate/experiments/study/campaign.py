@@ -167,20 +167,19 @@ def _notes(rows: Sequence[tuple[Cell, Result]]) -> list[str]:
     notes = []
     repeated: Counter[tuple[str, str]] = Counter()
     places: set[tuple[object, ...]] = set()
+    by_weights: dict[str, set[str]] = {}
     for cell, row in rows:
         values = tuple(sorted((part, name, value) for part, of in row.metrics.items() for name, value in of.items()))
         place = (row.dataset, cell.protocol, cell.labels, cell.model, values)
         repeated[row.dataset, cell.labels] += place in places
         places.add(place)
+        by_weights.setdefault(row.weights, set()).add(cell.model)
     for (dataset, labels), times in repeated.items():
         if times:
             notes.append(
                 f"{dataset}, labels {labels}: {times} rows equal that of another seed to the last digit: seeds draw "
                 "the same images there and the protocol uses no random number. Their spread says nothing"
             )
-    by_weights: dict[str, set[str]] = {}
-    for cell, row in rows:
-        by_weights.setdefault(row.weights, set()).add(cell.model)
     notes += [f"{' and '.join(sorted(same))} have the same weights" for same in by_weights.values() if len(same) > 1]
     return notes
 

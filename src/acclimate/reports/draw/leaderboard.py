@@ -7,20 +7,10 @@ from dataclasses import replace
 from typing import Final
 
 from acclimate.reports.draw import plot, summary
-from acclimate.reports.draw.blocks import (
-    Badge,
-    Chart,
-    Control,
-    DataTable,
-    Figure,
-    Section,
-    TableCell,
-    TableColumn,
-    Value,
-)
+from acclimate.reports.draw.blocks import Chart, Control, DataTable, Figure, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.live import protocol_options
 from acclimate.reports.draw.plot import box, layout, scatter, whiskers
-from acclimate.reports.draw.tables import figure_cell, model_cell, time_cell
+from acclimate.reports.draw.tables import BEST, TIE, figure_cell, model_cell, time_cell
 from acclimate.reports.read.grid import ALL, Grid
 from acclimate.reports.read.leaderboard import Board, BoardEntry
 from acclimate.reports.read.material import Material
@@ -29,7 +19,6 @@ from acclimate.reports.text import LEVEL_TEXT, figure, fixed, plotly, short, sig
 from acclimate.stats import spearman
 
 DRAWN: Final = 60  # entries with a dot
-TIE: Final = Badge("tie", "cannot be told apart from the best")
 SAME_RANK: Final = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS: Final = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
 SHARED: Final = (
@@ -113,7 +102,7 @@ def table(board: Board, key: str) -> DataTable:
 
 def _leader_row(entry: BoardEntry, shared: bool, proxies: list[str], reach: bool) -> list[TableCell]:
     best = entry.rank == 1 and not shared
-    marks = (Badge("best", "best"),) if best else (TIE,) if entry.tied else ()
+    marks = (BEST,) if best else (TIE,) if entry.tied else ()
     rank = "–" if entry.rank is None else f"{entry.rank}{'=' if shared else ''}"
     ends = entry.low, entry.high
     note = "proxies only" if entry.final is None else f"{entry.seeds} seeds" if entry.seeds > 1 else ""

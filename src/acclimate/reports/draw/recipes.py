@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from acclimate.reports.draw import summary
 from acclimate.reports.draw.blocks import DataTable, Section, TableCell, TableColumn, Value
-from acclimate.reports.draw.tables import (
-    FIRST,
-    SPLITS,
-    figure_cell,
-    flat,
-    metrics,
-    model_cell,
-    text_cell,
-    time_cell,
-)
+from acclimate.reports.draw.tables import FIRST, SPLITS, figure_cell, flat, metrics, model_cell, text_cell, time_cell
 from acclimate.reports.read import runs
 from acclimate.reports.read.collect import Doc, Run, part, words
 from acclimate.reports.read.leaderboard import group, mean_of, metric_estimate, random_start

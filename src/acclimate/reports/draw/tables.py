@@ -8,6 +8,7 @@ from acclimate.reports.text import duration, fixed, number, percent, span
 from acclimate.stats import METRICS
 
 RANDOM = Badge("random", "randomly initialised")
+BEST, TIE = Badge("best", "best"), Badge("tie", "cannot be told apart from the best")
 FIRST = ("accuracy", "log_loss")  # of the metrics in a table
 SPLITS = {"val": "Validation", "test": "Test"}  # as they begin a column
 

@@ -72,10 +72,6 @@ class Grid:
     rows: int
     notes: list[str] = field(default_factory=list)
 
-    def column(self, measure: int, dataset: int) -> RankColumn | None:
-        """Return a column, or None where nothing was measured."""
-        return next((c for c in self.columns if c.measure == measure and c.dataset == dataset), None)
-
 
 def build(frame: pd.DataFrame) -> Grid | None:
     """Return the grid of a table (see `frames.table_of`), or None where fewer than two models have a number."""
