@@ -174,10 +174,7 @@ def _monitors(task: Task, runtime: Runtime, guard: Guard, start: Backbone, adapt
 
 
 def _state(task: Task, runtime: Runtime, guard: Guard, model: Backbone) -> dict[str, float | None]:
-    """Return spread and rank of pool images (see `monitors`), and a kNN classifier's numbers on held-out labelled ones.
-
-    The latter are None without labels.
-    """
+    """Return spread and rank of pool images, and a kNN classifier's numbers on held-out ones; None without labels."""
     split, probe = task.split, guard.probes
     x = task.features(model, runtime, np.concatenate([guard.pool, split.train, split.val]) if probe else guard.pool).x
     scores: dict[str, float] = {}
