@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from acclimate.errors import InputError
-from acclimate.experiments.curve.measure import check_models
 from acclimate.models import Backbone
 from acclimate.protocols import Protocol, Task, find_protocol, find_training
 from acclimate.protocols.choice import merit
@@ -98,9 +97,12 @@ def rank_models(
 
 
 def _check(backbones: Sequence[Backbone], top: int) -> None:
-    if len(backbones) < 2:
-        raise InputError(f"got {len(backbones)} model to rank; expected at least two, such as --zoo")
-    check_models(backbones)
+    names = [backbone.name for backbone in backbones]
+    if len(names) < 2:
+        raise InputError(f"got {len(names)} model to rank; expected at least two, such as --zoo")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"got model '{twice[0]}' twice; expected each model once")
     if top < 1:
         raise InputError(f"got top {top}; expected at least 1")
 
