@@ -8,6 +8,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from acclimate.reports.read.grid import Grid, RankColumn
+
 FAMILIES = ("resnet", "vit", "swin")
 DATASETS = ("birds", "cells", "roads")
 PROTOCOLS = ("knn", "linear", "finetune")
@@ -51,3 +53,8 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> Path:
         table.writeheader()
         table.writerows(rows)
     return path
+
+
+def column_of(grid: Grid, measure: int, dataset: int) -> RankColumn | None:
+    """Return a column of a grid, or None where nothing was measured."""
+    return next((c for c in grid.columns if c.measure == measure and c.dataset == dataset), None)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from acclimate.comparison import STATISTICS, correlate
-from acclimate.comparison.baseline import static_list
-from acclimate.comparison.ceiling import ceiling
 from acclimate.comparison.groups import pair_agreement
+from acclimate.comparison.references import ceiling, static_list
 from acclimate.comparison.resamples import make_resamples
 from acclimate.comparison.sides import ScoreColumn
 from acclimate.stats import benjamini_hochberg, holm, midranks, percentile_interval, permutation_p, spearman

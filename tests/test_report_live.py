@@ -13,7 +13,7 @@ import pytest
 from browser import missing, resize
 from PIL import Image
 from scipy import stats
-from tables import lines, write_table
+from tables import column_of, lines, write_table
 from test_report import HOSTILE
 from test_report_browser import LIVE, download, open_page, requested, show, wait
 
@@ -151,7 +151,7 @@ def test_the_chosen_leaderboard_is_pythons(driver: Chrome, page: Path, grid: Gri
     choose(driver, "#filter-dataset", dataset)
     choose(driver, "[data-control=protocol]", protocol)
     k = next(i for i, m in enumerate(grid.measures) if m.protocol == protocol)
-    column = grid.column(k, int(dataset))
+    column = column_of(grid, k, int(dataset))
     assert column is not None
     wanted = board(grid, column).entries
     shared = [entry.rank for entry in wanted]
@@ -211,7 +211,7 @@ def test_other_data_sets_and_proxies_can_be_drawn(driver: Chrome, page: Path, gr
     title = driver.find_element("id", "trust-chart-title").text
     assert title == "linear on birds against finetune on roads"
     k = {m.protocol: i for i, m in enumerate(grid.measures)}
-    x, y = grid.column(k["linear"], 0), grid.column(k["finetune"], 2)
+    x, y = column_of(grid, k["linear"], 0), column_of(grid, k["finetune"], 2)
     assert x is not None
     assert y is not None
     rho = float(stats.spearmanr(x.mean, y.mean).statistic)
@@ -226,7 +226,7 @@ def test_the_front_is_what_nothing_beats(driver: Chrome, page: Path, grid: Grid)
     open_page(driver, page, fresh=True)
     every = []
     for k, measure in enumerate(grid.measures):
-        column = grid.column(k, -1)
+        column = column_of(grid, k, -1)
         assert column is not None
         costs = grid.costs[measure.protocol, -1]
         every += [(name, measure.protocol, c, v) for name, c, v in zip(grid.models, costs, column.mean, strict=True)]
@@ -244,7 +244,7 @@ def test_ranks_change_as_scipy_ranks(driver: Chrome, page: Path, grid: Grid) -> 
         "return document.getElementById('bump-chart').data.map(t => [t.hovertext[0].split('<br>')[1], t.y])"
     )
     k = next(i for i, m in enumerate(grid.measures) if m.protocol == "finetune")
-    means = np.stack([grid.column(k, d).mean for d in range(3)])  # type: ignore[union-attr]
+    means = np.stack([column_of(grid, k, d).mean for d in range(3)])  # type: ignore[union-attr]
     ranks = stats.rankdata(-means, axis=1, method="min")
     assert len(traces) == 24
     for name, drawn in traces:
@@ -279,7 +279,9 @@ def test_pages_sorting_and_csv_of_a_live_table(driver: Chrome, page: Path, grid:
     head, *body = download(driver, "cells-table", tmp_path)
     assert head == ["Model", "Data set", "Protocol", "Metric", "Value", "Low", "High", "Seeds"]
     assert len(body) == 270
-    at = {(m.protocol, d): grid.column(k, i) for k, m in enumerate(grid.measures) for i, d in enumerate(grid.datasets)}
+    at = {
+        (m.protocol, d): column_of(grid, k, i) for k, m in enumerate(grid.measures) for i, d in enumerate(grid.datasets)
+    }
     for line in body:
         column = at[line[2], line[1]]
         assert column is not None

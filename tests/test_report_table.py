@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from tables import DATASETS, PROTOCOLS, lines, write_table
+from tables import DATASETS, PROTOCOLS, column_of, lines, write_table
 from test_report import HOSTILE, Page, row, table_of, write
 
 from acclimate.errors import DataError
 from acclimate.reports import report
-from acclimate.reports.markdown import render
+from acclimate.reports.page import render_markdown
 from acclimate.reports.read.collect import collect
 from acclimate.reports.read.foresight import ask, target_of
 from acclimate.reports.read.frames import table_of as frame_of
@@ -59,7 +59,7 @@ def test_cells_are_means_over_seeds_with_students_interval(grid: Grid) -> None:
     for protocol, (d, dataset), (m, model) in itertools.product(
         PROTOCOLS, enumerate(grid.datasets), enumerate(grid.models)
     ):
-        column = grid.column(measure_of(grid, protocol), d)
+        column = column_of(grid, measure_of(grid, protocol), d)
         assert column is not None
         wanted = mean_interval(values(rows, protocol=protocol, dataset=dataset, model=model))
         assert (column.mean[m], column.low[m], column.high[m], column.runs[m]) == pytest.approx(
@@ -71,8 +71,8 @@ def test_cells_are_means_over_seeds_with_students_interval(grid: Grid) -> None:
 
 def test_means_over_data_sets_are_compared_pair_by_pair(grid: Grid) -> None:
     k = measure_of(grid, "finetune")
-    parts = np.stack([grid.column(k, d).mean for d in range(3)])  # type: ignore[union-attr]
-    whole = grid.column(k, ALL)
+    parts = np.stack([column_of(grid, k, d).mean for d in range(3)])  # type: ignore[union-attr]
+    whole = column_of(grid, k, ALL)
     assert whole is not None
     assert whole.mean == pytest.approx(parts.mean(axis=0))
     best = int(np.argmax(whole.mean))
@@ -89,7 +89,7 @@ def test_means_over_data_sets_are_compared_pair_by_pair(grid: Grid) -> None:
 def test_a_model_without_one_data_set_has_no_mean_over_all(tmp_path: Path) -> None:
     rows = [r for r in lines() if (r["model"], r["dataset"]) != ("vit-1", "cells")]
     grid = grid_of(write_table(tmp_path / "r.csv", rows))
-    column = grid.column(measure_of(grid, "knn"), ALL)
+    column = column_of(grid, measure_of(grid, "knn"), ALL)
     assert column is not None
     assert np.flatnonzero(np.isnan(column.mean)).tolist() == [grid.models.index("vit-1")]
     assert grid.notes == ["Means over all data sets leave out models that were not measured on each of them."]
@@ -215,7 +215,7 @@ def test_the_matrix_agrees_with_scipy(grid: Grid) -> None:
     assert [m.proxy for m in trust.matrices] == ["knn", "linear"]
     for matrix in trust.matrices:
         for s, d in itertools.product(range(3), range(3)):
-            x, y = grid.column(measure_of(grid, matrix.proxy), s), grid.column(measure_of(grid, "finetune"), d)
+            x, y = column_of(grid, measure_of(grid, matrix.proxy), s), column_of(grid, measure_of(grid, "finetune"), d)
             assert x is not None
             assert y is not None
             wanted = stats.spearmanr(x.mean, y.mean).statistic
@@ -274,7 +274,7 @@ def test_a_folder_with_a_table_gives_every_section(table: Path) -> None:
         "Label efficiency: no curve.json of the command curve.",
         "Feature shift: no run that explain looked into.",
     ]
-    text = render(made)
+    text = render_markdown(made)
     assert "| Rank | Could be | Model |" in text
     assert "## Left out" in text
 
@@ -383,7 +383,7 @@ def test_many_models_and_a_constant_column_are_fine(tmp_path: Path) -> None:
     made = sections_of(collect(write_table(tmp_path / "r.csv", rows)))
     notes = next(s for s in made.sections if s.key == "trust").notes
     assert any("is 0.5 for all 1000 models" in note for note in notes)
-    assert "800 more rows in `report.html`" in render(made)
+    assert "800 more rows in `report.html`" in render_markdown(made)
 
 
 def test_of_very_many_data_sets_the_first_are_compared(tmp_path: Path) -> None:

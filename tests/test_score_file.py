@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acclimate.commands import main
-from acclimate.experiments.scoring.feature_file import is_feature_file, read_feature_file
+from acclimate.experiments.scoring.files import is_feature_file, read_feature_file
 from acclimate.scores.estimates import ESTIMATES, estimate, prepare
 
 

@@ -15,14 +15,20 @@ import torch
 from torch import nn
 
 from acclimate.experiments import explanation as shifts
-from acclimate.experiments.explanation.affine import NormChange, together
-from acclimate.experiments.explanation.classes import countable, nearest_mean, separation
-from acclimate.experiments.explanation.compare import compare, draws
-from acclimate.experiments.explanation.layers import places
-from acclimate.experiments.explanation.measures import Layer, dead, hoyer, log_variance_ratio, mean_shift
-from acclimate.experiments.explanation.record import FEATURES, record
-from acclimate.experiments.explanation.similarity import cka, gram
-from acclimate.experiments.explanation.words import sentences
+from acclimate.experiments.explanation.compare import NormChange, compare, draws, sentences, together
+from acclimate.experiments.explanation.measures import (
+    Layer,
+    cka,
+    countable,
+    dead,
+    gram,
+    hoyer,
+    log_variance_ratio,
+    mean_shift,
+    nearest_mean,
+    separation,
+)
+from acclimate.experiments.explanation.record import FEATURES, places, record
 from acclimate.models import Preprocess, load_backbone
 
 RESNET_BLOCKS = ["layer1.0", "layer2.0", "layer3.0", "layer4.0"]

@@ -23,11 +23,10 @@ import acclimate
 from acclimate.commands import main
 from acclimate.errors import AcclimateError, Interrupted, StudyError
 from acclimate.experiments.study import dry_run, load_study, parse_study, plan_study, run_study
-from acclimate.experiments.study.claims import Claims
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import StudyPlan
 from acclimate.experiments.study.progress import Clock
-from acclimate.experiments.study.work import Event, draw
+from acclimate.experiments.study.work import Claims, Event, draw
 from acclimate.experiments.study.workers import Crew
 from acclimate.models.network import feature_width
 from acclimate.protocols import ProbeProtocol, Task

@@ -87,7 +87,7 @@ def score(
     RecipeError
         For an unknown score or setting (the nearest one is named), or a scale that cannot be.
     """
-    from acclimate.experiments.scoring.feature_file import is_feature_file
+    from acclimate.experiments.scoring.files import is_feature_file
 
     started, given = time.perf_counter(), read_settings(settings)
     if is_feature_file(data):

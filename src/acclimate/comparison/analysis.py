@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison.ceiling import ceiling, mean_ceiling
 from acclimate.comparison.cells import NUMBERS, Pairing, lead, proxied, summary
 from acclimate.comparison.domains import domains, shifts_of
 from acclimate.comparison.groundwork import Groundwork, make_groundwork
 from acclimate.comparison.groups import by_group
-from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.notes import missing_cells, notes, words
 from acclimate.comparison.question import Question
+from acclimate.comparison.references import ceiling, mean_ceiling
+from acclimate.comparison.resamples import ImageDraw
 from acclimate.comparison.sides import mean_or_none
 from acclimate.stats.resampling import benjamini_hochberg, holm
 
@@ -30,17 +30,9 @@ Corrected = dict[int, dict[str, float | None]]  # id of a cell -> its p-values
 def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = None) -> dict[str, Any]:
     """Return the answer as a JSON-able document; see ``docs/compare.md`` for its keys.
 
-    Parameters
-    ----------
-    frame
-        A table as `read_table` returns it.
-    images
-        Resamples values again over test images, where predictions are kept.
-
-    Raises
-    ------
-    DataError
-        Unknown names, choices left open, rows that disagree, fewer than three models with both protocols.
+    The frame is a table as `read_table` returns it; ``images`` resamples values again over test images, where
+    predictions are kept. Raises `DataError` for unknown names, choices left open, rows that disagree, or fewer than
+    three models with both protocols.
     """
     groundwork = make_groundwork(frame, question, images)
     main = _main(groundwork.cells, question)
@@ -56,7 +48,7 @@ def analyse(frame: pd.DataFrame, question: Question, images: ImageDraw | None = 
 
 def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> dict[str, Any]:
     """Return what was asked, and what the numbers are of."""
-    first = _cells_of(main, groundwork.proxies[0])
+    first = proxied(_cells_of(main, groundwork.proxies[0]))
     resampled = {"models": True, "seeds": bool(groundwork.draws.seeds), "images": groundwork.images is not None}
     return {
         "proxy": groundwork.proxies[0],
@@ -64,10 +56,10 @@ def _asked(question: Question, main: list[Pairing], groundwork: Groundwork) -> d
         "dataset": question.dataset,
         "target_dataset": question.target_dataset,
         "metric": sorted({cell.target.metric for cell in main}),
-        "proxy_metric": sorted({c.candidate.column.metric for c in first if c.candidate.column}),
+        "proxy_metric": sorted({cell.proxy.metric for cell in first}),
         "splits": {
-            "proxy": sorted({c.candidate.column.split for c in first if c.candidate.column}),
-            "target": sorted({c.target.split for c in first}),
+            "proxy": sorted({cell.proxy.split for cell in first}),
+            "target": sorted({cell.target.split for cell in first}),
         },
         "top": question.top,
         "level": question.level,

@@ -19,6 +19,9 @@ from acclimate.stats.resampling import permutation_p
 NUMBERS: Final = ("pearson", "pearson_logit", *(name for name in STATISTICS if name != "pearson"))
 
 
+Numbers = tuple[dict[str, float], dict[str, Float64]]  # name of `NUMBERS` -> its value, and in each resample (r,)
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """What may predict a target: a proxy on a data set, or a list that never looked at one."""
@@ -49,6 +52,12 @@ class Pairing:
     p: tuple[float, float]  # permutation p-values of Pearson and Spearman; NaN for a list
 
     @property
+    def proxy(self) -> ScoreColumn:
+        """The column of a proxy; a list has none."""
+        assert self.candidate.column is not None
+        return self.candidate.column
+
+    @property
     def n(self) -> int:
         """How many models have both."""
         return len(self.models)
@@ -69,40 +78,44 @@ class Target:
 
 def evaluate(task: Target, draws: Resamples, question: Question) -> list[Pairing]:
     """Return the cells of a target, one for each candidate."""
-    n = draws.counts.shape[1]
-    point, x, y = _measured(task, draws, -1, ones(n), question)
-    blocks = [_measured(task, draws, k, counts, question)[0] for k, counts in draws.blocks()]
-    resampled = {name: np.concatenate([block[name] for block in blocks]) for name in NUMBERS}
-    alone = correlate(x, y, 1 - np.eye(n), pairs=False)
+    x, y = _values(task, draws, -1)
+    alone = correlate(x, y, 1 - np.eye(len(x)), pairs=False)
     return [
         Pairing(
             candidate,
             task.target,
             np.flatnonzero(np.isfinite(x[:, i]) & np.isfinite(y[:, 0])),
-            {name: float(point[name][0, i]) for name in NUMBERS},
-            {name: resampled[name][:, i] for name in NUMBERS},
+            *own,
             {name: alone[name][:, i, 0] for name in ("pearson", "spearman", "regret")},
             (math.nan, math.nan)
             if candidate.column is None
             else permutation_p(x[:, i], y[:, 0], permutations=question.resamples, seed=question.seed),
         )
-        for i, candidate in enumerate(task.candidates)
+        for i, (candidate, own) in enumerate(zip(task.candidates, numbers(task, draws, question), strict=True))
     ]
 
 
-def numbers(task: Target, draws: Resamples, k: int, counts: Float64, question: Question) -> dict[str, Float64]:
-    """Return every number of `NUMBERS`, (b, candidates), in the given resamples."""
-    return _measured(task, draws, k, counts, question)[0]
+def numbers(task: Target, draws: Resamples, question: Question, inside: Float64 | float = 1.0) -> list[Numbers]:
+    """Return every number of each candidate, over the models for which ``inside`` ``(n,)`` is 1."""
+    blocks = [(-1, ones(draws.counts.shape[1])), *draws.blocks()]
+    measured = [_measured(task, draws, k, counts * inside, question) for k, counts in blocks]
+    joined = {name: np.concatenate([block[name] for block in measured]) for name in NUMBERS}  # (1 + r, candidates)
+    return [
+        ({n: float(v[0, i]) for n, v in joined.items()}, {n: v[1:, i] for n, v in joined.items()})
+        for i in range(len(task.candidates))
+    ]
 
 
-def _measured(
-    task: Target, draws: Resamples, k: int, counts: Float64, question: Question
-) -> tuple[dict[str, Float64], Float64, Float64]:
+def _values(task: Target, draws: Resamples, k: int) -> tuple[Float64, Float64]:
+    """Return the values of the candidates (n, candidates) and of the target (n, 1) in outer draw `k`."""
     x = np.stack([candidate.values(draws, k) for candidate in task.candidates], axis=1)
-    y = (draws.values(task.target, k) * task.target.sign)[:, None]
-    values_of = {name: values[:, :, 0] for name, values in correlate(x, y, counts, top=question.top).items()}
-    values_of["pearson_logit"] = _logits(task, draws, k, counts, question)
-    return values_of, x, y
+    return x, (draws.values(task.target, k) * task.target.sign)[:, None]
+
+
+def _measured(task: Target, draws: Resamples, k: int, counts: Float64, question: Question) -> dict[str, Float64]:
+    correlations = correlate(*_values(task, draws, k), counts, top=question.top)
+    logits = _logits(task, draws, k, counts, question)
+    return {**{name: values[:, :, 0] for name, values in correlations.items()}, "pearson_logit": logits}
 
 
 def _logits(task: Target, draws: Resamples, k: int, counts: Float64, question: Question) -> Float64:
@@ -128,36 +141,29 @@ def proxied(cells: Sequence[Pairing]) -> list[Pairing]:
     return [cell for cell in cells if cell.candidate.column is not None]
 
 
-def mean_point(cells: Sequence[Pairing], name: str) -> float | None:
-    """Return the mean of a number over cells, None where it is nowhere defined."""
-    return mean_or_none([cell.point[name] for cell in cells])
-
-
-def mean_resampled(cells: Sequence[Pairing], name: str) -> Float64:
-    """Return the mean over cells in each resample (r,), over those where it is defined."""
-    return mean_over(np.stack([cell.resampled[name] for cell in cells]), axis=0)
-
-
 def summary(cells: Sequence[Pairing], question: Question) -> dict[str, Any]:
     """Return the numbers of some cells, each the mean over them, with intervals over the models."""
     if not cells:
         return {**dict.fromkeys(NUMBERS), "intervals": dict.fromkeys(NUMBERS), "n_models": 0, "cells": 0}
     models = np.unique(np.concatenate([cell.models for cell in cells]))
-    least = min(cell.n for cell in cells)
-    return {
-        **{name: mean_point(cells, name) for name in NUMBERS},
-        "intervals": {name: bounds(mean_resampled(cells, name), least, question.level) for name in NUMBERS},
-        "n_models": len(models),
-        "cells": len(cells),
-    }
+    own = [(cell.point, cell.resampled) for cell in cells]
+    return {**means(own, min(cell.n for cell in cells), question.level), "n_models": len(models), "cells": len(cells)}
+
+
+def means(cells: Sequence[Numbers], n: int, level: float) -> dict[str, Any]:
+    """Return the mean of each number over some cells, None where it is nowhere defined, with intervals."""
+    points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
+    resampled = {name: mean_over(np.stack([values[name] for _, values in cells]), axis=0) for name in NUMBERS}
+    return {**points, "intervals": {name: bounds(values, n, level) for name, values in resampled.items()}}
 
 
 def lead(a: Sequence[Pairing], b: Sequence[Pairing], name: str, question: Question) -> dict[str, float] | None:
     """Return a number's mean over `a` less that over `b`, with its interval over the same resamples, or None."""
-    x, y = mean_point(a, name), mean_point(b, name)
+    x, y = (mean_or_none([cell.point[name] for cell in cells]) for cells in (a, b))
     if x is None or y is None:
         return None
-    difference = mean_resampled(a, name) - mean_resampled(b, name)
+    resampled = [mean_over(np.stack([cell.resampled[name] for cell in cells]), axis=0) for cells in (a, b)]
+    difference = resampled[0] - resampled[1]
     ends = bounds(difference, min(cell.n for cell in (*a, *b)), question.level)
     return {"difference": x - y, **(ends or {})}
 

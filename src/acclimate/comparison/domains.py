@@ -1,34 +1,40 @@
 """In domain against out of domain: a protocol on one data set predicts a protocol on another, the full matrix.
 
 The analysis of Marks et al. (2025), doi 10.1007/s11263-025-02402-w: proxies are compared with what they are to predict
-on the same data and under categorical shift (other classes), shift of style, or both.
+on the same data and under categorical shift (other classes), shift of style, or both. `domains` asks every number of
+every cell; `matrices` is the cheap form of it, Spearman and regret alone, for a page that shows them of many proxies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from acclimate.comparison.cells import NUMBERS, Pairing, lead, proxied, summary
 from acclimate.comparison.question import Question
+from acclimate.comparison.resamples import make_resamples
+from acclimate.comparison.sides import ScoreColumn, mean_over
 from acclimate.errors import DataError, some
+from acclimate.stats import LEAST_MODELS, correlate, percentile_interval
+from acclimate.stats.correlations import Float64, ones
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Shifts = dict[tuple[str, str], str]
+Mask = npt.NDArray[np.bool_]
 
 
-def read_shifts(path: str | Path) -> dict[tuple[str, str], str]:
+def read_shifts(path: str | Path) -> Shifts:
     """Return (source, data set) -> kind of shift, the source empty where it is not given.
 
-    The kinds are free words; Marks et al. (2025) have categorical, style and both.
-
-    Raises
-    ------
-    DataError
-        No such file, missing columns, or two kinds for one pair.
+    The kinds are free words; Marks et al. (2025) have categorical, style and both. Raises `DataError` for no such file,
+    missing columns, or two kinds for one pair.
     """
     import csv
 
@@ -52,10 +58,7 @@ def read_shifts(path: str | Path) -> dict[tuple[str, str], str]:
 def shifts_of(frame: pd.DataFrame, question: Question) -> Shifts:
     """Return (source or "", data set) -> kind of shift: as given, else from the column ``shift``.
 
-    Raises
-    ------
-    DataError
-        A data set with two kinds of shift in the table, or a name in the mapping that no data set has.
+    Raises `DataError` for a data set with two kinds of shift in the table, or a name in the mapping that none has.
     """
     datasets = set(frame["dataset"])
     if question.shifts is not None:
@@ -148,3 +151,76 @@ def _ahead(
     )
     shared = [place for place in by_place if place in of_first]
     return lead([by_place[p] for p in shared], [of_first[p] for p in shared], "spearman", question) if shared else None
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """One proxy, read on each data set (rows), against the target on each (columns): all (d, d), NaN if undefined."""
+
+    proxy: str
+    spearman: Float64
+    low: Float64
+    high: Float64
+    models: Float64
+    regret: Float64
+
+
+def matrices(
+    sides: Mapping[str, Mapping[str, ScoreColumn]], datasets: Sequence[str], shifts: Shifts, question: Question
+) -> tuple[list[Matrix], list[dict[str, Any]]]:
+    """Return the matrix of each proxy of a question, and averages over its parts with cells.
+
+    ``sides`` are protocol -> data set -> column, all over the same n models; ``datasets`` the rows and columns of the
+    matrices, in order. An average has ``proxy, part, spearman, low, high, cells``; its parts are in domain, out of
+    domain, and out of domain by kind of shift. All intervals are over the same resamples of the models.
+    """
+    y = _values(sides[question.target], datasets)
+    counts = make_resamples(len(y), [], None, resamples=question.resamples, seed=question.seed).counts
+    parts = _parts(datasets, shifts)
+    by_proxy, averages = [], []
+    for proxy in question.proxies:
+        matrix, resampled = _matrix(proxy, _values(sides[proxy], datasets), y, counts, question.level)
+        by_proxy.append(matrix)
+        averages += [
+            {"proxy": proxy, "part": part, **_average(matrix, resampled, mask & np.isfinite(matrix.spearman), question)}
+            for part, mask in parts.items()
+            if (mask & np.isfinite(matrix.spearman)).any()
+        ]
+    return by_proxy, averages
+
+
+def _matrix(proxy: str, x: Float64, y: Float64, counts: Float64, level: float) -> tuple[Matrix, Float64]:
+    """Return the matrix of values (n, d), and Spearman in each resample (r, d, d)."""
+    models = (np.isfinite(x).astype(float).T @ np.isfinite(y)).round()
+    enough = models >= LEAST_MODELS
+    point, resamples = (correlate(x, y, c, pairs=False) for c in (ones(len(x)), counts))
+    rho, regret = (np.where(enough, point[name][0], np.nan) for name in ("spearman", "regret"))
+    resampled = np.where(enough, resamples["spearman"], np.nan)
+    ends = np.full((2, *models.shape), np.nan)
+    for i, j in np.ndindex(models.shape):
+        ends[:, i, j] = percentile_interval(resampled[:, i, j], n=int(models[i, j]), level=level) or (np.nan, np.nan)
+    return Matrix(proxy, rho, ends[0], ends[1], models, regret), resampled
+
+
+def _values(columns: Mapping[str, ScoreColumn], datasets: Sequence[str]) -> Float64:
+    """Return (n, d) values, larger is better; NaN for data sets without a column."""
+    missing = np.full(len(next(iter(columns.values())).means), np.nan)
+    return np.stack([columns[d].means * columns[d].sign if d in columns else missing for d in datasets], axis=1)
+
+
+def _parts(datasets: Sequence[str], shifts: Shifts) -> dict[str, Mask]:
+    """Return part -> mask (d, d) of its cells."""
+    inside = np.eye(len(datasets), dtype=bool)
+    parts = {"in domain": inside, "out of domain": ~inside}
+    for kind in dict.fromkeys(shifts.values()):
+        shifted = [[shifts.get((s, d), shifts.get(("", d))) == kind for d in datasets] for s in datasets]
+        parts[kind] = ~inside & np.array(shifted)
+    return parts
+
+
+def _average(matrix: Matrix, resampled: Float64, mask: Mask, question: Question) -> dict[str, Any]:
+    """Return the mean over the cells of a mask with its interval."""
+    means = mean_over(resampled[:, mask])
+    ends = percentile_interval(means, n=int(matrix.models[mask].min()), level=question.level) or (None, None)
+    rho = float(matrix.spearman[mask].mean())
+    return {"spearman": rho, "low": ends[0], "high": ends[1], "cells": int(mask.sum())}

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acclimate.comparison.baseline import size_list, static_list
 from acclimate.comparison.cells import Candidate, Pairing, Target, evaluate
 from acclimate.comparison.groups import groups_of, settings_of
-from acclimate.comparison.images import ImageDraw
 from acclimate.comparison.notes import NAMED
 from acclimate.comparison.question import Question
-from acclimate.comparison.resamples import Resamples, make_resamples
+from acclimate.comparison.references import size_list, static_list
+from acclimate.comparison.resamples import ImageDraw, Resamples, make_resamples
 from acclimate.comparison.sides import ScoreColumn, nearest, side
 from acclimate.errors import DataError
 from acclimate.stats.correlations import LEAST_MODELS

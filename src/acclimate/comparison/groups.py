@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from acclimate.comparison.cells import NUMBERS, Candidate, Pairing, Target, bounds, numbers
+from acclimate.comparison.cells import Candidate, Numbers, Pairing, Target, bounds, means, numbers
 from acclimate.comparison.question import Question
 from acclimate.comparison.resamples import Resamples
 from acclimate.comparison.sides import mean_or_none, mean_over, nearest
@@ -24,10 +24,7 @@ NO_GROUP: Final = "(none)"
 def groups_of(frame: pd.DataFrame, by: str | None) -> dict[str, str] | None:
     """Return model -> group where every model has one value of the column ``by``; else None.
 
-    Raises
-    ------
-    DataError
-        No such column; the nearest is named.
+    Raises `DataError` for no such column; the nearest is named.
     """
     if by is None:
         return None
@@ -45,12 +42,8 @@ def settings_of(
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """Return proxy -> name with its setting -> rows, where ``by`` tells rows of one model apart; else nothing.
 
-    So ``--by normalise`` compares a proxy with and without feature normalisation.
-
-    Raises
-    ------
-    DataError
-        The column does neither.
+    So ``--by normalise`` compares a proxy with and without feature normalisation. Raises `DataError` for a column that
+    does neither.
     """
     by = question.by
     if by is None or groups is not None:
@@ -103,14 +96,8 @@ def by_group(
 def pair_agreement(x: Float64, y: Float64, counts: Float64, allowed: Float64) -> Float64:
     """Return the share (b,) of the allowed pairs of drawn models that x orders as y does; x's ties count half.
 
-    Parameters
-    ----------
-    x, y : (n,)
-        NaN is a missing cell.
-    counts : (b, n)
-        How often each model is drawn.
-    allowed : (n, n)
-        1 for pairs that count, else 0.
+    ``x`` and ``y`` are ``(n,)``, NaN a missing cell; ``counts`` ``(b, n)`` how often each model is drawn; ``allowed``
+    ``(n, n)`` 1 for pairs that count, else 0.
     """
     there = np.isfinite(x) & np.isfinite(y)
     x, y, c, allowed = x[there], y[there], counts[:, there], allowed[np.ix_(there, there)]
@@ -126,22 +113,15 @@ def _lines(
     tasks: Sequence[Target], draws: Resamples, inside: np.ndarray[Any, Any], group: str, question: Question
 ) -> list[dict[str, Any]]:
     """Return one line for each proxy: its mean over data sets within one group."""
-    by_proxy: dict[str, list[tuple[dict[str, Float64], dict[str, Float64]]]] = {}
-    mask = inside.astype(np.float64)
+    by_proxy: dict[str, list[Numbers]] = {}
     for task in tasks:
-        point = numbers(task, draws, -1, ones(len(mask)) * mask, question)
-        blocks = [numbers(task, draws, k, counts * mask, question) for k, counts in draws.blocks()]
-        for i, candidate in enumerate(task.candidates):
-            resampled = {name: np.concatenate([b[name][:, i] for b in blocks]) for name in NUMBERS}
-            by_proxy.setdefault(candidate.name, []).append(({n: point[n][0, i] for n in NUMBERS}, resampled))
+        for candidate, own in zip(task.candidates, numbers(task, draws, question, inside.astype(float)), strict=True):
+            by_proxy.setdefault(candidate.name, []).append(own)
     n = int(inside.sum())
-    lines = []
-    for proxy, cells in by_proxy.items():
-        points = {name: mean_or_none([point[name] for point, _ in cells]) for name in NUMBERS}
-        means = {name: mean_over(np.stack([d[name] for _, d in cells]), axis=0) for name in NUMBERS}
-        intervals = {name: bounds(means[name], n, question.level) for name in NUMBERS}
-        lines.append({"group": group, "proxy": proxy, "n_models": n, **points, "intervals": intervals})
-    return lines
+    return [
+        {"group": group, "proxy": proxy, "n_models": n, **means(cells, n, question.level)}
+        for proxy, cells in by_proxy.items()
+    ]
 
 
 def _pairs(

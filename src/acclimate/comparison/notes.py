@@ -121,10 +121,10 @@ def _outside(document: dict[str, Any]) -> list[str]:
 def missing_cells(cells: Sequence[Pairing], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each cell that lacks models: which of `names` are without the proxy and without the target."""
     lines = []
-    for cell in cells:
-        if cell.n == len(names) or cell.candidate.column is None:
+    for cell in proxied(cells):
+        if cell.n == len(names):
             continue
-        lacking = {"proxy": cell.candidate.column.means, "target": cell.target.means}
+        lacking = {"proxy": cell.proxy.means, "target": cell.target.means}
         models = {side: [names[int(i)] for i in np.flatnonzero(~np.isfinite(v))] for side, v in lacking.items()}
         where = {"source": cell.candidate.source, "dataset": cell.target.dataset}
         lines.append({"name": cell.candidate.name, **where, "n": cell.n, "without": models})
@@ -134,7 +134,7 @@ def missing_cells(cells: Sequence[Pairing], names: Sequence[str]) -> list[dict[s
 def notes(document: dict[str, Any], cells: Sequence[Pairing]) -> list[str]:
     """Return sentences for the cells of the headline."""
     own = proxied(cells)
-    columns = [c.candidate.column for c in own if c.candidate.column] + [c.target for c in own]
+    columns = [cell.proxy for cell in own] + [cell.target for cell in own]
     unique = list({(c.protocol, c.dataset, c.metric): c for c in columns}.values())
     return [
         *_turned(unique),
@@ -158,10 +158,7 @@ def _turned(columns: Sequence[ScoreColumn]) -> list[str]:
 def _constant(cells: Sequence[Pairing]) -> list[str]:
     sentences = []
     for cell in cells:
-        column = cell.candidate.column
-        if column is None or np.isfinite(cell.point["spearman"]):
-            continue
-        for side in (column, cell.target):
+        for side in (cell.proxy, cell.target) if not np.isfinite(cell.point["spearman"]) else ():
             values = side.means[cell.models]
             if np.all(values == values[0]):
                 sentences.append(
@@ -175,14 +172,12 @@ def _tied_first(cells: Sequence[Pairing]) -> list[str]:
     """Say where the proxy's first place is shared, as the regret is then that of the first in the table."""
     sentences = []
     for cell in cells:
-        column = cell.candidate.column
-        if column is not None and np.isfinite(cell.point["spearman"]):
-            values = column.means[cell.models] * column.sign
-            if (n := int((values == values.max()).sum())) > 1:
-                sentences.append(
-                    f"{n} models share the first place of '{column.protocol}' on '{column.dataset}': "
-                    "the regret is that of the first in the table"
-                )
+        values = cell.proxy.means[cell.models] * cell.proxy.sign
+        if np.isfinite(cell.point["spearman"]) and (n := int((values == values.max()).sum())) > 1:
+            sentences.append(
+                f"{n} models share the first place of '{cell.proxy.protocol}' on '{cell.proxy.dataset}': "
+                "the regret is that of the first in the table"
+            )
     return sentences[:NAMED]
 
 

@@ -12,45 +12,22 @@ UNITS = ("fraction", "percent", "other")
 
 @dataclass(frozen=True)
 class Question:
-    """The arguments of ``compare``.
+    """The arguments of ``compare``."""
 
-    Attributes
-    ----------
-    proxies
-        Protocols that predict; ``NAME@LABELS`` reads one label budget. The first is the one the answer is about.
-    target
-        The protocol that is predicted.
-    dataset, target_dataset
-        Where the proxy and the target are read; None is every data set, each on itself.
-    metric
-        Of both, or ``PROXY,TARGET``; None where there is one, or ``accuracy``.
-    by
-        A column that groups models, or that tells the proxy's settings apart.
-    ood
-        Every data set predicts every other one.
-    shifts
-        Data set -> kind of shift, or (source, data set) -> kind.
-    unit
-        What bounded values are in: fraction, percent, other; None finds out.
-    smaller_is_better
-        Metrics besides ``log_loss`` and ``ece`` of which less is better.
-    top
-        The k of the overlap.
-    resamples, level, seed
-        Of bootstrap and permutations.
-    """
-
+    # protocols that predict; ``NAME@LABELS`` reads one label budget. The first is the one the answer is about
     proxies: tuple[str, ...]
-    target: str
+    target: str  # the protocol that is predicted
+    # dataset, target_dataset: where the proxy and the target are read; None is every data set, each on itself
     dataset: str | None = None
     target_dataset: str | None = None
-    metric: str | None = None
-    by: str | None = None
-    ood: bool = False
-    shifts: dict[tuple[str, str], str] | None = None
-    unit: str | None = None
-    smaller_is_better: tuple[str, ...] = ()
-    top: int = 3
+    metric: str | None = None  # of both, or ``PROXY,TARGET``; None where there is one, or ``accuracy``
+    by: str | None = None  # a column that groups models, or that tells the proxy's settings apart
+    ood: bool = False  # every data set predicts every other one
+    shifts: dict[tuple[str, str], str] | None = None  # (source, data set) -> kind of shift; "" is any source
+    unit: str | None = None  # what bounded values are in: fraction, percent, other; None finds out
+    smaller_is_better: tuple[str, ...] = ()  # metrics besides ``log_loss`` and ``ece`` of which less is better
+    top: int = 3  # the k of the overlap
+    # resamples, level, seed: of bootstrap and permutations
     resamples: int = RESAMPLES
     level: float = LEVEL
     seed: int = 0

@@ -84,23 +84,11 @@ def nearest(kind: str, name: str, choices: Iterable[str]) -> str:
 def side(
     frame: pd.DataFrame, spec: str, question: Question, models: Sequence[str], left_out: list[str], *, target: bool
 ) -> dict[str, ScoreColumn]:
-    """Return the columns of one protocol, by data set.
+    """Return the columns of one protocol, or ``PROTOCOL@LABELS``, by data set; ``models`` are the rows of each.
 
-    Parameters
-    ----------
-    spec
-        A protocol, or ``PROTOCOL@LABELS``.
-    models
-        The rows of the columns.
-    left_out
-        Gets why data sets are left out that nobody asked for by name.
-    target
-        Of several splits the target is read on ``test`` and a proxy on ``val``.
-
-    Raises
-    ------
-    DataError
-        An unknown name (the nearest is told), a choice that is left open, rows that disagree, mixed units.
+    ``left_out`` gets why data sets are left out that nobody asked for by name. Of several splits the target is read on
+    ``test`` and a proxy on ``val``. Raises `DataError` for an unknown name (the nearest is told), a choice that is left
+    open, rows that disagree, or mixed units.
     """
     rows = _of_split(_of_labels(frame, spec), spec, "test" if target else "val")
     wanted = _wanted_metric(frame, rows, spec, question.metric, target=target)
@@ -208,14 +196,8 @@ def _column(rows: pd.DataFrame, spec: str, dataset: str, question: Question, mod
 def check_units(rows: pd.DataFrame, where: str, unit: str | None, metric: str) -> None:
     """Raise `DataError` when percentages and fractions seem to be mixed, or values do not fit the unit declared.
 
-    Parameters
-    ----------
-    rows
-        Of one protocol, data set and metric, with the columns ``value`` (no NaN) and `ROW`.
-    where
-        Their name in the message.
-    unit
-        As declared, None finds out.
+    ``rows`` are of one protocol, data set and metric, with the columns ``value`` (no NaN) and `ROW`; ``where`` is their
+    name in the message. ``unit`` is as declared, None finds out.
     """
     values = rows["value"].to_numpy()
     if unit == "other" or not is_proportion(metric) or values.size == 0:

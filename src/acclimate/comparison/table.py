@@ -23,40 +23,28 @@ UNITS: Final = ("fraction", "percent")
 ROW: Final = "_row"  # where a line stood, from 1 on, for messages
 KEY: Final = "_key"  # of our own rows: where the predictions are
 _ABSENT: Final = ("", "nan", "na", "n/a", "none", "null", "-")
-_SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 
 def read_table(source: str | Path) -> pd.DataFrame:
     """Return a results table, one line a number.
 
-    Parameters
-    ----------
-    source
-        ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl`` or ``.ndjson`` with the columns ``model, dataset, protocol,
-        metric, value``, optionally ``seed, split, labels, unit``, and any others, which may group models or tell
-        settings apart; or a folder with ``rows/`` as the other commands leave it.
+    The source is ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl`` or ``.ndjson`` with the columns ``model, dataset,
+    protocol, metric, value``, optionally ``seed, split, labels, unit``, and any others, which may group models or tell
+    settings apart; or a folder with ``rows/`` as the other commands leave it.
 
-    Returns
-    -------
-    DataFrame
-        ``value`` as float64 (NaN where a cell is empty), everything else as text, and `ROW`. A column ``unit`` is
-        applied and gone: such values are fractions.
-
-    Raises
-    ------
-    DataError
-        No such file, another format, a missing column, a value that is no number, an empty name.
+    The table has ``value`` as float64 (NaN where a cell is empty), everything else as text, and `ROW`. A column
+    ``unit`` is applied and gone: such values are fractions. Raises `DataError` for no such file, another format, a
+    missing column, a value that is no number, or an empty name.
     """
     path = Path(source)
     if path.is_dir():
         return _of_folder(path)
     if not path.is_file():
+        raise DataError(f"there is no '{source}'; expected a results table ({', '.join(SUFFIXES)}) or a results folder")
+    if path.suffix.lower() not in SUFFIXES:
         raise DataError(
-            f"there is no '{source}'; expected a results table ({', '.join(_SUFFIXES)}) or a results folder"
-        )
-    if path.suffix.lower() not in _SUFFIXES:
-        raise DataError(
-            f"cannot read '{source}' as a results table; expected {', '.join(_SUFFIXES)}, or a folder with rows/"
+            f"cannot read '{source}' as a results table; expected {', '.join(SUFFIXES)}, or a folder with rows/"
         )
     return tidy(_read(path), str(source))
 
@@ -87,10 +75,7 @@ def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 def keep(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
     """Return the rows that fulfil every ``COLUMN=VALUE`` and ``COLUMN!=VALUE``; an empty value means empty cells.
 
-    Raises
-    ------
-    InputError
-        Not of that form, an unknown column, or a value that no row has; the nearest is named.
+    Raises `InputError` for another form, an unknown column, or a value that no row has; the nearest is named.
     """
     for condition in conditions:
         name, equals, value = (part.strip() for part in condition.partition("="))

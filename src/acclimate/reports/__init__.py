@@ -9,30 +9,14 @@ from pathlib import Path
 
 
 def report(folder: Path, target: str | None = None) -> Path:
-    """Write ``report.html`` and ``report.md`` into a folder, from whatever runs and results lie there.
+    """Write ``report.html`` and ``report.md`` into a folder, from whatever runs and results lie there; return the page.
 
-    Parameters
-    ----------
-    folder : Path
-        What a command wrote, a folder of such folders, or one with results tables; or a results table by itself,
-        beside which ``NAME-report.html`` is written.
-    target : str or None
-        The protocol that the cheap ones should foresee; None finds out.
-
-    Returns
-    -------
-    Path
-        The page, ``folder / "report.html"``.
-
-    Raises
-    ------
-    DataError
-        If the folder does not exist or holds nothing to report, or has no protocol of the target's name.
-    InputError
-        If the report cannot be written there: no permission, no space.
+    The folder is what a command wrote, one of such folders, or one with results tables; or it is a results table by
+    itself, beside which ``NAME-report.html`` is written. ``target`` is the protocol that the cheap ones should foresee;
+    None finds out. Raises `DataError` if the folder does not exist or holds nothing to report, or has no protocol of
+    the target's name; `InputError` if the report cannot be written there: no permission, no space.
     """
-    from acclimate.reports.markdown import render as markdown
-    from acclimate.reports.page import render as page
+    from acclimate.reports.page import render, render_markdown
     from acclimate.reports.read.collect import collect
     from acclimate.reports.sections import build
     from acclimate.storage.store import write_atomic
@@ -40,6 +24,6 @@ def report(folder: Path, target: str | None = None) -> Path:
     folder = Path(folder)
     content = build(collect(folder), target)
     where = folder.with_name(f"{folder.stem}-report.html") if folder.is_file() else folder / "report.html"
-    write_atomic(where.with_suffix(".md"), markdown(content))
-    write_atomic(where, page(content))
+    write_atomic(where.with_suffix(".md"), render_markdown(content))
+    write_atomic(where, render(content))
     return where

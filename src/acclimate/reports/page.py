@@ -1,4 +1,4 @@
-"""A report -> one HTML file that needs nothing else: styles, data, Plotly and its own script inside.
+"""A report -> one HTML file that needs nothing else, styles, data, Plotly and its own script inside; and Markdown.
 
 The page's Content-Security-Policy allows exactly the scripts written here, by their SHA-256, and no network
 at all, so that even a name that slipped through every escape could neither run nor call home.
@@ -12,26 +12,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acclimate.reports.draw.blocks import DataTable, Report
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from acclimate.reports.draw.blocks import DataTable, Report
+from acclimate.reports.text import markdown
+
+ROWS = 200  # of one table in Markdown
 WEB = Path(__file__).with_name("web")
 SCRIPTS = ("theme.js", "tables.js", "grid.js", "figures.js", "ranks.js", "live.js", "page.js")
 
 
 def render(report: Report) -> str:
     """Return the page as text."""
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(WEB),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    scripts = [_plotly(), own_script()]
-    return environment.get_template("template.html").render(
+    # The page's own script is one closure of all its files, of which the last draws.
+    own_script = '(() => {\n"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS) + "\n})();\n"
+    scripts = [_plotly(), own_script]
+    template = _templates(autoescape=True).get_template("template.html")
+    return template.render(
         report=report,
         policy=policy(scripts),
         style=Markup(_read("style.css")),
@@ -40,9 +38,18 @@ def render(report: Report) -> str:
     )
 
 
-def own_script() -> str:
-    """Return the page's own script: one closure of all its files, of which the last draws."""
-    return '(() => {\n"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS) + "\n})();\n"
+def render_markdown(report: Report) -> str:
+    """Return the words and the tables as GitHub-flavoured Markdown; the charts stay on the page."""
+    environment = _templates(autoescape=False)
+    environment.filters["markdown"] = markdown
+    return environment.get_template("markdown.jinja").render(report=report, rows=ROWS).rstrip() + "\n"
+
+
+def _templates(*, autoescape: bool) -> Environment:
+    loader = FileSystemLoader(WEB)
+    return Environment(
+        loader=loader, autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 def _read(name: str) -> str:

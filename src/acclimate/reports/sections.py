@@ -20,11 +20,9 @@ from acclimate.reports.draw import (
     maps,
     provenance,
     recipes,
-    rows,
     summary,
 )
 from acclimate.reports.draw.blocks import Report, Section
-from acclimate.reports.draw.payload import payload
 from acclimate.reports.read.collect import Contents
 from acclimate.reports.read.grid import mixed_units
 from acclimate.reports.read.material import Material, gather
@@ -44,15 +42,20 @@ SECTIONS: Final[tuple[Callable[[Material], list[Section]], ...]] = (
     inside.sections,
     labels.sections,
     maps.sections,
-    rows.sections,
+    recipes.measurements,
     provenance.sections,
 )
-# What is said, in a line each, of a section that is not there.
-ABSENT: Final[tuple[Callable[[Material], list[str]], ...]] = (
-    live.absent,
-    learning.absent,
-    labels.absent,
-    inside.absent,
+# What is said, in a line each, where there is not what a section needs.
+ABSENT: Final[tuple[tuple[Callable[[Material], object], str], ...]] = (
+    (lambda material: any(run.log for run in material.contents.runs), "Learning curves: no run with a log."),
+    (
+        lambda material: material.contents.curve or material.contents.elsewhere,
+        "Label efficiency: no curve.json of the command curve.",
+    ),
+    (
+        lambda material: any(run.inside for run in material.contents.runs),
+        "Feature shift: no run that explain looked into.",
+    ),
 )
 
 
@@ -67,6 +70,6 @@ def build(contents: Contents, target: str | None = None) -> Report:
         summary=summary.sentences(contents, material.boards, answer),
         warnings=[*summary.warnings(contents, grid), *(mixed_units(grid) if grid else []), *material.problems],
         sections=[section for make in SECTIONS for section in make(material)],
-        grid=payload(grid, material.foresight, material.target) if grid else None,
-        absent=[line for say in ABSENT for line in say(material)],
+        grid=live.payload(grid, material.foresight, material.target) if grid else None,
+        absent=[*live.absent(material), *(line for there, line in ABSENT if not there(material))],
     )

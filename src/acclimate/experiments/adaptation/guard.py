@@ -21,15 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from acclimate.experiments.adaptation.monitors import (
-    NEIGHBOURS,
-    Features,
-    Labels,
-    agreement,
-    feature_std,
-    neighbour_overlap,
-)
 from acclimate.models import Backbone
 from acclimate.protocols import Task
 from acclimate.scores import PROBES
@@ -38,6 +31,9 @@ from acclimate.scores.estimates.rank import rankme
 from acclimate.scores.probes.ridge import RidgeSettings
 from acclimate.storage.runtime import Runtime
 from acclimate.training import Embed, Look
+
+Features = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
 
 POOLED = 512  # pool images that the label-free monitors look at
 LABELLED = 512  # images of each labelled part that the probe looks at
@@ -49,6 +45,7 @@ SURE = 1.5  # standard errors by which a step has to beat the start model
 FALLEN = 3.0  # standard errors below the start model at which a falling probe ends the run
 VETO = 0.0  # gain of the linear probe below which a step is not kept
 PATIENCE = 0.3  # share of the steps before which a fall may be a transient
+NEIGHBOURS = 10  # of an image, that are looked at
 
 
 @dataclass(frozen=True)
@@ -196,3 +193,46 @@ def _neighbourhood(labels: Labels) -> int:
     """Return k for a bank: no more neighbours than a usual class has there, else a perfect model could not agree."""
     counts = np.bincount(labels)
     return int(np.clip(np.median(counts[counts > 0]), 1, NEIGHBOURS))
+
+
+def feature_std(x: Features) -> float:
+    """Return the mean per-dimension standard deviation of unit-length features ``(n, d)``, times sqrt(d).
+
+    About 1 when they spread evenly over the sphere, 0 when they collapsed to a point (Chen and He 2021, section 4.1).
+    """
+    return float(unit(x).std(0).mean() * np.sqrt(x.shape[1]))
+
+
+def neighbour_overlap(a: Features, b: Features, k: int = NEIGHBOURS) -> float:
+    """Return the mean share of each image's k nearest neighbours (cosine) that two models have in common, in [0, 1]."""
+    k = min(k, len(a) - 1)
+    alike = [unit(x) @ unit(x).T for x in (a, b)]
+    for similarity in alike:
+        np.fill_diagonal(similarity, -np.inf)
+    shared = [len(np.intersect1d(p, q)) for p, q in zip(*(_nearest(s, k) for s in alike), strict=True)]
+    return float(np.mean(shared) / k)
+
+
+def _nearest(similarity: Features, k: int) -> Labels:
+    """Return which k columns of each row (n, m) are the largest, in no order."""
+    return np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+
+
+def agreement(bank: Features, bank_labels: Labels, x: Features, labels: Labels, k: int = NEIGHBOURS) -> Features:
+    """Return ``(n,)`` shares of each image's k nearest neighbours in the bank (cosine) that have its label, in [0, 1].
+
+    What kNN accuracy thresholds, kept as a number for each image: paired over images it shows smaller changes than
+    accuracy does, and unlike a log loss it does not depend on a temperature.
+
+    The bank is ``(m, d)`` with labels ``(m,)``, the images ``(n, d)`` with labels ``(n,)``; none of them is in the
+    bank.
+    """
+    nearest = _nearest(unit(x) @ unit(bank).T, min(k, len(bank)))
+    share: Features = (bank_labels[nearest] == labels[:, None]).mean(1, dtype=np.float32)
+    return share
+
+
+def unit(x: Features) -> Features:
+    """Return features of length 1."""
+    out: Features = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return out

@@ -15,8 +15,7 @@ import numpy as np
 from torch import nn
 
 from acclimate.errors import DataError
-from acclimate.experiments.adaptation.guard import FEW, Guard
-from acclimate.experiments.adaptation.monitors import feature_std, neighbour_overlap
+from acclimate.experiments.adaptation.guard import FEW, Guard, feature_std, neighbour_overlap
 from acclimate.images import clean_pool
 from acclimate.models import Backbone, digest, load_backbone, save_weights
 from acclimate.models.network import reset_classifier
@@ -33,18 +32,6 @@ from acclimate.training.schedule import steps_per_epoch
 
 ADAPTED = "adapted.safetensors"
 KEPT = "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class State:
-    """The features of one model."""
-
-    # feature_std, rankme: of pool images; see ``adaptation.monitors``
-    feature_std: float
-    rankme: float
-    # knn_accuracy, knn_log_loss: of a kNN classifier on held-out labelled images; None without labels
-    knn_accuracy: float | None
-    knn_log_loss: float | None
 
 
 @dataclass(frozen=True)
@@ -175,19 +162,19 @@ def _change(monitors: dict[str, Any]) -> str:
         return ""
     return (
         f"; kNN on validation images, which chose the step: accuracy {before['knn_accuracy']:.3f} -> "
-        f"{after['knn_accuracy']:.3f}, "
-        f"log loss {before['knn_log_loss']:.3f} -> {after['knn_log_loss']:.3f}"
+        f"{after['knn_accuracy']:.3f}, log loss {before['knn_log_loss']:.3f} -> {after['knn_log_loss']:.3f}"
     )
 
 
 def _monitors(task: Task, runtime: Runtime, guard: Guard, start: Backbone, adapted: Backbone) -> dict[str, Any]:
     models = {"start": start, "adapted": adapted}
-    states = {name: dataclasses.asdict(_state(task, runtime, guard, model)) for name, model in models.items()}
+    states = {name: _state(task, runtime, guard, model) for name, model in models.items()}
     first, second = (np.asarray(task.features(model, runtime, guard.pool).x[guard.pool]) for model in models.values())
     return {**states, "neighbour_overlap": neighbour_overlap(first, second)}
 
 
-def _state(task: Task, runtime: Runtime, guard: Guard, model: Backbone) -> State:
+def _state(task: Task, runtime: Runtime, guard: Guard, model: Backbone) -> dict[str, float | None]:
+    """Return spread and rank of pool images, and a kNN classifier's numbers on held-out ones; None without labels."""
     split, probe = task.split, guard.probes
     x = task.features(model, runtime, np.concatenate([guard.pool, split.train, split.val]) if probe else guard.pool).x
     scores: dict[str, float] = {}
@@ -197,7 +184,8 @@ def _state(task: Task, runtime: Runtime, guard: Guard, model: Backbone) -> State
         fitted = PROBES["knn"].fit(train, y[split.train], val, y[split.val], n_classes=n, seed=task.seed)
         scores = measure(fitted.predict_proba(val), y[split.val], n_classes=n)
     pool = np.asarray(x[guard.pool])
-    return State(feature_std(pool), rankme(prepare(pool)), scores.get("accuracy"), scores.get("log_loss"))
+    knn = {f"knn_{name}": scores.get(name) for name in ("accuracy", "log_loss")}
+    return {"feature_std": feature_std(pool), "rankme": rankme(prepare(pool)), **knn}
 
 
 def _looks(folder: Path) -> list[dict[str, Any]]:

@@ -64,16 +64,9 @@ def situation(module: nn.Module, size: tuple[int, int], *, pool: int, device: st
     image = torch.zeros(1, 3, *size, device=next(module.parameters()).device)
     with torch.inference_mode(), _FlopCounter() as counter:
         module(image)
-    return Situation(
-        pool,
-        max(size),
-        family_of(module),
-        float(counter.flops),
-        device,
-        sum(p.numel() for p in module.parameters()),
-        _saved_bytes(module, image),
-        _free_memory(device),
-    )
+    flops, parameters = float(counter.flops), sum(p.numel() for p in module.parameters())
+    family, needed, memory = family_of(module), _saved_bytes(module, image), _free_memory(device)
+    return Situation(pool, max(size), family, flops, device, parameters, needed, memory)
 
 
 class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
@@ -130,18 +123,12 @@ def _free_memory(device: str) -> float:
 def choose(
     method: str, site: Situation, *, scope: str | None = None, domain: str = "natural", fixed: Mapping[str, Value]
 ) -> Choice:
-    """Return the recipe of an adaptation.
+    """Return the recipe of an adaptation with ``method``, a name in ``OBJECTIVES`` that needs no labels.
 
     Raises `RecipeError` for an unknown method or setting, or a value out of its range.
 
-    Parameters
-    ----------
-    method
-        A name in ``OBJECTIVES`` that needs no labels.
-    scope
-        What trains; default everything, or ``stats`` for ``norm-stats``.
-    fixed
-        Settings of the stage or of the objective that the user fixed; the others follow the rules.
+    ``scope`` is what trains; default everything, or ``stats`` for ``norm-stats``. ``fixed`` are settings of the stage
+    or of the objective that the user fixed; the others follow the rules.
     """
     require_method(method)
     kind, kind_settings = OBJECTIVES[method]
@@ -183,10 +170,7 @@ def _check(stage: Mapping[str, Any], fixed: Mapping[str, Value], options: Contai
 def _statistics_rules(site: Situation) -> dict[str, tuple[Value, str]]:
     batches = math.ceil(site.pool / 128)
     return {
-        "batch": (
-            site.pool // batches,
-            f"{batches} equal batches, so that nearly every image of {site.pool} is seen",
-        ),
+        "batch": (site.pool // batches, f"{batches} equal batches, so that nearly every image of {site.pool} is seen"),
         "epochs": (1, "one pass over the pool measures its statistics"),
         "lr": (1.0, "not used: nothing is trained"),
     }
@@ -211,7 +195,9 @@ def _rules(method: str, site: Situation, scope: str, fixed: Mapping[str, Value])
         "head_steps": (min(60, steps // 10), "the heads learn first, at most 60 steps or a tenth"),
         "strength": (1.0, "the method's own augmentations"),
         "ema": (ema, f"the target remembers about {1 / (1 - ema):.0f} of {steps} steps at the start"),
-        "head_norm": _head_norm(batch),
+        "head_norm": ("batch", "as in the paper; layer norm below 32 images")
+        if batch >= 32
+        else ("layer", f"batch statistics of {batch} images are too noisy for the heads"),
         **({"queue": (queue, f"at most half a pool of {site.pool} images")} if method == "moco-v2" else {}),
         "prototypes": (prototypes, f"about an eighth of a pool of {site.pool}, between 128 and 4,096"),
     }
@@ -232,12 +218,6 @@ def _batch(site: Situation, fixed: Mapping[str, Value]) -> tuple[int, int, str]:
         why = f"two views of {batch} images fit into {site.memory / 2**30:.1f} GiB"
     batch = int(fixed.get("batch", batch))
     return batch, int(fixed.get("accumulate", 1 if "batch" in fixed else max(1, wanted // batch))), why
-
-
-def _head_norm(batch: int) -> tuple[Value, str]:
-    if batch < 32:
-        return "layer", f"batch statistics of {batch} images are too noisy for the heads"
-    return "batch", "as in the paper; layer norm below 32 images"
 
 
 def _backbone_rate(site: Situation, scope: str) -> tuple[Value, str]:

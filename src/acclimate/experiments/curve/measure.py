@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from acclimate.errors import DataError, InputError, unknown
 from acclimate.experiments.curve.budgets import plan_budgets
 from acclimate.experiments.curve.points import TRAININGS, CurvePlan, Point, Training, measure_points
-from acclimate.experiments.curve.worth import Compared, Verdict, average_change, change, conclude, labels_worth
+from acclimate.experiments.curve.worth import Compared, Float64, Verdict, average_change, change, conclude, labels_worth
 from acclimate.images import Images, Split, require_classes
 from acclimate.models import Backbone
 from acclimate.models.classifier import TTA
@@ -24,16 +23,6 @@ TRAINING_WORDS: Final = {"head": "head only", "full": "full finetuning"}
 MIRROR_HARM: Final = 0.01  # share of itself by which mirror images may raise the mean log loss without a note
 
 Measured = dict[tuple[str, Training], list[Point]]
-Float64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class CurveModel:
-    """A model of a curve."""
-
-    model: str
-    architecture: str
-    random_start: bool
 
 
 @dataclass(frozen=True)
@@ -57,23 +46,12 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class ModelVerdict:
-    """What all budgets together say of a model against the base."""
-
-    model: str
-    base: str
-    training: str
-    kind: str
-    words: str
-
-
-@dataclass(frozen=True)
 class Curve:
     """Points of every model with growing numbers of labels, and each model compared with the first."""
 
     data: str
     base: str
-    models: list[CurveModel]
+    models: list[dict[str, Any]]  # model, architecture, random_start of each
     labels: list[str]
     seeds: list[int]
     training: list[str]
@@ -83,7 +61,8 @@ class Curve:
     images: dict[str, int]  # size of the parts
     points: list[dict[str, Any]]  # one a model, training, budget and draw: its metrics on the test part
     comparisons: list[Comparison]
-    verdicts: list[ModelVerdict]
+    # what all budgets together say of a model against the base: model, base, training, kind, words
+    verdicts: list[dict[str, str]]
     verdict: str | None  # one line about all models; None where there is nothing to compare
     notes: list[str]
 
@@ -103,16 +82,9 @@ def plan_curve(
 
     Raises `InputError` for an unknown name, no test part, no validation images, or numbers that cannot be.
 
-    Parameters
-    ----------
-    task
-        With the whole split; its seed is the first of the curve's.
-    labels
-        Budgets: images a class (``10``) or a share of each class (``25%``).
-    training
-        ``head``: logistic regression on features. ``full``: the recipe.
-    negative
-        Class names. Without any, two classes have the first as the negative one.
+    The task has the whole split; its seed is the first of the curve's. ``labels`` are budgets: images a class (``10``)
+    or a share of each class (``25%``). Of ``training``, ``head`` is logistic regression on features, ``full`` the
+    recipe. ``negative`` are class names; without any, two classes have the first as the negative one.
     """
     images, split = task.images, task.split
     for name in training:
@@ -183,7 +155,7 @@ def measure_curve(plan: CurvePlan, backbones: Sequence[Backbone], folder: Path |
     return Curve(
         data=task.images.name,
         base=base.name,
-        models=[CurveModel(b.name, b.architecture, b.random_start) for b in backbones],
+        models=[{"model": b.name, "architecture": b.architecture, "random_start": b.random_start} for b in backbones],
         labels=[budget.labels for budget in plan.budgets],
         seeds=list(plan.seeds),
         training=list(plan.trainings),
@@ -194,16 +166,21 @@ def measure_curve(plan: CurvePlan, backbones: Sequence[Backbone], folder: Path |
         points=[point.values for points in measured.values() for point in points],
         comparisons=[line for (model, t), (lines, _) in compared.items() for line in _lines(base, model, t, lines)],
         verdicts=[
-            ModelVerdict(model, base.name, t, verdict.kind, verdict.words)
+            {"model": model, "base": base.name, "training": t, "kind": verdict.kind, "words": verdict.words}
             for (model, t), (_, verdict) in compared.items()
         ],
         verdict=_overall(base.name, {key: verdict for key, (_, verdict) in compared.items()}),
-        notes=[*plan.notes, *_same_weights(backbones), *_mirror_notes(plan, measured)],
+        # such as an adaptation that handed back the start model
+        notes=[
+            *plan.notes,
+            *(f"{b.name} has the same weights as {base.name}" for b in others if b.digest == base.digest),
+            *_mirror_notes(plan, measured),
+        ],
     )
 
 
 def check_models(backbones: Sequence[Backbone]) -> None:
-    """Refuse no model, and the same model twice: see `curve`."""
+    """Refuse no model, and the same model twice, with an `InputError`."""
     names = [backbone.name for backbone in backbones]
     if not names:
         raise InputError("got no model; expected --models BASE,OTHER,... with at least one")
@@ -219,12 +196,11 @@ def _compare(
     seed = plan.task.seed
     ours, theirs = (_stacked(plan, measured[name, training], "losses") for name in (base, other))
     right, their_right = (_stacked(plan, measured[name, training], "right") for name in (base, other))
-    amounts = np.array([budget.per_class for budget in plan.budgets])
-    worths = labels_worth(ours, theirs, amounts, seed=seed)
-    losses = [change(difference, seed=seed) for difference in theirs - ours]
-    accuracies = [change(difference, seed=seed) for difference in their_right - right]
-    labels = [budget.labels for budget in plan.budgets]
-    lines = [Compared(*line) for line in zip(labels, losses, accuracies, worths, strict=True)]
+    worths = labels_worth(ours, theirs, np.array([budget.per_class for budget in plan.budgets]), seed=seed)
+    lines = [
+        Compared(budget.labels, change(loss, seed=seed), change(accuracy, seed=seed), worth)
+        for budget, loss, accuracy, worth in zip(plan.budgets, theirs - ours, their_right - right, worths, strict=True)
+    ]
     return lines, conclude(lines, average_change(ours, theirs, seed=seed), seeds=len(plan.seeds))
 
 
@@ -257,12 +233,6 @@ def _overall(base: str, verdicts: dict[tuple[str, Training], Verdict]) -> str | 
     for (model, training), verdict in verdicts.items():
         parts.setdefault(model, []).append(f"{verdict.short} ({TRAINING_WORDS[training]})")
     return " ".join(f"{model} against {base}: {', '.join(own)}." for model, own in parts.items()) or None
-
-
-def _same_weights(backbones: Sequence[Backbone]) -> list[str]:
-    """Say which models are the base under another name, such as an adaptation that handed back the start model."""
-    base, *others = backbones
-    return [f"{other.name} has the same weights as {base.name}" for other in others if other.digest == base.digest]
 
 
 def _mirror_notes(plan: CurvePlan, measured: Measured) -> list[str]:

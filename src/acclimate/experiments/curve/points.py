@@ -192,19 +192,15 @@ def full(plan: CurvePlan, backbone: Backbone, folder: Path) -> Fit:
     task, runtime = plan.task, plan.runtime
 
     def fit(draw: Draw) -> Fitted:
-        place = folder / "runs" / run_name(backbone, draw)
+        # model (of one that is a path, the end), labels, seed
+        name = f"{safe_name(backbone.name)[-80:].strip('.-')}-{draw.budget.labels.replace('%', 'pct')}-{draw.seed}"
+        place = folder / "runs" / name
         own = replace(plan.task_of(draw), use_test=False)
         row = run_recipe(own, backbone, replace(runtime, quiet=True), plan.recipe, place).row
         p = Classifier.load(place).predict_views(task.images, runtime, indices=task.split.test, tta="hflip")
         return Fitted(_by_view(p), row.seconds, row.trainable, row.total, leftover=place / WEIGHTS)
 
     return fit
-
-
-def run_name(backbone: Backbone, draw: Draw) -> str:
-    """Return the name of a run's folder: model, labels, seed. Names of models that are paths lose their beginning."""
-    labels = draw.budget.labels.replace("%", "pct")
-    return f"{safe_name(backbone.name)[-80:].strip('.-')}-{labels}-{draw.seed}"
 
 
 def _by_view(p: Float64) -> dict[str, Float32]:

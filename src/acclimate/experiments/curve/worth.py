@@ -124,14 +124,8 @@ def labels_worth(
 ) -> list[Worth]:
     """Return how many times the labels the other model is worth, for each budget.
 
-    Parameters
-    ----------
-    base, other : (budgets, seeds, images)
-        Losses, smaller is better; seeds and images of both paired.
-    amounts : (budgets,)
-        Labels a class, ascending, above zero.
-    seed
-        Of the bootstrap over seeds and images.
+    ``base`` and ``other`` ``(budgets, seeds, images)`` are losses, smaller is better; seeds and images of both are
+    paired. ``amounts`` ``(budgets,)`` are labels a class, ascending, above zero; ``seed`` is that of the bootstrap.
 
     Examples
     --------

@@ -13,11 +13,9 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError, InputError, ModelError, some
 from acclimate.experiments.adaptation.run import ADAPTED
-from acclimate.experiments.explanation.affine import changes
-from acclimate.experiments.explanation.compare import compare, draws
+from acclimate.experiments.explanation.compare import changes, compare, draws, sentences
+from acclimate.experiments.explanation.measures import FEWEST
 from acclimate.experiments.explanation.record import record
-from acclimate.experiments.explanation.similarity import FEWEST
-from acclimate.experiments.explanation.words import sentences
 from acclimate.images import Images, decoded, make_split
 from acclimate.models import Backbone, choose_device, load_backbone
 from acclimate.models.classifier import WEIGHTS
@@ -119,7 +117,8 @@ def sample(images: Images, facts: Mapping[str, Any], *, most: int, seed: int) ->
     Raises `DataError` when there are too few, or when they do not have the run's classes.
     """
     part, indices = _part(images, facts)
-    labels = _labels(images, facts)[indices]
+    _require_classes(images, facts)
+    labels = images.labels[indices]
     if len(indices) < FEWEST:
         raise DataError(
             f"{images.name} has {len(indices)} images to compare on (part: {part}); expected at least {FEWEST}, "
@@ -141,11 +140,10 @@ def _part(images: Images, facts: Mapping[str, Any]) -> tuple[str, Indices]:
     return "all but test", np.flatnonzero(images.splits != "test").astype(np.int64)
 
 
-def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
-    """Return the labels, where the run has classes in the numbers of these."""
+def _require_classes(images: Images, facts: Mapping[str, Any]) -> None:
     classes = facts.get("classes")
     if classes is None:  # an adaptation: any labels will do to see whether classes come apart
-        return images.labels
+        return
     if not images.labelled.any():
         raise DataError(
             f"{images.name} has no labels; expected images of the run's classes: {some(classes, 10, quoted=True)}. "
@@ -156,7 +154,6 @@ def _labels(images: Images, facts: Mapping[str, Any]) -> Indices:
             f"{images.name} has classes that the run does not know: {some(new, 10, quoted=True)}; expected some of: "
             f"{some(classes, 10, quoted=True)}"
         )
-    return images.labels
 
 
 def compare_models(before: Backbone, after: Backbone, images: Sample, runtime: Runtime, *, seed: int) -> dict[str, Any]:

@@ -69,16 +69,9 @@ def run_study(
     Raises `StudyError` for missing inputs, a folder of another study, data or models that changed, or a study of which
     nothing worked; `Interrupted` on Ctrl-C; the text says how to go on.
 
-    Parameters
-    ----------
-    folder
-        Of this study. Given again, what is there is not measured again.
-    workers
-        Processes on this machine. The same study may also be started several times with one folder.
-    retry_failed
-        Try cells again that failed before.
-    skip_missing
-        Leave out the cells of inputs that are not on this machine, instead of refusing to begin.
+    What is in the study's folder already is not measured again. ``workers`` are processes on this machine; the same
+    study may also be started several times with one folder. ``retry_failed`` tries cells again that failed before,
+    ``skip_missing`` leaves out those of inputs that are not on this machine, instead of refusing to begin.
     """
     started, ledger = time.perf_counter(), Ledger(folder)
     possible = require_inputs(plan, skip_missing=skip_missing)
@@ -174,20 +167,19 @@ def _notes(rows: Sequence[tuple[Cell, Result]]) -> list[str]:
     notes = []
     repeated: Counter[tuple[str, str]] = Counter()
     places: set[tuple[object, ...]] = set()
+    by_weights: dict[str, set[str]] = {}
     for cell, row in rows:
         values = tuple(sorted((part, name, value) for part, of in row.metrics.items() for name, value in of.items()))
         place = (row.dataset, cell.protocol, cell.labels, cell.model, values)
         repeated[row.dataset, cell.labels] += place in places
         places.add(place)
+        by_weights.setdefault(row.weights, set()).add(cell.model)
     for (dataset, labels), times in repeated.items():
         if times:
             notes.append(
                 f"{dataset}, labels {labels}: {times} rows equal that of another seed to the last digit: seeds draw "
                 "the same images there and the protocol uses no random number. Their spread says nothing"
             )
-    by_weights: dict[str, set[str]] = {}
-    for cell, row in rows:
-        by_weights.setdefault(row.weights, set()).add(cell.model)
     notes += [f"{' and '.join(sorted(same))} have the same weights" for same in by_weights.values() if len(same) > 1]
     return notes
 

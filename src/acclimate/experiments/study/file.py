@@ -16,26 +16,17 @@ AXES = ("models", "data", "protocols", "labels")
 
 
 class Exclusion(BaseModel):
-    """Cells that a study leaves out: those that match every key that is given.
-
-    Attributes
-    ----------
-    models, data, protocols, labels
-        Values of the study's axis of that name; an empty one matches all.
-    seeds
-        Positions among the study's seeds, from 0.
-    why
-        For readers.
-    """
+    """Cells that a study leaves out: those that match every key that is given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # models, data, protocols, labels: values of the study's axis of that name; an empty one matches all
     models: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    why: str = ""
+    seeds: tuple[int, ...] = ()  # positions among the study's seeds, from 0
+    why: str = ""  # for readers
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -45,42 +36,26 @@ class Exclusion(BaseModel):
 
 
 class Study(BaseModel):
-    """A named study.
-
-    Attributes
-    ----------
-    source
-        Where its design comes from: a paper.
-    deviations
-        What differs from it on purpose, a sentence each.
-    models, data, protocols
-        Names as on the command line. Paths are relative to the study's file.
-    seeds
-        How many, counted from the seed of the command; each draws labels (and validation images, where the data have
-        no validation part) and trains.
-    labels
-        Label budgets: a count a class (``10``) or a share of each class (``1%``).
-    scale
-        Shortens every preset, in (0, 1]; scores and recipes that are no preset stay as they are.
-    image_size
-        Side of the square input of every model, in pixels; None: what each was trained with.
-    exclude
-        Cells to leave out.
-    """
+    """A named study."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1)
-    source: str = ""
-    deviations: tuple[str, ...] = ()
+    source: str = ""  # where its design comes from: a paper
+    deviations: tuple[str, ...] = ()  # what differs from it on purpose, a sentence each
+    # models, data, protocols: names as on the command line; paths are relative to the study's file
     models: tuple[str, ...]
     data: tuple[str, ...]
     protocols: tuple[str, ...]
+    # how many, counted from the seed of the command; each draws labels (and validation images, where the data have no
+    # validation part) and trains
     seeds: int = Field(default=3, ge=1)
-    labels: tuple[str, ...] = ("100%",)
+    labels: tuple[str, ...] = ("100%",)  # budgets: a count a class (``10``) or a share of each class (``1%``)
+    # shortens every preset; scores and recipes that are no preset stay as they are
     scale: float = Field(default=1.0, gt=0, le=1)
+    # side of the square input of every model, in pixels; None: what each was trained with
     image_size: int | None = Field(default=None, ge=1)
-    exclude: tuple[Exclusion, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()  # cells to leave out
 
     @field_validator(*AXES)
     @classmethod

@@ -31,11 +31,6 @@ class Input:
     state: str = HERE  # ``here``, ``download`` (fetched when it is needed) or ``missing``
     said: str = ""  # where it comes from, or how to get it
 
-    @property
-    def is_path(self) -> bool:
-        """Whether the name is a place on disk."""
-        return self.given != self.name or Path(self.given).exists()
-
 
 def find_model(name: str, roots: Sequence[Path]) -> Input:
     """Return what a model's name stands for.

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
 from acclimate.catalogue import ALIASES
 from acclimate.errors import RecipeError, StudyError, unknown
 from acclimate.experiments.study.file import Study
@@ -104,11 +106,7 @@ class StudyPlan:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """Return the plan of a `document`."""
-        models, data = (tuple(Input(**one) for one in document[axis]) for axis in ("models", "data"))
-        protocols = tuple(StudyProtocol(**one) for one in document["protocols"])
-        cells = tuple(Cell(**cell) for cell in document["cells"])
-        study = Study.model_validate(document["study"])
-        return cls(study, models, data, protocols, tuple(document["seeds"]), cells)
+        return TypeAdapter(cls).validate_python(document)
 
 
 def plan_study(study: Study, folder: Path, *, data_root: Path | None = None, seed: int = 0) -> StudyPlan:

@@ -1,17 +1,24 @@
-"""The work: claim a group of cells, open its data and model once, extract features once, measure cell by cell."""
+"""The work: claim a group of cells, open its data and model once, extract features once, measure cell by cell.
+
+A claim says who works on what, when several processes share a folder: a lock of the operating system on a file. The
+kernel drops it when its process ends, however it ends, so that a killed worker leaves nothing to clean up and no claim
+of a dead process is waited for.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from acclimate.errors import Interrupted, StudyError
 from acclimate.experiments.curve.budgets import plan_budgets
-from acclimate.experiments.study.claims import PAUSE, Claims
 from acclimate.experiments.study.inputs import Input
 from acclimate.experiments.study.ledger import Ledger
 from acclimate.experiments.study.plan import Cell, Group, StudyPlan, all_labels
@@ -21,6 +28,41 @@ from acclimate.models.classifier import WEIGHTS
 from acclimate.protocols import Task
 from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest, safe_name
+
+PAUSE = 0.1  # seconds between two looks at a claim of somebody else
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of one folder; they hold between processes, and between two users of one process."""
+
+    folder: Path
+
+    @contextlib.contextmanager
+    def attempt(self, name: str) -> Iterator[bool]:
+        """Claim a name if nobody has it; give whether that worked."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def wait(self, name: str, *, unless: Callable[[], bool]) -> Iterator[bool]:
+        """Claim a name, after others if need be; give up, with False, as soon as ``unless`` says so."""
+        while not unless():
+            with self.attempt(name) as claimed:
+                if claimed:
+                    yield not unless()
+                    return
+            time.sleep(PAUSE)
+        yield False
 
 
 @dataclass(frozen=True)
@@ -108,7 +150,14 @@ class Worker:
 
     def _cell(self, group: Group, cell: Cell, task: Task, backbone: Backbone, runtime: Runtime) -> None:
         self.tell(Event("start", group.id, cell.id, cell.words))
-        run = self.ledger.folder / "runs" / _run_name(cell)
+        about = (
+            cell.model[-60:],
+            cell.data[-30:],
+            cell.protocol[-30:],
+            cell.labels.replace("%", "pct"),
+            str(cell.seed),
+        )
+        run = self.ledger.folder / "runs" / "-".join([*map(safe_name, about), cell.id[:8]])
         protocol = self.plan.protocol(cell.protocol).protocol
         scale = self.plan.study.scale if protocol.scalable else 1.0
         try:
@@ -135,9 +184,9 @@ class Worker:
             images = self._opened(
                 data, lambda: load_images(data.given, skip_bad=self.runtime.skip_bad, cache=self.runtime.cache)
             )
-            named = ":" not in data.name and data.is_path
+            on_disk = data.given != data.name or Path(data.given).exists()
             # Two folders of one name are two data sets: rows have the path as the study has it.
-            self.images[data.name] = replace(images, name=data.name) if named else images
+            self.images[data.name] = replace(images, name=data.name) if on_disk and ":" not in data.name else images
         return self.images[data.name]
 
     def _backbone(self, model: Input) -> Backbone:
@@ -211,8 +260,3 @@ def draw(images: Images, labels: str, seed: int) -> tuple[Split, str | None]:
     budget = plan_budgets([labels], images, split)[0][0]
     few = budget.draw(images, split, seed)
     return (few if len(split.test) else replace(few, val=split.val)), budget.labels
-
-
-def _run_name(cell: Cell) -> str:
-    words = (cell.model[-60:], cell.data[-30:], cell.protocol[-30:], cell.labels.replace("%", "pct"), str(cell.seed))
-    return "-".join([*(safe_name(word) for word in words), cell.id[:8]])

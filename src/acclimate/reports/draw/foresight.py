@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
 from acclimate.reports.draw.blocks import Chart, Control, DataTable, Section, TableCell, TableColumn, Value
-from acclimate.reports.draw.tables import figure_cell, text_cell
+from acclimate.reports.draw.tables import ends_cell, figure_cell, share_cell, text_cell
 from acclimate.reports.read.collect import Doc, part, parts, words
 from acclimate.reports.read.foresight import Foresight
 from acclimate.reports.read.material import Material
-from acclimate.reports.text import LEVEL_TEXT, number, percent, signed, span, visible
+from acclimate.reports.text import LEVEL_TEXT, number, signed, span, visible
 
 NUMBERS = ("spearman", "kendall", "weighted_tau", "pearson", "agreement", "top_k_overlap", "regret")
 LISTS = (("static_baseline", "a list by mean rank on the other data sets"), ("size_baseline", "a list by size"))
+
+
+PART, GROUP = ("proxy", "part"), ("group", "proxy")  # what a line of correlations is of
 
 
 def sections(material: Material) -> list[Section]:
@@ -58,7 +62,7 @@ def domains(material: Material) -> list[Section]:
         "framed, is in domain. Each number is Spearman's rank correlation over the models that have both."
     )
     control = Control("heat", "Proxy", proxies)
-    table = _parts(foresight.averages, "Averages in and out of domain", "domains-table")
+    table = _correlations(foresight.averages, PART, "cells", "Averages in and out of domain", "domains-table")
     return [Section("domains", "In and out of domain", [sentence], [chart], [table], controls=[control], live=True)]
 
 
@@ -88,14 +92,12 @@ def _proxies(answer: Doc | dict[str, Any], caption: str, key: str) -> DataTable:
 
 
 def _proxy(name: str, one: Doc, listed: bool) -> list[TableCell]:
-    ends = part(part(one, "intervals"), "spearman")
-    alike = number(one.get("agreement"))
     return [
         text_cell(name),
         figure_cell(one.get("spearman"), 2),
-        TableCell(span(ends.get("low"), ends.get("high"), 2) or "–", number(ends.get("low"))),
+        ends_cell(part(part(one, "intervals"), "spearman"), 2),
         figure_cell(one.get("kendall"), 2),
-        TableCell(percent(alike, 1) or "–", alike),
+        share_cell(one.get("agreement")),
         figure_cell(one.get("regret")),
         _lead(part(part(one, "ahead"), "spearman"), listed),
         TableCell(words(one, "n_models"), number(one.get("n_models"))),
@@ -124,23 +126,9 @@ def _record(name: str, one: Doc) -> dict[str, Value]:
 def groups(foresight: Foresight) -> list[DataTable]:
     """Return each proxy within each group of models; nothing where none were asked for."""
     grouped = part(foresight.answer, "groups")
-    lines = parts(grouped, "groups")
-    if not lines:
-        return []
-    numbers = (TableColumn(title, True) for title in ("Spearman", "Interval", "Models"))
-    columns = [TableColumn("Group"), TableColumn("Proxy"), *numbers]
-    rows = []
-    records: list[dict[str, Value]] = []
-    for line in lines:
-        ends = part(part(line, "intervals"), "spearman")
-        low, high = number(ends.get("low")), number(ends.get("high"))
-        group, proxy = visible(words(line, "group")), visible(words(line, "proxy"))
-        rho, n = number(line.get("spearman")), number(line.get("n_models"))
-        cells = [text_cell(group), text_cell(proxy), figure_cell(rho, 2), TableCell(span(low, high, 2) or "–", low)]
-        rows.append([*cells, TableCell(words(line, "n_models"), n)])
-        records.append({"group": group, "proxy": proxy, "spearman": rho, "low": low, "high": high, "models": n})
-    caption = f"Within groups by {words(grouped, 'by')}"
-    return [DataTable("groups-table", caption, columns, rows, records, folded=True)]
+    lines = [_flat(line, GROUP) | {"models": number(line.get("n_models"))} for line in parts(grouped, "groups")]
+    table = _correlations(lines, GROUP, "models", f"Within groups by {words(grouped, 'by')}", "groups-table")
+    return [replace(table, folded=True)] if lines else []
 
 
 def compared(material: Material) -> list[Section]:
@@ -151,31 +139,30 @@ def compared(material: Material) -> list[Section]:
         source = PurePath(words(document, "results", "a table")).name
         caption = f"Proxies of '{words(document, 'target')}', as asked of {source}"
         tables = [_proxies(document, caption, "compare-table")]
-        if lines := [_flat(line) for line in parts(part(document, "ood"), "averages")]:
-            tables.append(_parts(lines, "In and out of domain, as asked", "compare-ood-table"))
+        averages = parts(part(document, "ood"), "averages")
+        lines = [_flat(line, PART) | {"cells": int(number(line.get("cells")) or 0)} for line in averages]
+        caption = "In and out of domain, as asked"
+        tables += [_correlations(lines, PART, "cells", caption, "compare-ood-table")] if lines else []
     return [Section("compare", "What was asked of compare", sentences, tables=tables)] if sentences or tables else []
 
 
-def _flat(line: Doc) -> dict[str, Any]:
-    """Return an average of a ``compare.json`` as `Foresight.averages` has them."""
+def _flat(line: Doc, named: tuple[str, str]) -> dict[str, Any]:
+    """Return the names of a line of `comparison` and its correlation, as `Foresight.averages` has them."""
     ends = part(part(line, "intervals"), "spearman")
     numbers = {"spearman": line.get("spearman"), "low": ends.get("low"), "high": ends.get("high")}
-    named = {"proxy": words(line, "proxy"), "part": words(line, "part"), "cells": int(number(line.get("cells")) or 0)}
-    return {**named, **{key: number(value) for key, value in numbers.items()}}
+    return {name: visible(words(line, name)) for name in named} | {key: number(v) for key, v in numbers.items()}
 
 
-def _parts(lines: list[dict[str, Any]], caption: str, key: str) -> DataTable:
-    """Return each proxy's mean correlation in domain, out of domain, and by kind of shift."""
-    numbers = (TableColumn(title, True) for title in ("Spearman", "Interval", "Cells"))
+def _correlations(lines: list[dict[str, Any]], named: tuple[str, str], size: str, caption: str, key: str) -> DataTable:
+    """Return mean correlations with intervals, by the two names of each line, and the ``size`` that each is over."""
+    numbers = (TableColumn(title, True) for title in ("Spearman", "Interval", size.capitalize()))
     rows = [
         [
-            TableCell(line["proxy"], line["proxy"]),
-            TableCell(line["part"], line["part"]),
+            *(text_cell(line[name]) for name in named),
             figure_cell(line["spearman"], 2),
-            TableCell(span(line["low"], line["high"], 2) or "–", line["low"]),
-            TableCell(str(line["cells"]), line["cells"]),
+            ends_cell(line, 2),
+            TableCell(f"{line[size]:.0f}", line[size]),
         ]
         for line in lines
     ]
-    records = [{name: line[name] for name in ("proxy", "part", "spearman", "low", "high", "cells")} for line in lines]
-    return DataTable(key, caption, [TableColumn("Proxy"), TableColumn("Part"), *numbers], rows, records)
+    return DataTable(key, caption, [*(TableColumn(name.capitalize()) for name in named), *numbers], rows, [*lines])

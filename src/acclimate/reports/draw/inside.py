@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from acclimate.reports.draw.blocks import Chart, DataTable, Figure, Section, TableCell, TableColumn, Value
+from acclimate.reports.draw.blocks import Chart, DataTable, Figure, Section, TableCell, TableColumn
 from acclimate.reports.draw.plot import colour, figure, layout, scatter, swatches, symbol, whiskers
-from acclimate.reports.draw.tables import change_cell, figure_cell, flat, text_cell
+from acclimate.reports.draw.tables import change_cell, figure_cell, flat, share_cell, text_cell
 from acclimate.reports.read.collect import Doc, Run, names, part, parts, words
 from acclimate.reports.read.material import Material
 from acclimate.reports.text import count, fixed, number, percent, plotly, short, span
@@ -14,12 +14,16 @@ from acclimate.reports.text import count, fixed, number, percent, plotly, short,
 DRAWN = 6  # runs with charts
 LONG = 16  # rows from which on a table is folded
 APART = 12  # labels that fit below a narrow chart
+SIDES = ("before", "after")
 LEGEND = ("block", "norm", "before", "after", "scale", "shift")  # their places are their colours
 NOTE = (
     "Both networks saw the same images, in evaluation mode; layers stand in the order in which they run. CKA is 1 "
     "where a layer tells the images apart just as before, whatever its scale or rotation, and 0 where nothing is left "
     "of that. Charts of one number draw blocks and norms, charts of before and after the blocks alone."
 )
+
+
+Layers = list[tuple[int, Doc]]  # places along x, and what is known of the layers there
 
 
 def sections(material: Material) -> list[Section]:
@@ -38,12 +42,6 @@ def sections(material: Material) -> list[Section]:
     return [Section("inside", "What training changed inside", [NOTE, *sentences], drawings, tables, swatches(LEGEND))]
 
 
-def absent(material: Material) -> list[str]:
-    """Say why nothing is known of the insides."""
-    looked = any(run.inside for run in material.contents.runs)
-    return [] if looked else ["Feature shift: no run that explain looked into."]
-
-
 def _sentences(run: Run, several: bool) -> list[str]:
     document = run.inside
     images = number(document.get("images"))
@@ -58,17 +56,25 @@ def _sentences(run: Run, several: bool) -> list[str]:
 
 def _charts(run: Run, i: int, several: bool) -> list[Chart]:
     rows = parts(run.inside, "layers")
+    norms = [(x, row) for x, row in enumerate(rows) if words(row, "kind") == "norm"]
     blocks = [(x, row) for x, row in enumerate(rows) if words(row, "kind") != "norm"]
     more = f", {short(run.name, 40)}" if several else ""
     level = percent(run.inside.get("level"), 1)
     spread = "How far the channels' means moved, in units of their spread before."
     rank = "RankMe of the features of a block: how many directions they use."
     apart = "Share of the cosine distance between images that lies between classes: 1 where a class is a point."
+    kinds = {"norm": norms, "block": blocks}
+    shifts = [_trace(kind, layers, lambda row: number(row.get("shift")), fixed) for kind, layers in kinds.items()]
     contents = (
-        ("cka", "CKA with the start", f"Bars are {level} intervals over images.", _cka(rows)),
-        ("shift", "Shift of feature means", spread, _one(rows, lambda row: number(row.get("shift")))),
-        ("rank", "Effective rank", rank, _two(blocks, "rank", 1)),
-        ("classes", "Class separation", apart, _two(blocks, "separation", 3)),
+        (
+            "cka",
+            "CKA with the start",
+            f"Bars are {level} intervals over images.",
+            [_cka(*kind) for kind in kinds.items()],
+        ),
+        ("shift", "Shift of feature means", spread, shifts),
+        ("rank", "Effective rank", rank, [_side(blocks, "rank", side, 1) for side in SIDES]),
+        ("classes", "Class separation", apart, [_side(blocks, "separation", side, 3) for side in SIDES]),
     )
     shape = _shape([words(row, "group") for row in rows])
     drawings = [
@@ -95,75 +101,42 @@ def _shape(groups: list[str]) -> Figure:
     return shape
 
 
-def _points(name: str, points: list[tuple[int, str, float, str]], line: bool) -> Figure:
-    """Return a trace of ``(x, layer, y, what it says)``."""
-    i = LEGEND.index(name)
-    tint = colour(i)
-    marker = {"size": 8 if line else 6, "color": tint, "symbol": symbol(i), "opacity": 1, "line": {"width": 0}}
-    texts = [f"{plotly(layer)}<br>{text}" for _, layer, _, text in points]
-    xs, ys = [x for x, _, _, _ in points], [round(y, 6) for _, _, y, _ in points]
+def _trace(name: str, layers: Layers, value: Callable[[Doc], float | None], text: Callable[[float], str]) -> Figure:
+    """Return a value over the layers that have it, each with its place along x: norms as dots, all else as a line."""
+    i, line = LEGEND.index(name), name != "norm"
+    points = [(x, words(row, "layer"), y) for x, row in layers if (y := value(row)) is not None]
+    marker = {"size": 8 if line else 6, "color": colour(i), "symbol": symbol(i), "opacity": 1, "line": {"width": 0}}
+    texts = [f"{plotly(layer)}<br>{text(y)}" for _, layer, y in points]
+    xs, ys = [x for x, _, _ in points], [round(y, 6) for _, _, y in points]
     trace = scatter("lines+markers" if line else "markers", xs, ys, marker, texts)
-    return trace | {"legendgroup": f"g{i}", "line": {"color": tint, "width": 2}}
+    return trace | {"legendgroup": f"g{i}", "line": {"color": colour(i), "width": 2}}
 
 
-def _one(
-    rows: list[Doc], value: Callable[[Doc], float | None], text: Callable[[Doc], str] | None = None
-) -> list[Figure]:
-    """Return the blocks as a line and the norms as dots."""
-    traces = []
-    for name in ("norm", "block"):
-        layers = [(x, row) for x, row in enumerate(rows) if (words(row, "kind") == "norm") is (name == "norm")]
-        points = [
-            (x, words(row, "layer"), y, text(row) if text else fixed(y))
-            for x, row in layers
-            if (y := value(row)) is not None
-        ]
-        traces.append(_points(name, points, line=name == "block"))
-    return traces
+def _cka(name: str, layers: Layers) -> Figure:
+    trace = _trace(name, layers, lambda row: number(part(row, "cka").get("value")), lambda y: f"CKA {fixed(y)}")
+    alike = [part(row, "cka") for x, row in layers if x in trace["x"]]
+    lows, highs = ([number(one.get(end)) for one in alike] for end in ("low", "high"))
+    ends = [f" ({interval})" if (interval := span(*pair)) else "" for pair in zip(lows, highs, strict=True)]
+    texts = [text + interval for text, interval in zip(trace["hovertext"], ends, strict=True)]
+    bars = whiskers(lows, trace["y"], highs) | {"color": trace["line"]["color"], "thickness": 1.5}
+    return trace | {"hovertext": texts, "error_y": bars}
 
 
-def _cka(rows: list[Doc]) -> list[Figure]:
-    def value(row: Doc) -> float | None:
-        return number(part(row, "cka").get("value"))
-
-    def text(row: Doc) -> str:
-        ends = span(part(row, "cka").get("low"), part(row, "cka").get("high"))
-        return f"CKA {fixed(value(row))}{f' ({ends})' if ends else ''}"
-
-    traces = _one(rows, value, text)
-    for trace in traces:
-        intervals = [part(rows[x], "cka") for x in trace["x"]]
-        lows, highs = ([number(one.get(end)) for one in intervals] for end in ("low", "high"))
-        trace["error_y"] = whiskers(lows, trace["y"], highs) | {"color": trace["line"]["color"], "thickness": 1.5}
-    return traces
+def _side(blocks: Layers, key: str, side: str, digits: int) -> Figure:
+    """Return a number before or after, over the blocks."""
+    return _trace(side, blocks, lambda row: number(part(row, key).get(side)), lambda y: f"{side}: {fixed(y, digits)}")
 
 
-def _two(blocks: list[tuple[int, Doc]], key: str, digits: int) -> list[Figure]:
-    """Return a number before and after, over the blocks."""
-    traces = []
-    for side in ("before", "after"):
-        points = [
-            (x, words(row, "layer"), y, f"{side}: {fixed(y, digits)}")
-            for x, row in blocks
-            if (y := number(part(row, key).get(side))) is not None
-        ]
-        traces.append(_points(side, points, line=True))
-    return traces
+def _role(rows: list[Doc], places: list[str], role: str) -> Figure:
+    """Return the relative change of the norms' scales or shifts."""
+    layers = [(places.index(words(row, "layer")), row) for row in rows if words(row, "role") == role]
+    return _trace(role, layers, lambda row: number(row.get("relative")), lambda y: f"{role}: changed by {_times(y)}")
 
 
 def _norms(run: Run, i: int, more: str) -> Chart:
-    """Draw the relative change of the norms' scales and shifts."""
     rows = [row for row in parts(run.inside, "affine") if words(row, "role") in ("scale", "shift")]
-    layers = list(dict.fromkeys(words(row, "layer") for row in rows))
-    traces = []
-    for role in ("scale", "shift"):
-        points = [
-            (layers.index(words(row, "layer")), words(row, "layer"), y, f"{role}: {_times(y)}")
-            for row in rows
-            if words(row, "role") == role and (y := number(row.get("relative"))) is not None
-        ]
-        traces.append(_points(role, points, line=True))
     groups = {words(row, "layer"): words(row, "group") for row in rows}  # in the order of the layers
+    traces = [_role(rows, list(groups), role) for role in ("scale", "shift")]
     shape = _shape(list(groups.values()))
     shape["yaxis"]["rangemode"] = "tozero"
     caption = "Length of the change of a norm's scales (γ) or shifts (β), relative to what they were: 1 is as much."
@@ -171,7 +144,7 @@ def _norms(run: Run, i: int, more: str) -> Chart:
 
 
 def _times(value: float) -> str:
-    return f"changed by {100 * value:.3g}%" if value < 2 else f"changed by {value:.1f} times its length"
+    return f"{100 * value:.3g}%" if value < 2 else f"{value:.1f} times its length"
 
 
 # ---- tables
@@ -193,25 +166,17 @@ def _layers(run: Run, i: int, more: str) -> DataTable:
         TableColumn("Class separation", True, "1 - distance within classes / distance of any two images"),
         TableColumn("Nearest mean", True, "share of images that are nearest to the mean of their own class"),
     ]
-    return DataTable(
-        key=f"inside-{i}-table",
-        caption=f"Layers{more}, before and after",
-        columns=columns,
-        rows=[_layer(row) for row in rows],
-        records=[{"run": run.name, **flat(row)} for row in rows],
-        folded=len(rows) > LONG,
-    )
+    caption, records = f"Layers{more}, before and after", [{"run": run.name, **flat(row)} for row in rows]
+    return DataTable(f"inside-{i}-table", caption, columns, [*map(_layer, rows)], records, folded=len(rows) > LONG)
 
 
 def _layer(row: Doc) -> list[TableCell]:
-    layer, alike, ratio = words(row, "layer"), part(row, "cka"), part(row, "log_variance")
-    ends = span(alike.get("low"), alike.get("high"))
-    quartiles = span(ratio.get("low"), ratio.get("high"), 2)
+    alike, ratio = part(row, "cka"), part(row, "log_variance")
     return [
-        text_cell(layer, note=words(row, "kind")),
-        figure_cell(alike.get("value"), note=ends),
+        text_cell(words(row, "layer"), note=words(row, "kind")),
+        figure_cell(alike.get("value"), note=span(alike.get("low"), alike.get("high"))),
         figure_cell(row.get("shift")),
-        figure_cell(ratio.get("median"), 2, note=quartiles),
+        figure_cell(ratio.get("median"), 2, note=span(ratio.get("low"), ratio.get("high"), 2)),
         _sides(row, "zeros", 2, note=f"Hoyer {_sides(row, 'hoyer', 2).text}"),
         _sides(row, "rank", 1),
         _sides(row, "separation", 3),
@@ -238,16 +203,13 @@ def _affine(rows: list[Doc], i: int, more: str) -> DataTable:
             text_cell(words(row, "layer")),
             text_cell(words(row, "role")),
             _relative(row),
-            TableCell(percent(row.get("sign_changed"), 1) or "–", number(row.get("sign_changed"))),
-            figure_cell(row.get("largest")),
-            figure_cell(row.get("before")),
-            figure_cell(row.get("after")),
+            share_cell(row.get("sign_changed")),
+            *(figure_cell(row.get(key)) for key in ("largest", "before", "after")),
         ]
         for row in rows
     ]
-    records: list[dict[str, Value]] = [flat(row) for row in rows]
     caption = f"Norms{more}: scales, shifts and running statistics"
-    return DataTable(f"inside-{i}-norms-table", caption, columns, body, records, folded=True)
+    return DataTable(f"inside-{i}-norms-table", caption, columns, body, [flat(row) for row in rows], folded=True)
 
 
 def _relative(row: Doc) -> TableCell:

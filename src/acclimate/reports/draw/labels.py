@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from acclimate.reports.draw import charts, maps, plot
+from acclimate.reports.draw import maps, plot
 from acclimate.reports.draw.blocks import Chart, DataTable, Section, TableCell, TableColumn, Value
-from acclimate.reports.draw.learning import BEST, VALIDATION
-from acclimate.reports.draw.tables import RANDOM, text_cell
-from acclimate.reports.read import efficiency, runs
+from acclimate.reports.draw.learning import final_stage
+from acclimate.reports.draw.tables import ends_cell, figure_cell, model_cell, text_cell
+from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Contents, Doc, names, part, parts, words
 from acclimate.reports.read.leaderboard import group, random_start
 from acclimate.reports.read.material import Material
@@ -40,46 +40,26 @@ def sections(material: Material) -> list[Section]:
 def _finetuned(contents: Contents) -> list[Chart]:
     """Return the validation curves of the finetuning runs behind a curve, at its largest budget, final stage alone."""
     order, largest = efficiency.models(contents.curve), efficiency.label_steps(contents.curve)[-1]
-    tuned = [
-        r for r in contents.tuned if words(r.document, "labels") == largest and words(r.document, "model") in order
-    ]
-    drawings = []
-    for key, title, better in VALIDATION:
-        lines = [
-            runs.final_curve(run, words(run.document, "model"), key, f", seed {words(run.document, 'seed')}")
-            for run in tuned
-        ]
-        if lines := [curve for curve in lines if curve.steps]:
-            caption = f"Full finetuning with {efficiency.amount(largest)}; one line a seed. {better} is better. {BEST}"
-            heading, tag = f"{title}, final stage", f"labels-final-{key}"
-            drawings.append(charts.learning(lines, order, heading, caption, tag, "step of the final stage"))
-    return drawings
+    tuned = [run for run in contents.tuned if words(run.document, "labels") == largest]
+    named = [(run, words(run.document, "model"), f", seed {words(run.document, 'seed')}") for run in tuned]
+    what = f"Full finetuning with {efficiency.amount(largest)}; one line a seed."
+    return final_stage([line for line in named if line[1] in order], order, what, "labels-final")
 
 
 def _by_labels(curve: Doc, metrics: list[str]) -> list[Chart]:
     """Return the charts of accuracy and log loss, or of what there is, for each way to train."""
     drawn_metrics = [metric for metric in ("accuracy", "log_loss") if metric in metrics] or metrics[:1]
     trainings = efficiency.trainings(curve)
-    drawings = []
-    for i, training in enumerate(trainings):
-        mine, title = efficiency.of_training(curve, training), efficiency.training_words(training)
-        tag = f"{i}-" if i else ""
-        drawings += [
-            maps.label_efficiency(mine, m, f"labels-{tag}{m}", title if len(trainings) > 1 else "")
-            for m in drawn_metrics
-        ]
-    return drawings
-
-
-def absent(material: Material) -> list[str]:
-    """Say why there is no label efficiency."""
-    there = material.contents.curve or material.contents.elsewhere
-    return [] if there else ["Label efficiency: no curve.json of the command curve."]
+    titles = [efficiency.training_words(training) if len(trainings) > 1 else "" for training in trainings]
+    return [
+        maps.label_efficiency(efficiency.of_training(curve, training), m, f"labels-{f'{i}-' if i else ''}{m}", title)
+        for i, (training, title) in enumerate(zip(trainings, titles, strict=True))
+        for m in drawn_metrics
+    ]
 
 
 def comparisons(curve: Doc) -> DataTable:
     """Return what every model changes against the base, and how many times the labels that is worth."""
-    compared = parts(curve, "comparisons")
     columns = [
         TableColumn("Model"),
         TableColumn("Labels", True),
@@ -89,9 +69,8 @@ def comparisons(curve: Doc) -> DataTable:
         TableColumn("Worth", True, "how many times the labels the base needs to be as good"),
         TableColumn("Verdict"),
     ]
-    caption = f"Against {words(curve, 'base')}, with the same labels"
-    rows, records = [_compared(one) for one in compared], [_record(one) for one in compared]
-    return DataTable("worth-table", caption, columns, rows, records)
+    caption, compared = f"Against {words(curve, 'base')}, with the same labels", parts(curve, "comparisons")
+    return DataTable("worth-table", caption, columns, [*map(_compared, compared)], [*map(_record, compared)])
 
 
 def _compared(one: Doc) -> list[TableCell]:
@@ -101,7 +80,7 @@ def _compared(one: Doc) -> list[TableCell]:
         text_cell(words(one, "model"), efficiency.training_words(words(one, "training"))),
         text_cell(words(one, "labels")),
         _change(loss),
-        TableCell(span(loss.get("low"), loss.get("high")) or "–", number(loss.get("low"))),
+        ends_cell(loss),
         _change(accuracy, span(accuracy.get("low"), accuracy.get("high"))),
         TableCell(words(one, "worth_words"), number(one.get("worth")), _ends(one)),
         TableCell(VERDICTS.get(verdict, verdict), verdict),
@@ -157,10 +136,8 @@ def _beside(
 ) -> list[TableCell]:
     how = ", ".join(filter(None, (efficiency.training_words(key[0]), "base" if base else "")))
     random = any(words(model, "model") == key[1] and random_start(model) for model in parts(curve, "models"))
-    cells = [text_cell(key[1], how, (RANDOM,) if random else ())]
-    for metric in metrics:
-        cells += [_half_width(values) for values in _views(members, metric, mirrored)]
-    return cells
+    values = [values for metric in metrics for values in _views(members, metric, mirrored)]
+    return [model_cell(key[1], random=random, note=how), *map(_half_width, values)]
 
 
 def _views(members: list[Doc], metric: str, mirrored: bool) -> list[list[float]]:
@@ -176,7 +153,7 @@ def _half_width(values: list[float]) -> TableCell:
         return TableCell("–")
     estimate = mean_interval(values)
     half = "" if estimate.high is None else f"±{fixed(estimate.high - estimate.mean)}"
-    return TableCell(fixed(estimate.mean), estimate.mean, half)
+    return figure_cell(estimate.mean, note=half)
 
 
 def _averages(key: tuple[str, ...], members: list[Doc], metrics: list[str], mirrored: bool) -> dict[str, Value]:
@@ -218,17 +195,11 @@ def points(curve: Doc) -> DataTable:
 
 
 def _mean(members: list[Doc], metric: str) -> TableCell:
-    values = [value for point in members if (value := number(point.get(metric))) is not None]
-    if not values:
-        return TableCell("–")
-    gains = [
-        value - plain
-        for point in members
-        if (value := number(point.get(metric))) is not None
-        and (plain := number(part(point, "plain").get(metric))) is not None
-    ]
-    mean = mean_interval(values).mean
-    return TableCell(fixed(mean), mean, signed(mean_interval(gains).mean) if gains else "")
+    pairs = [(number(point.get(metric)), number(part(point, "plain").get(metric))) for point in members]
+    values = [value for value, _ in pairs if value is not None]
+    gains = [value - plain for value, plain in pairs if value is not None and plain is not None]
+    mean = mean_interval(values).mean if values else None
+    return figure_cell(mean, note=signed(mean_interval(gains).mean) if gains else "")
 
 
 def _point(point: Doc, metrics: list[str]) -> dict[str, Value]:

@@ -6,18 +6,19 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
-from acclimate.reports.draw import charts, summary
-from acclimate.reports.draw.blocks import Badge, Chart, Control, DataTable, Section, TableCell, TableColumn, Value
+from acclimate.reports.draw import plot, summary
+from acclimate.reports.draw.blocks import Chart, Control, DataTable, Figure, Section, TableCell, TableColumn, Value
 from acclimate.reports.draw.live import protocol_options
-from acclimate.reports.draw.tables import RANDOM, figure_cell, text_cell
+from acclimate.reports.draw.plot import box, layout, scatter, whiskers
+from acclimate.reports.draw.tables import BEST, TIE, figure_cell, model_cell, time_cell
 from acclimate.reports.read.grid import ALL, Grid
 from acclimate.reports.read.leaderboard import Board, BoardEntry
 from acclimate.reports.read.material import Material
 from acclimate.reports.read.ranks import headline
-from acclimate.reports.text import LEVEL_TEXT, duration, figure
+from acclimate.reports.text import LEVEL_TEXT, figure, fixed, plotly, short, signed, span
 from acclimate.stats import spearman
 
-TIE: Final = Badge("tie", "cannot be told apart from the best")
+DRAWN: Final = 60  # entries with a dot
 SAME_RANK: Final = "Those that share a rank cannot be told apart with the images at hand; their order means nothing."
 FROM_ROWS: Final = " Made from the result rows: intervals are over seeds, and two that meet count as a tie."
 SHARED: Final = (
@@ -41,7 +42,7 @@ def sections(material: Material) -> list[Section]:
 
 def _still(board: Board, i: int, several: bool, summarised: bool) -> Section:
     tag = f"leaderboard{i or ''}"
-    chart = charts.leaderboard(board, f"{tag}-chart")
+    chart = _drawn(board, f"{tag}-chart")
     heading = "Leaderboard" + (f": {board.dataset}" if several else "")
     sentences = [" ".join(summary.leader(board))] if summarised else []
     sentences.append(SAME_RANK + (FROM_ROWS if board.basis == "rows" else ""))
@@ -71,23 +72,15 @@ def proxies(material: Material) -> list[Section]:
     """Return the cheap proxies of a ranking drawn against the final numbers, where at least two models have both."""
     drawings: list[Chart] = []
     for i, board in enumerate(material.boards if material.contents.rank else []):
-        names = dict.fromkeys(name for entry in board.entries for name in entry.proxies)
-        for j, name in enumerate(names):
-            pairs = [
-                (x, entry.final)
-                for entry in board.entries
-                if (x := entry.proxies.get(name)) is not None and entry.final is not None
-            ]
-            if len(pairs) > 1:
-                rho = spearman([x for x, _ in pairs], [y for _, y in pairs])
-                drawings.append(charts.proxy(board, name, f"proxy{i}-{j}", rho))
+        charts = [_foreseen(board, name, f"proxy{i}-{j}") for j, name in enumerate(board.proxies)]
+        drawings += [chart for chart in charts if chart]
     note = "How well the cheap scores foresaw the final numbers. With few models a perfect order can be luck."
     return [Section("proxies", "Proxies against final numbers", [note], drawings)] if drawings else []
 
 
 def table(board: Board, key: str) -> DataTable:
     """Return the leaderboard; entries that share a rank show it with an equals sign."""
-    proxies = list(dict.fromkeys(name for entry in board.entries for name in entry.proxies))
+    proxies = board.proxies
     reach = any(entry.reach for entry in board.entries)
     shared = Counter(entry.rank for entry in board.entries)
     return DataTable(
@@ -109,18 +102,18 @@ def table(board: Board, key: str) -> DataTable:
 
 def _leader_row(entry: BoardEntry, shared: bool, proxies: list[str], reach: bool) -> list[TableCell]:
     best = entry.rank == 1 and not shared
-    marks = [Badge("best", "best")] if best else [TIE] if entry.tied else []
+    marks = (BEST,) if best else (TIE,) if entry.tied else ()
     rank = "–" if entry.rank is None else f"{entry.rank}{'=' if shared else ''}"
     ends = entry.low, entry.high
     note = "proxies only" if entry.final is None else f"{entry.seeds} seeds" if entry.seeds > 1 else ""
     return [
         TableCell(rank, entry.rank),
         *([_reach(entry)] if reach else []),
-        text_cell(entry.name, badges=(*marks, *([RANDOM] if entry.random else []))),
+        model_cell(entry.name, random=entry.random, badges=marks),
         TableCell(figure(entry.final), entry.final, note),
         TableCell("–" if None in ends else f"{figure(entry.low)} to {figure(entry.high)}", entry.low),
         *(figure_cell(entry.proxies.get(name)) for name in proxies),
-        TableCell(duration(entry.seconds), entry.seconds),
+        time_cell(entry.seconds),
     ]
 
 
@@ -144,3 +137,75 @@ def _leader_record(entry: BoardEntry, board: Board, proxies: list[str]) -> dict[
         "seeds": entry.seeds,
         "random_start": "yes" if entry.random else "no",
     }
+
+
+def _drawn(board: Board, key: str) -> Chart | None:
+    """Draw every entry as a dot with its interval; a band shows the interval of the best."""
+    entries = board.measured[:DRAWN]
+    if not entries:
+        return None
+    shape = layout(board.metric, "")
+    shape["yaxis"] |= {
+        "tickvals": list(range(len(entries))),
+        "ticktext": [plotly(short(entry.name, 24)) for entry in entries],
+        "range": [len(entries) - 0.4, -0.6],
+        "showgrid": False,
+        "tickfont": {"size": 12, "color": "@ink"},
+    }
+    top = entries[0]
+    if top.low is not None and top.high is not None:
+        band = box("rect", ("x", "paper"), (top.low, top.high), (0, 1), {"width": 0})
+        shape["shapes"] = [band | {"layer": "below", "fillcolor": "@band"}]
+    traces = [_dots(entries, tied=True), _dots(entries, tied=False)]
+    better = "further right is better" if board.higher else "further left is better"
+    return Chart(
+        key=key,
+        title=f"{board.metric[:1].upper()}{board.metric[1:]}, with intervals",
+        caption=f"Dots are the measured values, bars their {LEVEL_TEXT} intervals; {better}. Blue is "
+        "the top set, whose members cannot be told apart from the best; hollow: from random weights; "
+        "the band is the interval of the best.",
+        figure=plot.figure(traces, shape),
+        height=84 + 32 * len(entries),
+        wide=True,
+    )
+
+
+def _dots(entries: list[BoardEntry], tied: bool) -> Figure:
+    dots = [(i, e, e.final) for i, e in enumerate(entries) if e.tied is tied and e.final is not None]
+    mids = [final for _, _, final in dots]
+    tint = "@c1" if tied else "@muted"
+    symbols = ["circle-open" if e.random else "circle" for _, e, _ in dots]
+    marker = {"size": 10, "color": tint, "symbol": symbols, "line": {"width": 2, "color": tint}}
+    bars = whiskers([e.low for _, e, _ in dots], mids, [e.high for _, e, _ in dots]) | {"color": tint}
+    trace = scatter("markers", mids, [i for i, _, _ in dots], marker, [_tell(e) for _, e, _ in dots])
+    return trace | {"error_x": bars}
+
+
+def _tell(entry: BoardEntry) -> str:
+    interval = span(entry.low, entry.high)
+    mark = "<br>randomly initialised" if entry.random else ""
+    return f"{plotly(entry.name)}<br>{fixed(entry.final)}{f' ({interval})' if interval else ''}{mark}"
+
+
+def _foreseen(board: Board, name: str, key: str) -> Chart | None:
+    """Draw one cheap proxy against the final number, if two models have both; the dots carry ranks."""
+    models = [(e, x, y) for e in board.entries if (x := e.proxies.get(name)) is not None and (y := e.final) is not None]
+    if len(models) < 2:
+        return None
+    numbers, finals = [x for _, x, _ in models], [y for _, _, y in models]
+    marker = {"size": 19, "color": ["@c1" if e.tied else "@grey" for e, _, _ in models], "opacity": 1}
+    texts = [f"{_tell(e)}<br>{plotly(name)} {fixed(x)}" for e, x, _ in models]
+    trace = scatter("markers+text", numbers, finals, marker, texts) | {
+        "error_y": whiskers([e.low for e, _, _ in models], finals, [e.high for e, _, _ in models])
+        | {"color": "@rule", "thickness": 1.5},
+        "text": [str(e.rank or "") for e, _, _ in models],
+        "textfont": {"size": 11, "color": "@onaccent"},
+    }
+    rho = spearman(numbers, finals)
+    correlation = "" if rho is None else f" Spearman's rank correlation over {len(models)} models: {signed(rho, 2)}."
+    return Chart(
+        key=key,
+        title=f"{short(name, 40)} against {board.metric}",
+        caption=f"Each dot is a model and carries its rank; blue is the top set.{correlation}",
+        figure=plot.figure([trace], layout(name, board.metric)),
+    )

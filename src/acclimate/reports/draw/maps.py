@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Chart, Figure, Section, Swatch
-from acclimate.reports.draw.plot import GLYPHS, SYMBOLS, colour, figure, layout, scatter, symbol, whiskers
+from acclimate.reports.draw.plot import colour, figure, layout, scatter, swatch, symbol, whiskers
 from acclimate.reports.read import efficiency
 from acclimate.reports.read.collect import Doc, names, parts, words
 from acclimate.reports.read.material import Material
@@ -36,8 +36,7 @@ def label_efficiency(curve: Doc, metric: str, key: str, training: str = "") -> C
 
 def _efficiency_line(curve: Doc, model: str, i: int, n: int, metric: str) -> Figure:
     steps = efficiency.label_steps(curve)
-    estimates = [(x, step, efficiency.estimate(curve, model, step, metric)) for x, step in enumerate(steps)]
-    means = [(x, step, e) for x, step, e in estimates if e is not None]
+    means = [(x, step, e) for x, step in enumerate(steps) if (e := efficiency.estimate(curve, model, step, metric))]
     mids = [e.mean for _, _, e in means]
     tint = colour(i)
     texts = [
@@ -116,11 +115,7 @@ def _cloud(points: list[tuple[float, float, int, str]], index: int, classes: lis
 def legend(document: Doc, classes: list[str]) -> list[Swatch]:
     """Return the legend that all maps share: the classes, and "no label" where a point has none."""
     used = {point[2] for item in parts(document, "maps") for point in _points(item, classes)}
-    return [
-        Swatch("no label" if i < 0 else classes[i], f"g{i}", GLYPHS[SYMBOLS.index(symbol(i))], colour(i)[1:])
-        for i in [*range(len(classes)), -1]
-        if i in used
-    ]
+    return [swatch(i, [*classes, "no label"][i]) for i in (*range(len(classes)), -1) if i in used]
 
 
 def sections(material: Material) -> list[Section]:

@@ -31,10 +31,12 @@ def symbol(i: int) -> str:
 
 def swatches(names: Sequence[str], lines: bool = False) -> list[Swatch]:
     """Return the legend of the names, in the order that the charts number them."""
-    return [
-        Swatch(name, f"g{i}", "━" if lines else GLYPHS[SYMBOLS.index(symbol(i))], colour(i)[1:])
-        for i, name in enumerate(names)
-    ]
+    return [swatch(i, name, line=lines) for i, name in enumerate(names)]
+
+
+def swatch(i: int, name: str, *, line: bool = False) -> Swatch:
+    """Return the entry of a legend for the i-th line or class; -1: no label."""
+    return Swatch(name, f"g{i}", "━" if line else GLYPHS[SYMBOLS.index(symbol(i))], colour(i)[1:])
 
 
 def axis(title: str = "") -> Figure:

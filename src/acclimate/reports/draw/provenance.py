@@ -77,15 +77,10 @@ def _values(value: Json, key: str) -> list[str]:
 
 def subtitle(contents: Contents, grid: Grid | None = None) -> str:
     """Return one line below the title: the data, the command, the version, the time it took."""
-    pieces = []
-    for document in documents(contents):
-        data = part(document, "data")
-        name = words(document, "data") or words(document, "dataset") or words(data, "name")
-        if name:
-            pieces.append(name)
-            break
-    version = next((v for d in documents(contents) if (v := words(d, "version"))), "")
-    pieces += [f"acclimate {version}"] if version else []
+    every = list(documents(contents))
+    names = [words(d, "data") or words(d, "dataset") or words(part(d, "data"), "name") for d in every]
+    versions = [f"acclimate {version}" for document in every if (version := words(document, "version"))]
+    pieces = [*[name for name in names if name][:1], *versions[:1]]
     seconds = number(contents.rank.get("seconds"))
     pieces += [f"ranked in {duration(seconds)}"] if seconds else []
     if grid and contents.tables:

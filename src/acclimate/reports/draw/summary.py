@@ -27,10 +27,9 @@ def sentences(contents: Contents, boards: list[Board], answer: Doc) -> list[str]
 
 def leader(board: Board) -> list[str]:
     """Say who leads one leaderboard and who cannot be told apart from the leader."""
-    entries = [entry for entry in board.entries if entry.final is not None]
-    if not entries:
+    if not board.measured:
         return []
-    top = entries[0]
+    top = board.measured[0]
     interval = f"{figure(top.low)} to {figure(top.high)}" if top.low is not None and top.high is not None else ""
     of = f" of {len(board.entries)}" if len(board.entries) > 1 else ""
     where = f" on {board.dataset}" if board.dataset else ""
@@ -44,7 +43,7 @@ def leader(board: Board) -> list[str]:
 
 
 def _peers(board: Board, top: str, with_intervals: bool) -> list[str]:
-    others = [entry.name for entry in board.entries if entry.name != top and entry.final is not None]
+    others = [entry.name for entry in board.measured if entry.name != top]
     peers = [entry.name for entry in board.tied if entry.name != top]
     if not others:
         return []
@@ -70,16 +69,12 @@ def kept(run: Run) -> str:
 
 def best_recipe(finetuned: list[Run]) -> list[str]:
     """Say which recipe came out first on validation, wherever several saw the same data and labels."""
-    settings: dict[tuple[str, str], list[Run]] = {}
-    for run in finetuned:
-        if accuracy(run) is not None:
-            settings.setdefault(runs.setting(run), []).append(run)
+    measured = [run for run in finetuned if accuracy(run) is not None]
     if len(finetuned) == 1:
-        return [
-            f"The recipe {runs.recipe(run)} reached a validation accuracy of {_measured(run)}."
-            for group in settings.values()
-            for run in group
-        ]
+        return [f"The recipe {runs.recipe(run)} reached a validation accuracy of {_measured(run)}." for run in measured]
+    settings: dict[tuple[str, str], list[Run]] = {}
+    for run in measured:
+        settings.setdefault(runs.setting(run), []).append(run)
     return [_first(key[1], group) for key, group in settings.items() if len({runs.recipe(r) for r in group}) > 1]
 
 
@@ -119,9 +114,8 @@ def _rivals(best: Run, group: list[Run], names: dict[str, str]) -> str:
 
 def warnings(contents: Contents, grid: Grid | None = None) -> list[str]:
     """Say loudly what a reader must know: models that began from random weights, files that were left out."""
-    models = [words(row, "model") for row in contents.rows if random_start(row)]
-    models += [words(model, "model") for model in parts(contents.rank, "models") if random_start(model)]
-    models += [words(run.document, "model") for run in contents.runs if random_start(run.document)]
+    documents = [*contents.rows, *parts(contents.rank, "models"), *(run.document for run in contents.runs)]
+    models = [words(document, "model") for document in documents if random_start(document)]
     models += [grid.models[i] for i in grid.random.nonzero()[0]] if grid else []
     names = list(dict.fromkeys(filter(None, models)))
     lines = []
@@ -141,8 +135,8 @@ def warnings(contents: Contents, grid: Grid | None = None) -> list[str]:
 def tiles(contents: Contents, boards: list[Board]) -> list[Tile]:
     """Return the key figures: the best model, the size of the top set, the gain of adapting, the time."""
     figures: list[Tile] = []
-    if len(boards) == 1 and (entries := [e for e in boards[0].entries if e.final is not None]):
-        top, tied = entries[0], len(boards[0].tied)
+    if len(boards) == 1 and boards[0].measured:
+        top, tied = boards[0].measured[0], len(boards[0].tied)
         note = f"{boards[0].metric} {figure(top.final)}"
         figures.append(Tile("Best model" if tied == 1 else "Highest", top.name, note))
         share = f"{tied} of {len(boards[0].entries)}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from acclimate.reports.draw.blocks import Badge, TableCell, Value
 from acclimate.reports.read.collect import Doc
-from acclimate.reports.text import fixed, number
+from acclimate.reports.text import duration, fixed, number, percent, span
 from acclimate.stats import METRICS
 
 RANDOM = Badge("random", "randomly initialised")
+BEST, TIE = Badge("best", "best"), Badge("tie", "cannot be told apart from the best")
 FIRST = ("accuracy", "log_loss")  # of the metrics in a table
+SPLITS = {"val": "Validation", "test": "Test"}  # as they begin a column
 
 
 def metrics() -> list[str]:
@@ -26,15 +28,30 @@ def figure_cell(value: object, digits: int = 3, note: str = "") -> TableCell:
     return TableCell(fixed(value, digits), number(value), note)
 
 
+def ends_cell(ends: Doc, digits: int = 3) -> TableCell:
+    """Return a cell with an interval, ``low`` and ``high`` of a document; it sorts by the lower end."""
+    return TableCell(span(ends.get("low"), ends.get("high"), digits) or "–", number(ends.get("low")))
+
+
+def share_cell(value: object) -> TableCell:
+    """Return a cell with a share in [0, 1] as a percentage."""
+    return TableCell(percent(value, 1) or "–", number(value))
+
+
+def time_cell(seconds: object) -> TableCell:
+    """Return a cell with seconds as people say them."""
+    return TableCell(duration(seconds), number(seconds))
+
+
+def model_cell(name: str, *, random: bool, badges: tuple[Badge, ...] = (), note: str = "") -> TableCell:
+    """Return a cell with a model, marked where it began from random numbers."""
+    return text_cell(name, note, (*badges, RANDOM) if random else badges)
+
+
 def change_cell(before: object, after: object, digits: int, note: str = "") -> TableCell:
     """Return a cell with a number before and after; it sorts by the latter."""
     unknown = number(before) is None and number(after) is None
     return TableCell("–" if unknown else f"{fixed(before, digits)} → {fixed(after, digits)}", number(after), note)
-
-
-def split_title(name: str) -> str:
-    """Return a split as it begins a column."""
-    return {"val": "Validation", "test": "Test"}[name]
 
 
 def flat(document: Doc, before: str = "") -> dict[str, Value]:

@@ -8,15 +8,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
-from acclimate.comparison.table import NEEDED
+from acclimate.comparison.table import NEEDED, SUFFIXES
 from acclimate.errors import DataError
 from acclimate.reports.text import Json, clean, visible
 
 Doc = dict[str, Json]
 
-SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 DOCUMENTS = ("rank.json", "curve.json", "map.json", "findings.json", "compare.json")
 
 
@@ -86,12 +85,7 @@ def collect(folder: Path) -> Contents:
     """Read every document a report knows, in the folder and below it.
 
     A file that cannot be read is named on the page instead of stopping it: a report of a run that was
-    killed is when one is needed most.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder, or if it holds nothing to report.
+    killed is when one is needed most. Raises `DataError` if there is no such folder, or if it holds nothing to report.
     """
     if folder.is_file():
         return _of_file(folder)

@@ -48,10 +48,7 @@ class Foresight:
 def target_of(grid: Grid, wish: str | None) -> str | None:
     """Return the protocol to be predicted: the one asked for, else a finetuning, else the dearest; None if unclear.
 
-    Raises
-    ------
-    DataError
-        If there is no protocol of the name that was asked for.
+    Raises `DataError` if there is no protocol of the name that was asked for.
     """
     names = list(dict.fromkeys(measure.protocol for measure in grid.measures))
     several = len(names) > 1

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from acclimate.comparison.sides import check_units
 from acclimate.comparison.table import ROW
 from acclimate.errors import DataError
-from acclimate.reports.read.variants import COSTS, groups_of, sizes_of, told_apart
+from acclimate.reports.read.frames import COSTS, groups_of, sizes_of, told_apart
 from acclimate.stats import larger_is_better, student
 
 if TYPE_CHECKING:
@@ -72,32 +72,25 @@ class Grid:
     rows: int
     notes: list[str] = field(default_factory=list)
 
-    def column(self, measure: int, dataset: int) -> RankColumn | None:
-        """Return a column, or None where nothing was measured."""
-        return next((c for c in self.columns if c.measure == measure and c.dataset == dataset), None)
-
 
 def build(frame: pd.DataFrame) -> Grid | None:
     """Return the grid of a table (see `frames.table_of`), or None where fewer than two models have a number."""
+    import pandas as pd
+
     frame = frame[frame["value"].notna()]
     frame, notes = told_apart(frame)
     frame, costs, cost = _priced(frame)
     if frame["model"].nunique() < 2:
         return None
-    models, datasets = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["dataset"]))
-    of = {name: i for i, name in enumerate(models)}
-    at = {name: i for i, name in enumerate(datasets)}
-    keys = frame[["protocol", "metric", "split"]].drop_duplicates()
-    measures = [Measure(p, m, s, larger_is_better(m)) for p, m, s in keys.itertuples(index=False, name=None)]
-    which = {(m.protocol, m.metric, m.split): i for i, m in enumerate(measures)}
-    place = (
-        np.array([which[k] for k in zip(frame["protocol"], frame["metric"], frame["split"], strict=True)]),
-        frame["dataset"].map(at).to_numpy(),
-        frame["model"].map(of).to_numpy(),
-    )
+    (model, names), (dataset, sets) = (pd.factorize(frame[name]) for name in ("model", "dataset"))
+    models, datasets = list(names), list(sets)
+    keys = frame[["protocol", "metric", "split"]].drop_duplicates().itertuples(index=False, name=None)
+    measures = [Measure(p, m, s, larger_is_better(m)) for p, m, s in keys]
+    measure = frame.groupby(["protocol", "metric", "split"], sort=False).ngroup().to_numpy()
+    place = measure, dataset, model
     single = _columns(place, frame["value"].to_numpy(dtype=np.float64), len(datasets), len(models))
     random = np.zeros(len(models), bool)
-    random[frame.loc[frame["_random"], "model"].map(of).unique().astype(int)] = True
+    random[model[frame["_random"].to_numpy(bool)]] = True
     return Grid(
         models=models,
         datasets=datasets,
@@ -105,7 +98,7 @@ def build(frame: pd.DataFrame) -> Grid | None:
         columns=[*_over_all(single, measures, notes), *single],
         random=random,
         groups=groups_of(frame, models),
-        costs=_costs(costs if cost else None, of, at),
+        costs=_costs(costs, models, datasets) if cost else {},
         cost=cost,
         sizes=sizes_of(frame, models),
         frame=frame,
@@ -206,16 +199,12 @@ def _priced(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     return frame, costs[["model", "dataset", "protocol", "cost"]], name if (costs["cost"] > 0).any() else ""
 
 
-def _costs(costs: pd.DataFrame | None, of: dict[str, int], at: dict[str, int]) -> dict[tuple[str, int], Float64]:
+def _costs(costs: pd.DataFrame, models: list[str], datasets: list[str]) -> dict[tuple[str, int], Float64]:
     """Return mean costs by protocol and data set, and over the data sets of each protocol."""
-    if costs is None:
-        return {}
-    by_place: dict[tuple[str, int], Float64] = {}
-    positive = costs[(costs["cost"] > 0) & costs["model"].isin(of) & costs["dataset"].isin(at)]
-    means = positive.groupby(["protocol", "dataset", "model"], as_index=False)["cost"].mean()
-    for protocol, dataset, model, mean in means.itertuples(index=False, name=None):
-        column = by_place.setdefault((protocol, at[dataset]), np.full(len(of), np.nan))
-        column[of[model]] = mean
+    positive = costs[(costs["cost"] > 0) & costs["model"].isin(models) & costs["dataset"].isin(datasets)]
+    means = positive.groupby(["protocol", "dataset", "model"])["cost"].mean().unstack("model").reindex(columns=models)
+    places = [(protocol, datasets.index(dataset)) for protocol, dataset in means.index]
+    by_place = dict(zip(places, means.to_numpy(dtype=np.float64), strict=True))
     for protocol in dict.fromkeys(key[0] for key in by_place):
         parts = np.stack([column for key, column in by_place.items() if key[0] == protocol])
         if len(parts) > 1:

@@ -43,14 +43,24 @@ class Board:
     basis: str = ""
 
     @property
+    def measured(self) -> list[BoardEntry]:
+        """The entries with a final number."""
+        return [entry for entry in self.entries if entry.final is not None]
+
+    @property
+    def proxies(self) -> list[str]:
+        """The cheap proxies that some entry has."""
+        return list(dict.fromkeys(name for entry in self.entries for name in entry.proxies))
+
+    @property
     def tied(self) -> list[BoardEntry]:
         """The entries of the top set, the best one first."""
         return [entry for entry in self.entries if entry.tied]
 
 
-def random_start(document: Doc, model: str = "") -> bool:
+def random_start(document: Doc) -> bool:
     """Say whether a row or a model began from random numbers instead of learned weights."""
-    return document.get("random_start") is True or (model or words(document, "model")).startswith("random:")
+    return document.get("random_start") is True or words(document, "model").startswith("random:")
 
 
 def competes(row: Doc) -> bool:
@@ -111,8 +121,7 @@ def from_rows(rows: list[Doc], dataset: str) -> Board:
     """Return a leaderboard of (model, protocol, labels) by validation accuracy, averaged over seeds."""
     split = "val" if any(part(part(row, "metrics"), "val") for row in rows) else "test"
     groups = group(rows, ("model", "protocol", "labels"))
-    scored = [(key, group_rows, metric_estimate(group_rows, split)) for key, group_rows in groups.items()]
-    estimates = [(key, members, estimate) for key, members, estimate in scored if estimate is not None]
+    estimates = [(key, members, e) for key, members in groups.items() if (e := metric_estimate(members, split))]
     estimates.sort(key=lambda item: -item[2].mean)
     keys = [key for key, _, _ in estimates]
     entries = [

@@ -42,10 +42,7 @@ class Material:
 def gather(contents: Contents, target: str | None = None) -> Material:
     """Return the material of a report; ``target`` is the protocol that the cheap ones should foresee.
 
-    Raises
-    ------
-    DataError
-        If there is no such protocol, or if tables are all there is and none can be used.
+    Raises `DataError` if there is no such protocol, or if tables are all there is and none can be used.
     """
     grid, problems = _grid(contents)
     aim = target_of(grid, target) if grid else None

@@ -8,6 +8,8 @@ from acclimate.reports.read.collect import Contents, Doc, Run, part, parts, word
 from acclimate.reports.read.leaderboard import images_interval
 from acclimate.reports.text import number, percent
 
+LIMIT = 600  # points of a curve
+
 
 @dataclass(frozen=True)
 class LearningCurve:
@@ -44,13 +46,11 @@ def labels_of(runs: list[Run], with_model: bool = False) -> dict[str, str]:
 
     With ``with_model`` the model is part of every name as soon as there are two: where no column says it.
     """
-    tried: list[list[str]] = [[recipe(run) for run in runs]]
-    extras = ["model", "labels"]
-    if with_model and len({words(run.document, "model") for run in runs}) > 1:
-        tried = [[_with(recipe(run), words(run.document, "model")) for run in runs]]
-        extras = ["labels"]
-    for extra in extras:
+    tried = [[recipe(run) for run in runs]]
+    for extra in ("model", "labels"):
         tried.append([_with(name, words(r.document, extra)) for name, r in zip(tried[-1], runs, strict=True)])
+    if with_model and len({words(run.document, "model") for run in runs}) > 1:
+        tried = tried[1:]
     names: dict[str, str] = {}
     for i, run in enumerate(runs):
         unique = [attempt[i] for attempt in tried if attempt.count(attempt[i]) == 1]
@@ -128,14 +128,9 @@ def curves(runs: list[Run], names: dict[str, str], key: str, objective: str | No
 def final_curve(run: Run, name: str, key: str, note: str = "") -> LearningCurve:
     """Return the learning curve of a run's last stage alone, its steps counted from that stage's start."""
     last = max(0, len(parts(run.document, "stages")) - 1)
-    points = [
-        (step, value)
-        for point in run.log
-        if _stage_of(point) == last
-        and (step := number(point.get("step"))) is not None
-        and (value := number(point.get(key))) is not None
-    ]
-    return _thin(LearningCurve(name, [step for step, _ in points], [value for _, value in points], note=note))
+    points = [(number(p.get("step")), number(p.get(key))) for p in run.log if _stage_of(p) == last]
+    pairs = [(step, value) for step, value in points if step is not None and value is not None]
+    return _thin(LearningCurve(name, [step for step, _ in pairs], [value for _, value in pairs], note=note))
 
 
 def _curve(run: Run, name: str, key: str, objective: str | None) -> LearningCurve:
@@ -157,12 +152,11 @@ def _curve(run: Run, name: str, key: str, objective: str | None) -> LearningCurv
     return _thin(LearningCurve(name, steps, values, marks))
 
 
-def _thin(curve: LearningCurve, limit: int = 600) -> LearningCurve:
-    """Keep at most about ``limit`` points: every k-th, the last one, and the starts of stages."""
-    stride = -(-len(curve.steps) // limit)
+def _thin(curve: LearningCurve) -> LearningCurve:
+    """Keep about `LIMIT` points at most: every k-th, the last one, and the starts of stages."""
+    stride, last = -(-len(curve.steps) // LIMIT), len(curve.steps) - 1
     if stride <= 1:
         return curve
-    last = len(curve.steps) - 1
     keep = [i for i, s in enumerate(curve.steps) if i % stride == 0 or i == last or s in curve.marks]
     return replace(curve, steps=[curve.steps[i] for i in keep], values=[curve.values[i] for i in keep])
 
