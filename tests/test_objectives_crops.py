@@ -30,9 +30,8 @@ from acclimate.objectives import (
     SwAV,
     SwAVSettings,
 )
-from acclimate.objectives.crops import crop_features
 from acclimate.objectives.mae import encode, patchify, positions
-from acclimate.objectives.parts import Number
+from acclimate.objectives.parts import Number, crop_features
 from acclimate.views import AUGMENTS, Augment, view_size
 
 SWAV = {"hidden": 32, "out": 16, "prototypes": 24, "small_crops": 2}

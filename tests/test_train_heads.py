@@ -21,8 +21,8 @@ from acclimate.errors import DataError, ModelError, RecipeError
 from acclimate.images import Images
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.classifier import Classifier, export_onnx, export_timm
-from acclimate.models.head_spec import HeadSpec, read_card
 from acclimate.models.heads import Head, Heads, Layered, settled, with_head
+from acclimate.models.taps import HeadSpec, read_card
 from acclimate.objectives import Supervised, SupervisedSettings
 from acclimate.training import probabilities, train
 from acclimate.training.recipe import Recipe, Stage, parse_recipe

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from acclimate.commands import COMMANDS
-from acclimate.storage.version import VERSION
+from acclimate.storage.runtime import VERSION
 
 if TYPE_CHECKING:  # what a type checker sees of the names below; a test compares both
     from acclimate.commands.adapt import adapt as adapt

@@ -162,7 +162,7 @@ def _model_plan(curve_plan: CurvePlan, backbone: Backbone) -> Document:
     """Return what a model's curve trains, and its expected seconds; all draws of a budget take as long as its first."""
     from acclimate.protocols import job_of
     from acclimate.training import plan as plan_stages
-    from acclimate.training.forecast import forecast
+    from acclimate.training.build import forecast
 
     task, runtime, recipe, seed = curve_plan.task, curve_plan.runtime, curve_plan.recipe, curve_plan.seeds[0]
     seconds = _head_seconds(curve_plan, backbone) if "head" in curve_plan.trainings else 0.0
@@ -179,7 +179,7 @@ def _model_plan(curve_plan: CurvePlan, backbone: Backbone) -> Document:
 def _head_seconds(curve_plan: CurvePlan, backbone: Backbone) -> float:
     """Return the expected seconds of the features: every image once, and the mirror images of the test part."""
     from acclimate.protocols import find_training, job_of
-    from acclimate.training.forecast import forecast
+    from acclimate.training.build import forecast
 
     split = curve_plan.task.split
     labelled = len(split.train) + len(split.val)

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acclimate.errors import DataError, InputError
-from acclimate.storage.runtime import DEVICES, PRECISIONS, Runtime
-from acclimate.storage.version import VERSION
+from acclimate.storage.runtime import DEVICES, PRECISIONS, VERSION, Runtime
 
 if TYPE_CHECKING:
     from rich.console import Console

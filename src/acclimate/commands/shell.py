@@ -17,7 +17,7 @@ import typer
 from acclimate.commands import COMMANDS
 from acclimate.commands.shared import Command, Document, Json
 from acclimate.errors import AcclimateError
-from acclimate.storage.version import VERSION
+from acclimate.storage.runtime import VERSION
 
 _STOPPED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -30,9 +30,9 @@ from acclimate.models import (
     save_weights,
     to_batch,
 )
-from acclimate.models.head_spec import read_card
 from acclimate.models.heads import Head, head_card, own_head, with_head
 from acclimate.models.network import classifiers
+from acclimate.models.taps import read_card
 from acclimate.storage.runtime import AUTO, Runtime
 from acclimate.storage.store import write_atomic
 from acclimate.views import Normalize, center

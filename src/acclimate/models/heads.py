@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acclimate.errors import ModelError
-from acclimate.models.head_spec import HeadSpec, parse_layers
 from acclimate.models.network import Dressed, black_image, classifiers, evaluating, feature_width, place_classifier
+from acclimate.models.taps import HeadSpec, parse_layers
 
 EPS = 1e-6  # of the batch norm, and of a column's deviation
 

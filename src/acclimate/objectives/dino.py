@@ -20,8 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-from acclimate.objectives.crops import FULL, crop_features, crop_views
-from acclimate.objectives.parts import Momentum, Number, in_float32
+from acclimate.objectives.parts import FULL, Momentum, Number, crop_features, crop_views, in_float32
 from acclimate.views import AUGMENTS, Augment
 
 

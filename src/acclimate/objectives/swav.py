@@ -17,8 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from acclimate.objectives.base import Objective, ObjectiveSettings, Paper
-from acclimate.objectives.crops import FULL, crop_features, crop_views
-from acclimate.objectives.parts import HeadNorm, Number, in_float32, normed
+from acclimate.objectives.parts import FULL, HeadNorm, Number, crop_features, crop_views, in_float32, normed
 from acclimate.views import AUGMENTS, Augment
 
 

@@ -23,15 +23,14 @@ from acclimate.models import Backbone, choose_device, choose_precision
 from acclimate.protocols.task import OUTPUT, Stated, Task, job_of
 from acclimate.stats.metrics import measure
 from acclimate.storage.results import Predictions, Result, Results, part_codes, plain, versions
-from acclimate.storage.runtime import Runtime
+from acclimate.storage.runtime import VERSION, Runtime
 from acclimate.storage.store import write_atomic
-from acclimate.storage.version import VERSION
 from acclimate.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from acclimate.training import Trained
-    from acclimate.training.recipe import Recipe
 
+RUN: Final = "run.json"
 Probabilities = Mapping[str, npt.NDArray[np.floating[Any]]]
 
 
@@ -144,9 +143,6 @@ def peak_memory_mb(device: str) -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-RUN: Final = "run.json"
 
 
 def run_recipe(

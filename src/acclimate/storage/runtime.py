@@ -1,4 +1,7 @@
-"""Where and how a command computes. It decides what a run costs and where its caches lie, never what it measures."""
+"""Where and how a command computes. It decides what a run costs and where its caches lie, never what it measures.
+
+Here is the program's version too, which every document and every row names.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from acclimate.errors import InputError, unknown
+
+VERSION: Final = "0.1.0"
+
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 

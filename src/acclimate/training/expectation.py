@@ -43,8 +43,7 @@ def expected_stages(job: Job) -> tuple[StageExpectation, ...]:
     expectation = recall(Expectation, *_parts(job), cache=job.runtime.cache)
     if expectation is not None and len(expectation.stages) == len(job.recipe.stages):
         return expectation.stages
-    from acclimate.training.build import plan
-    from acclimate.training.forecast import forecast
+    from acclimate.training.build import forecast, plan
 
     return tuple(
         StageExpectation(trainable=part.trainable, total=part.total, seconds=seconds)

@@ -10,8 +10,8 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from acclimate.errors import RecipeError, ScopeError, complaint, unknown
-from acclimate.models.head_spec import HeadSpec, parse_layers
 from acclimate.models.scope import parse_scope
+from acclimate.models.taps import HeadSpec, parse_layers
 from acclimate.objectives import OBJECTIVES, Objective, ObjectiveSettings
 from acclimate.storage.store import write_atomic
 from acclimate.views import AUGMENTS, DOMAINS

@@ -35,7 +35,7 @@ KEPT = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Adapted:
+class Adaptation:
     """The outcome of an adaptation."""
 
     kept: Backbone  # what ``weights.safetensors`` holds: the best step, or the start model where no step was better
@@ -52,7 +52,7 @@ def adapt(
     *,
     probe: bool = True,
     choices: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Adapted:
+) -> Adaptation:
     """Run an unsupervised recipe on the pool under a guard, and keep its best step.
 
     The pool loses its near-duplicates of validation and test images first. The start model comes back when the features
@@ -104,14 +104,14 @@ def adapt(
         "seconds": round(time.perf_counter() - started, 3),
     }
     close_run(folder, document)
-    return Adapted(result, ended, document)
+    return Adaptation(result, ended, document)
 
 
-def _finished(backbone: Backbone, folder: Path) -> Adapted:
+def _finished(backbone: Backbone, folder: Path) -> Adaptation:
     """Return what an earlier, finished run left."""
     document = json.loads((folder / RUN).read_text(encoding="utf-8"))
     best, ended = (load_backbone(folder / file).named(str(folder)) for file in (KEPT, ADAPTED))
-    return Adapted(best if document["kept"] == "adapted" else backbone, ended, document)
+    return Adaptation(best if document["kept"] == "adapted" else backbone, ended, document)
 
 
 def _watched_steps(job: Job) -> int:

@@ -18,9 +18,8 @@ from acclimate.experiments.study.work import Worker
 from acclimate.experiments.study.workers import Crew
 from acclimate.models import choose_device
 from acclimate.storage.results import Result
-from acclimate.storage.runtime import AUTO, Runtime
+from acclimate.storage.runtime import AUTO, VERSION, Runtime
 from acclimate.storage.store import safe_name
-from acclimate.storage.version import VERSION
 
 SHOWN: Final = "accuracy"
 
