@@ -9,8 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from acclimate.commands import COMMANDS
-from acclimate.storage.runtime import VERSION
+from acclimate.commands import COMMANDS, VERSION
 
 if TYPE_CHECKING:  # what a type checker sees of the names below; a test compares both
     from acclimate.commands.adapt import adapt as adapt

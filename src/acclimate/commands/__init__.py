@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from acclimate.storage.runtime import VERSION as VERSION
+
 # In the order of --help: the command, which is the name of its file too, and its function. The functions of `models`
 # and `protocols` are called otherwise, since `acclimate.models` and `acclimate.protocols` are rooms.
 COMMANDS: Final[dict[str, str]] = {

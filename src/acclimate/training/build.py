@@ -29,7 +29,6 @@ from acclimate.training.batches import Batches, FeatureBatches, PixelBatches, ca
 from acclimate.training.job import Job
 from acclimate.training.optimizer import Anchor, build_optimizer, set_depth
 from acclimate.training.recipe import Stage
-from acclimate.training.schedule import steps_per_epoch
 from acclimate.training.stage import StageRun
 from acclimate.views import AUGMENTS, Augment, Normalize, for_domain, scaled
 
@@ -175,6 +174,7 @@ def build_stage(
         batches=batches,
         images=images,
         labels=labels,
+        n_classes=job.classes,
         val=job.split.val if stage.needs_labels else images[:0],
         arithmetic=Arithmetic(device, precision),
         seed=job.seed,
@@ -219,10 +219,11 @@ def _images(job: Job, stage: Stage) -> float:
     if parse_scope(stage.scope).head_only and stage.augment == "none":
         return available + len(job.split.val)
     seen = min(stage.batch, available) * stage.accumulate
-    steps = stage.steps or (stage.epochs or 0) * steps_per_epoch(available, stage.batch * stage.accumulate)
+    steps = stage.length(available)
     views = 1 if stage.needs_labels else 2
     target = 1 if stage.needs_labels else 4 / 3  # the target network's forward pass is a third of a training step
-    return steps * seen * views * target
+    probe = available + len(job.split.val) if stage.probe != "none" else 0
+    return steps * seen * views * target + probe
 
 
 def _seconds_per_image(network: nn.Module, x: torch.Tensor, stage: Stage) -> float:

@@ -63,6 +63,8 @@ class Position:
         Spent and seen in this stage before the checkpoint.
     finished
         Reports of the stages that are done.
+    start
+        The probe that the stage has to beat, and its validation log loss.
     last
         The network at the end of a stage that was watched, before its best step came back; that one where the end is
         not finite.
@@ -80,6 +82,7 @@ class Position:
     optimizer: dict[str, Any] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
+    start: Best = field(default_factory=Best)
     last: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -87,7 +90,7 @@ def save_position(folder: Path, position: Position) -> None:
     """Write the checkpoint; the one before stays whole until this one is."""
     buffer = io.BytesIO()
     values = {name: getattr(position, name) for name in position.__dataclass_fields__}
-    torch.save({**values, "best": vars(position.best)}, buffer)
+    torch.save({**values, "best": vars(position.best), "start": vars(position.start)}, buffer)
     write_atomic(folder / CHECKPOINT, buffer.getvalue())
 
 
@@ -108,7 +111,7 @@ def load_position(folder: Path, identity: str) -> Position:
             f"'{folder}' holds an unfinished run with another recipe, data, model or seed; expected the same "
             "command to go on with it. Choose another --out, or delete the folder"
         )
-    return Position(**{**values, "best": Best(**values["best"])})
+    return Position(**{**values, **{name: Best(**values.get(name, {})) for name in ("best", "start")}})
 
 
 Value = float | int | str | None

@@ -90,6 +90,8 @@ class StageReport:
         The step whose network the stage ended with; None where nothing was measured on the way.
     stopped
         Why a watch ended the stage early; empty: it did not.
+    kept
+        ``probe`` where no step was better than the probe beyond luck, so that the stage ended with it; else empty.
     """
 
     objective: str
@@ -103,6 +105,7 @@ class StageReport:
     images_per_second: float
     best_step: int | None = None
     stopped: str = ""
+    kept: str = ""
 
 
 @dataclass(frozen=True)

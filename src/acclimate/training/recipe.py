@@ -7,13 +7,24 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from acclimate.errors import RecipeError, ScopeError, complaint, unknown
 from acclimate.models.scope import parse_scope
 from acclimate.models.taps import HeadSpec, parse_layers
 from acclimate.objectives import OBJECTIVES, Objective, ObjectiveSettings
 from acclimate.storage.store import write_atomic
+from acclimate.training.schedule import steps_per_epoch
 from acclimate.views import AUGMENTS, DOMAINS
 
 _NAMED: Final[Mapping[str, tuple[str, Collection[str]]]] = {  # keys of a stage that hold a name: noun, names
@@ -21,6 +32,7 @@ _NAMED: Final[Mapping[str, tuple[str, Collection[str]]]] = {  # keys of a stage 
     "augment": ("augmentation", AUGMENTS),
     "domain": ("domain", DOMAINS),
 }
+_LATER: Final = {"probe": "none", "calibrate": False, "least_steps": 0}
 
 
 class Stage(BaseModel):
@@ -42,7 +54,9 @@ class Stage(BaseModel):
     strength
         Scales every view's crops and colours: 0 none, 1 as named, at most 2.
     epochs, steps
-        Length; exactly one of the two.
+        Length; exactly one of the two, and none where the probe is all.
+    least_steps
+        With ``epochs``: the stage has at least so many steps, however few the images.
     batch, accumulate
         Images a forward pass sees, and passes an optimizer step adds up (their mean gradient). Batch statistics,
         negatives and centring are those of ``batch`` images; a moving target moves once an optimizer step.
@@ -82,6 +96,12 @@ class Stage(BaseModel):
         Inputs of the classifier, such as ``4+avg`` (see ``acclimate.models.heads.Layered``), and factors of ``lr``: one
         linear classifier for each pair trains, all at once on one forward pass of the frozen backbone. The one with the
         smallest validation log loss stays.
+    probe
+        The logistic optimum on the features that the stage starts from (see ``training.probe``). ``rival``: the stage
+        ends with it unless a later step is better on validation beyond luck; the classifier starts at zero. ``start``:
+        the same, and the classifier starts there. ``only``: it is all, and no step is done. ``none``: no such thing.
+    calibrate
+        Compare steps, and end, at the temperature that gives the smallest log loss on validation.
     keep
         Whose weights the stage ends with: ``best`` on validation, or the ``last`` step's.
     patience
@@ -98,6 +118,7 @@ class Stage(BaseModel):
     strength: float = Field(default=1.0, ge=0, le=2)
     epochs: int | None = Field(default=None, ge=1)
     steps: int | None = Field(default=None, ge=1)
+    least_steps: int = Field(default=0, ge=0)
     batch: int = Field(default=64, ge=1)
     accumulate: int = Field(default=1, ge=1)
     head_steps: int = Field(default=0, ge=0)
@@ -120,6 +141,8 @@ class Stage(BaseModel):
     normalize: Literal["none", "l2", "zscore"] = "none"
     layers: tuple[str, ...] = ()
     rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    probe: Literal["none", "rival", "start", "only"] = "none"
+    calibrate: bool = False
     keep: Literal["best", "last"] = "best"
     patience: int = Field(default=0, ge=0)
 
@@ -166,6 +189,14 @@ class Stage(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _fitting_probe(self) -> Stage:
+        if (self.probe != "none" or self.calibrate) and not (self.needs_labels and self.classifier.plain):
+            raise ValueError("'probe' and 'calibrate' are for one linear classifier; leave head, normalize, layers out")
+        if self.probe == "only" and (self.steps or self.epochs or not parse_scope(self.scope).head_only):
+            raise ValueError("probe 'only' does no step; expected scope 'head', and neither 'steps' nor 'epochs'")
+        return self
+
+    @model_validator(mode="after")
     def _fitting_schedule(self) -> Stage:
         if bool(self.drops) != (self.schedule == "steps"):
             raise ValueError(f"got schedule '{self.schedule}' with drops {list(self.drops)}; 'steps' needs drops")
@@ -177,9 +208,11 @@ class Stage(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Stage:
-        if (self.epochs is None) == (self.steps is None):
+        if (self.epochs is None) == (self.steps is None) and self.probe != "only":
             raise ValueError("a stage needs exactly one of 'epochs' and 'steps'")
-        if self.steps is not None and self.head_steps >= self.steps:
+        if self.least_steps and self.epochs is None:
+            raise ValueError("'least_steps' goes with 'epochs'; expected it without 'steps'")
+        if self.steps and self.head_steps >= self.steps:
             raise ValueError(f"head_steps {self.head_steps} leaves nothing of {self.steps} steps for the backbone")
         self.settings()
         if not self.needs_labels and parse_scope(self.scope).head_only:
@@ -190,6 +223,18 @@ class Stage(BaseModel):
                 "of 'norm-stats', which moves nothing else"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults_of_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keys younger than finished runs, where they say nothing: identities stay as they were."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key not in _LATER or value != _LATER[key]}
+
+    def length(self, images: int) -> int:
+        """Return the optimizer steps of the stage on so many images."""
+        if self.steps is not None:
+            return self.steps
+        return max(self.least_steps, (self.epochs or 0) * steps_per_epoch(images, self.batch * self.accumulate))
 
     @property
     def needs_labels(self) -> bool:

@@ -107,6 +107,7 @@ def _next(position: Position, run: StageRun, trainable: Trainable, last: dict[st
         images_per_second=round(position.images / max(position.seconds, 1e-9), 2),
         best_step=None if position.best.state is None else position.best.step,
         stopped=run.stopped,
+        kept=run.kept,
     )
     finished = [*position.finished, asdict(report)]
     return Position(position.identity, position.stage + 1, finished=finished, last=last)

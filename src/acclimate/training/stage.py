@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from acclimate.errors import Interrupted, TrainingError
-from acclimate.models.heads import heads_of
 from acclimate.models.network import classifier_names
 from acclimate.models.scope import parse_scope, set_mode
 from acclimate.objectives import Objective
 from acclimate.storage.store import step_seed
 from acclimate.training.arithmetic import Arithmetic
-from acclimate.training.batches import Batches, Indices, embed, every_logits
+from acclimate.training.batches import Batches, Indices, embed
 from acclimate.training.checkpoint import Best, Journal, Line, Meter, Position, save_position
 from acclimate.training.job import Watch
 from acclimate.training.optimizer import Anchor, set_rate
+from acclimate.training.probe import Sample, clear, fit_probe, install, scale, surely_smaller
 from acclimate.training.recipe import Stage
 from acclimate.training.schedule import batch_indices, learning_rate, steps_per_epoch
+from acclimate.training.validation import Validation
 
 CHECK_EVERY = 10  # steps between looks at the loss on an accelerator, where each look waits for the device
 EVALUATIONS = 50  # at most, on validation, in one stage
@@ -57,8 +57,8 @@ class StageRun:
     ----------
     module
         What the objective's forward pass runs: the network, or its classifier alone on cached features.
-    images, labels
-        Training images, and every image's label.
+    images, labels, n_classes
+        Training images, every image's label, and how many classes there are.
     val
         Labelled images held out for the choice of the best step; may be empty.
     anchor, watch
@@ -75,6 +75,7 @@ class StageRun:
     batches: Batches
     images: Indices
     labels: Tensor
+    n_classes: int
     val: Indices
     arithmetic: Arithmetic
     seed: int
@@ -87,7 +88,10 @@ class StageRun:
         head = classifier_names(self.network)
         self._learning = [p for name, p in self.network.named_parameters() if p.requires_grad and name not in head]
         self._warming = False
-        self.stopped = ""
+        self.validation = Validation(
+            self.network, self.module, self.batches, self.val, self.labels, self.arithmetic, self.stage.calibrate
+        )
+        self.stopped = self.kept = ""
 
     @property
     def per_epoch(self) -> int:
@@ -97,7 +101,7 @@ class StageRun:
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole stage."""
-        return self.stage.steps or (self.stage.epochs or 0) * self.per_epoch
+        return self.stage.length(len(self.images))
 
     def run(self, position: Position, journal: Journal) -> Position:
         """Go on from ``position`` to the end of the stage; the network ends at its best evaluation."""
@@ -133,7 +137,44 @@ class StageRun:
                 position.last = {name: tensor.cpu() for name, tensor in position.best.state.items()}
         if position.best.state is not None and self.stage.keep == "best":
             self.network.load_state_dict(position.best.state)
+        self._hold_against_probe(position)
+        if self.stage.calibrate and len(self.val):
+            scale(self.network, self.validation.factor())
         return position
+
+    def _fit_probe(self, position: Position) -> Line:
+        """Let the classifier be the probe, measure it, and start from zero where it is only a rival."""
+        labels = self.labels.numpy()
+        train, val = (Sample(self._features(part), labels[part]) for part in (self.images, self.val))
+        install(fit_probe(train, val, self.n_classes, self.seed), self.network)
+        values, value = self.validation.values() if len(self.val) else ({}, math.inf)
+        if len(self.val):
+            position.start = Best(value, 0, self._state())
+        if self.stage.probe == "rival":
+            clear(self.network)
+        return values
+
+    def _features(self, part: Indices) -> npt.NDArray[np.float32]:
+        if not len(part):
+            return np.empty((0, 1), np.float32)
+        if self.module is not self.network:  # batches are features already
+            return self.batches.plain(part).cpu().numpy()
+        precision, device = self.arithmetic.precision, self.arithmetic.device.type
+        return embed(self.network, self.batches, part, precision=precision, device=device)
+
+    def _hold_against_probe(self, position: Position) -> None:
+        """End with the probe unless the network as it stands is better on validation beyond luck."""
+        if position.start.state is None or not self.steps:
+            return
+        ended, losses = self._state(), self.validation.losses()
+        self.network.load_state_dict(position.start.state)
+        if surely_smaller(losses, self.validation.losses()):
+            self.network.load_state_dict(ended)
+        else:
+            position.best, self.kept = position.start, "probe"
+
+    def _state(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def _set_mode(self) -> None:
         set_mode(self.network, bn_stats=self.stage.bn_stats, statistics=parse_scope(self.stage.scope).statistics)
@@ -240,10 +281,15 @@ class StageRun:
 
     def _log_start(self, position: Position, meter: Meter, journal: Journal) -> None:
         """Look before the first step: what comes later is held against it, a new classifier's zeros excepted."""
-        if self.watch is not None or (len(self.val) and self.index):
+        if self.stage.probe != "none":
+            values = self._fit_probe(position)
+        elif self.watch is not None or (len(self.val) and self.index):
             values = self._evaluate(position)
-            line: Line = {"stage": self.index, "step": 0, "epoch": 0.0, "loss": None, "lr": self._rate(0)}
-            journal.write(line | values | meter.reading(values))
+        else:
+            return
+        rate = self._rate(0) if self.steps else 0.0
+        line: Line = {"stage": self.index, "step": 0, "epoch": 0.0, "loss": None, "lr": rate}
+        journal.write(line | values | meter.reading(values))
 
     def _is_evaluated(self, step: int) -> bool:
         """At the end of each epoch, but at most ``EVALUATIONS`` times: an epoch of few labels is a step or two."""
@@ -253,36 +299,17 @@ class StageRun:
 
     def _evaluate(self, position: Position) -> Line:
         """Measure the network as it stands and keep it if it is the best so far."""
-        values, value = self._look(position.step) if self.watch is not None else self._validate()
+        values, value = self._look(position.step) if self.watch is not None else self.validation.values()
         if value < position.best.value:
-            state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-            position.best = Best(value, position.step, state)
+            position.best = Best(value, position.step, self._state())
         return values
 
     def _look(self, step: int) -> tuple[Line, float]:
         assert self.watch is not None
-        look = self.watch.look(partial(embed, self.network, self.batches, **self._where), step)
+        precision, device = self.arithmetic.precision, self.arithmetic.device.type
+        look = self.watch.look(partial(embed, self.network, self.batches, precision=precision, device=device), step)
         self.stopped = look.stop
         return {**look.values}, look.value
-
-    @property
-    def _where(self) -> dict[str, Any]:
-        return {"precision": self.arithmetic.precision, "device": self.arithmetic.device.type}
-
-    def _validate(self) -> tuple[Line, float]:
-        scores = every_logits(self.network, self.module, self.batches, self.val, **self._where)
-        truth = self.labels[torch.from_numpy(self.val)]
-        losses = [float(cross_entropy(torch.from_numpy(own).double(), truth)) for own in scores.swapaxes(0, 1)]
-        best = min(range(len(losses)), key=lambda place: (not math.isfinite(losses[place]), losses[place]))
-        values: Line = {
-            "val_log_loss": losses[best],
-            "val_accuracy": float(np.mean(scores[:, best].argmax(1) == truth.numpy())),
-        }
-        several = heads_of(self.network)
-        if several is not None:
-            several.chosen.fill_(best)
-            values |= several.named()
-        return values, losses[best]
 
     def _exhausted(self, position: Position) -> bool:
         """Whether a watch has stopped the stage, or validation has not improved for ``patience`` epochs."""

@@ -28,7 +28,6 @@ from acclimate.storage.runtime import Runtime
 from acclimate.storage.store import digest as digest_of
 from acclimate.training import Job, Trained, train
 from acclimate.training.recipe import Recipe
-from acclimate.training.schedule import steps_per_epoch
 
 ADAPTED = "adapted.safetensors"
 KEPT = "weights.safetensors"
@@ -116,9 +115,7 @@ def _finished(backbone: Backbone, folder: Path) -> Adaptation:
 
 def _watched_steps(job: Job) -> int:
     """Return the steps of the longest stage without labels: what the guard's patience is a share of."""
-    per_epoch = [steps_per_epoch(len(job.split.pool), s.batch * s.accumulate) for s in job.recipe.stages]
-    stages = zip(job.recipe.stages, per_epoch, strict=True)
-    return max(s.steps or (s.epochs or 0) * epoch for s, epoch in stages if not s.needs_labels)
+    return max(stage.length(len(job.split.pool)) for stage in job.recipe.stages if not stage.needs_labels)
 
 
 def _sound(task: Task, runtime: Runtime, guard: Guard, ended: Backbone, best: Backbone) -> Backbone:

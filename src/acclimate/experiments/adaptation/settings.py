@@ -33,6 +33,7 @@ CPU_LEAST_STEPS, CPU_BATCH = 100, 32
 SMALL = 2_000_000  # parameters up to which the full rate for the backbone was measured to be good
 MEMORY_SHARE = 0.6  # of what is free, for the activations of two views
 _NOT_GIVEN = {"objective", "scope", "options", "augment", "patience", "domain", "drops", "keep"}
+_NOT_GIVEN |= {"probe", "calibrate", "least_steps"}  # of a classifier, or of epochs
 _NOT_GIVEN |= {"head", "normalize", "layers", "rates"}  # of a classifier, which an adaptation has not
 PASSES = 8  # a forward pass costs 1, a backward pass 2: two views through the network, and through its target
 

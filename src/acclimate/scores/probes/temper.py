@@ -26,8 +26,11 @@ def softmax(logits: Float64) -> Float64:
     return p
 
 
-def factor(values: Float64, labels: Labels) -> float:
+def factor(values: Float64, labels: Labels, *, own: bool = False) -> float:
     """Return the factor >= 0 for values (v, K), larger for likelier classes, of images with labels (v,).
+
+    With ``own`` the image more is spread as the values themselves say, for logits that mean something: few images leave
+    them as they are.
 
     A label outside 0..K-1 (a class that training never saw) leaves its image out. No image left, or values that do not
     differ: 1. The loss is convex in the factor. Values that speak against the labels give 0.
@@ -40,7 +43,8 @@ def factor(values: Float64, labels: Labels) -> float:
         return 1.0
     values = values / size
     # The mean of the even target is 0, as each row's values have mean 0.
-    target = float(values[np.arange(len(labels)), labels].sum()) / (len(labels) + 1)
+    extra = float((softmax(size * values) * values).sum(axis=1).mean()) if own else 0.0
+    target = (float(values[np.arange(len(labels)), labels].sum()) + extra) / (len(labels) + 1)
     return _root(values, target) / size if target > 0 else 0.0
 
 
