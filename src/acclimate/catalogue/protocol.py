@@ -16,7 +16,7 @@ Want = Literal["any", "training", "features"]
 ALIASES: Final[Mapping[str, str]] = {"bn-paper": "bn/paper", "ssda": "staged/ssda"}  # deprecated, for one release
 NOUNS: Final[Mapping[Want, str]] = {"any": KINDS["protocols"].noun, "training": "recipe", "features": "score"}
 ROW_KINDS: Final[Mapping[ProtocolKind, str]] = {"probe": "score", "episodes": "episodes", "recipe": "recipe"}
-PLAIN: Final = frozenset({"name", "source", "stages"})  # keys of a recipe of ours, which a row states as it is
+PLAIN: Final = frozenset({"name", "source", "stages", "search", "search_length"})  # keys of a recipe of ours
 PARTS: Final = ("stages", "probe", "episodes", "recipe", "score")  # the last two in files of the older forms
 
 

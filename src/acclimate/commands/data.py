@@ -134,8 +134,10 @@ def check_score(score: str) -> None:
     check_protocol_name(score, "features", probes=PROBES, others=(*ESTIMATES, "all"))
 
 
-def training_plan(task: Task, backbone: Backbone, runtime: Runtime, recipe: Recipe, *, trainings: int = 1) -> Document:
-    """Return the part of the document that plans so many trainings of a recipe."""
+def training_plan(
+    task: Task, backbone: Backbone, runtime: Runtime, recipe: Recipe, *, trainings: float = 1
+) -> Document:
+    """Return the part of the document that plans so many trainings of a recipe; short ones are parts of one."""
     from acclimate.protocols import job_of
     from acclimate.training import expected_stages
 

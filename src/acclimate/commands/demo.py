@@ -36,6 +36,7 @@ MODELS = ("zoo:convnext-byol", "zoo:resnet-byol", "zoo:resnet-leaves", "zoo:resn
 LABELS = "10"  # a class, for ranking and tuning
 BUDGETS = (1, 5, 10, 25)
 CURVE_SEEDS = 5
+SHARE = 0.4  # of the length of what trains
 RECIPES = ("linear", "bn", "finetune", "staged")
 ADAPTATION = {
     "objective": "byol",
@@ -122,8 +123,10 @@ class Chapters:
 def _rank(task: Task, folder: Path, runtime: Runtime, top_keys: Document) -> Ranking:
     from acclimate.experiments.ranking import rank_models
     from acclimate.models import load_backbone
+    from acclimate.protocols import find_training
 
-    ranking = rank_models(task, [load_backbone(name) for name in MODELS], runtime, folder, final="bn", top=2)
+    final = find_training("bn").shorter(SHARE)
+    ranking = rank_models(task, [load_backbone(name) for name in MODELS], runtime, folder, final=final, top=2)
     write_ranking(ranking, {**top_keys, "data": task.images.name}, folder)
     return ranking
 
@@ -135,13 +138,16 @@ def _recipe() -> Recipe:
 
 
 def _tune(task: Task, backbone: Backbone, folder: Path, runtime: Runtime) -> dict[str, Result]:
-    from acclimate.protocols import find_protocol
+    from acclimate.protocols import find_training
     from acclimate.storage.results import Results
 
     results = Results(folder)
     return {
-        recipe: find_protocol(recipe).run(task, backbone, runtime, folder / "runs" / f"tune-{recipe}", results).row
-        for recipe in RECIPES
+        name: find_training(name)
+        .shorter(SHARE)
+        .run(task, backbone, runtime, folder / "runs" / f"tune-{name}", results)
+        .row
+        for name in RECIPES
     }
 
 

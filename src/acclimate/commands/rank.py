@@ -139,13 +139,12 @@ def _plan(task: Task, backbones: Sequence[Backbone], runtime: Runtime, protocol:
     for backbone in backbones:
         recipes = protocol.recipes(backbone)
         parts = expected_stages(job_of(own, backbone, runtime, recipes[0]))
-        trainings = len(recipes) + (len(recipes) > 1)  # the chosen one again
         lines.append(
             {
                 "model": backbone.name,
                 "trainable": parts[-1].trainable,
                 "total": parts[-1].total,
-                "expected_seconds": sum(part.seconds for part in parts) * trainings,
+                "expected_seconds": sum(part.seconds for part in parts) * protocol.trainings(),
             }
         )
     return {

@@ -45,6 +45,9 @@ def tune(
         ),
     ] = "finetune",
     labels: Labels = None,
+    search: Annotated[
+        str, typer.Option(help="off, fast or full: how views and rates are chosen on validation, where a recipe does.")
+    ] = "fast",
     scale: Scale = 1.0,
     out: Out = None,
     dry_run: DryRun = False,
@@ -65,6 +68,9 @@ def tune(
         A protocol that trains, or a TOML file.
     labels
         Keep only so many labels: images a class (``10``) or a share (``25%``).
+    search
+        ``off``, ``fast`` (short trainings, one list of values after the other) or ``full`` (all of them together, and
+        longer), where the recipe searches.
     scale
         In (0, 1]: shortens a protocol of a paper.
     dry_run
@@ -86,15 +92,14 @@ def tune(
     from acclimate.storage.results import plain
     from acclimate.storage.store import safe_name
 
-    protocol = find_training(recipe).at_scale(scale)
+    protocol = find_training(recipe).at_scale(scale).searching(search)
     images = open_data(data, runtime, dry_run=dry_run)
     backbone = load_backbone(model, cache=runtime.cache, remember=not dry_run)
     task = protocol.budgeted(task_for(images, data, seed=seed, labels=labels))
     require_classes(images, task.split)
     recipes = protocol.recipes(backbone)
     if dry_run:
-        trainings = len(recipes) + (len(recipes) > 1)  # the chosen one again
-        planned = training_plan(task, backbone, runtime, recipes[0], trainings=trainings)
+        planned = training_plan(task, backbone, runtime, recipes[0], trainings=protocol.trainings())
         return {**head("tune", started, seed=seed, device=choose_device(device)), **planned}
 
     from acclimate.training import plan as plan_stages
@@ -128,8 +133,22 @@ def show(document: Document, console: Console) -> None:
     stages(console, document)
     parts = [{"part": part, **document[part]} for part in ("val", "test") if document[part]]
     metric_table(console, parts, {"part": ""})
+    for sentence in _choices(document):
+        console.print(escape(sentence), highlight=False)
     run = escape(document["run"])
     console.print(f"Run: {run}. Next: acclimate predict {run} IMAGES")
+
+
+def _choices(document: Document) -> list[str]:
+    """Return what validation decided: the searched settings, and whether the probe stayed."""
+    chosen = {name: value for name, value in document["chosen"].items() if name != "points"}
+    sentences = []
+    if "points" in document["chosen"]:
+        settings = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        sentences.append(f"Chosen on validation: {settings} ({len(document['chosen']['points'])} short trainings).")
+    if document["stages"][-1].get("kept") == "probe":
+        sentences.append("Kept: the linear probe. No step of the training was better on validation beyond luck.")
+    return sentences
 
 
 COMMAND = Command(tune, show)

@@ -15,7 +15,7 @@ import numpy as np
 from acclimate.errors import InputError
 from acclimate.models import Backbone
 from acclimate.protocols import Protocol, Task, find_protocol, find_training
-from acclimate.protocols.recipe import merit
+from acclimate.protocols.choice import merit
 from acclimate.stats import model_set
 from acclimate.storage.results import Result, Results
 from acclimate.storage.runtime import Runtime

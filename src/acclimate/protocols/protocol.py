@@ -85,7 +85,7 @@ def in_all(labels: Indices, split: Split, examples: int, *, seed: int) -> Split:
 
 T = TypeVar("T")
 
-LENGTHS: Final = ("epochs", "steps")  # of a stage; at least 1
+LENGTHS: Final = ("epochs", "steps", "least_steps")  # of a stage; at least 1
 PATHS: Final = ("k", "c", "lambdas")  # lists of a probe that validation chooses from
 
 
@@ -127,7 +127,7 @@ def shorter_stage(stage: Stage, scale: float) -> Stage:
     """Return a stage with its length, and the warm-up steps of its heads, times ``scale``; rates stay as they are."""
     if scale == 1:
         return stage
-    lengths = {key: shortened(n, scale) for key in LENGTHS if (n := getattr(stage, key)) is not None}
+    lengths = {key: shortened(n, scale) for key in LENGTHS if (n := getattr(stage, key))}
     heads = int(stage.head_steps * scale)
     if "steps" in lengths:
         heads = min(heads, lengths["steps"] - 1)

@@ -1,23 +1,17 @@
-"""A recipe as a protocol: what is trained, what of it validation chooses, and with how many labels.
-
-Of a recipe whose settings validation chooses, every point of its grids is trained, and the best one is measured.
-"""
+"""A recipe as a protocol: what is trained, what of it validation chooses, and with how many labels."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from acclimate.catalogue import ProtocolKind
-from acclimate.errors import DataError, InputError, RecipeError, complaint
-from acclimate.images import Split
+from acclimate.errors import InputError, RecipeError, complaint, unknown
 from acclimate.models import Backbone
+from acclimate.protocols.choice import Point, Search, Value, points_of, run_choice, run_search
 from acclimate.protocols.protocol import (
     LENGTHS,
     Labels,
@@ -28,93 +22,13 @@ from acclimate.protocols.protocol import (
     shorter_stage,
     thinned,
 )
-from acclimate.protocols.row import Outcome, run_recipe, stages_of
+from acclimate.protocols.row import Outcome, run_recipe
 from acclimate.protocols.task import Stated, Task
-from acclimate.storage.results import Predictions, Result, Results
+from acclimate.storage.results import Results
 from acclimate.storage.runtime import Runtime
 from acclimate.training.recipe import Recipe, Stage
 
-POINTS: Final = "points"
-
-Value = bool | int | float | str
-Point = dict[str, Value]
-
-
-def run_choice(
-    task: Task,
-    backbone: Backbone,
-    runtime: Runtime,
-    trials: Sequence[tuple[Point, Recipe]],
-    folder: Path,
-    results: Results,
-    *,
-    stated: Stated,
-    refit: bool,
-) -> Outcome:
-    """Train every point with the test part sealed, choose one on validation, and return its row.
-
-    Each point's run lies in ``folder/points/NUMBER``; the chosen one is trained again in `folder`. With ``refit`` it
-    then learns from training and validation images together, where there is a test part to measure it on: the row's
-    validation numbers are those it was chosen by, its test numbers those of the second training. The seconds are those
-    of all trainings. Raises `DataError` without validation images to choose on.
-    """
-    stated = stated.on(task)
-    key = task.key(backbone, stated)
-    if results.has(key):
-        return Outcome(results.get(key), stages_of(folder))
-    if not len(task.split.val):
-        raise DataError(
-            f"'{stated.protocol}' chooses on validation images and there are none; give a larger training part"
-        )
-    points, recipes = zip(*trials, strict=True)
-    sealed, places = replace(task, use_test=False), [folder / POINTS / f"{n:03}" for n in range(len(trials))]
-    rows = [
-        run_recipe(sealed, backbone, runtime, recipe, place).row for recipe, place in zip(recipes, places, strict=True)
-    ]
-    best = max(range(len(rows)), key=lambda number: merit(rows[number]))
-    refit = refit and "test" in task.evaluated()
-    final = replace(task, split=together(task.split)) if refit else task
-    aside = Results(folder / POINTS)  # the training again is no row of its own
-    last = run_recipe(final, backbone, runtime, recipes[best], folder, aside)
-    predictions = aside.predictions(last.row.key)
-    if refit:
-        predictions = _joined(Results(places[best]).predictions(rows[best].key), predictions)
-    row = replace(
-        last.row,
-        protocol=stated.protocol,
-        settings=stated.settings,
-        metrics={**rows[best].metrics, **last.row.metrics},
-        seconds=round(sum(row.seconds for row in (*rows, last.row)), 4),
-        chosen={**points[best], "refit": refit, "points": [_line(p, row) for p, row in zip(points, rows, strict=True)]},
-    )
-    results.append(row, predictions)
-    return Outcome(row, last.stages)
-
-
-def merit(row: Result) -> tuple[float, float]:
-    """Return what points are chosen by: validation accuracy, then log loss; larger is better."""
-    return row.metrics["val"]["accuracy"], -row.metrics["val"]["log_loss"]
-
-
-def together(split: Split) -> Split:
-    """Return the split whose training part holds the validation images too; none are left to choose on."""
-    both = np.sort(np.concatenate([split.train, split.val]))
-    return replace(split, train=both, val=both[:0])
-
-
-def _line(point: Point, row: Result) -> dict[str, Any]:
-    accuracy, loss = merit(row)
-    return {**point, "val_accuracy": accuracy, "val_log_loss": -loss}
-
-
-def _joined(a: Predictions, b: Predictions) -> Predictions:
-    parts = None if a.part is None or b.part is None else np.concatenate([a.part, b.part])
-    return Predictions(
-        np.concatenate([a.probabilities, b.probabilities]),
-        np.concatenate([a.labels, b.labels]),
-        np.concatenate([a.index, b.index]),
-        parts,
-    )
+SEARCHES: Final = ("off", "fast", "full")
 
 
 class RecipeProtocol(Protocol):
@@ -135,6 +49,10 @@ class RecipeProtocol(Protocol):
         ties). In TOML ``[choose]`` for one grid, ``[[choose]]`` for several.
     refit
         Train the chosen point again on training and validation images together before the test part is measured.
+    search, search_length
+        Grids as in ``choose``, but short: every point is trained for this share of the length, and the one with the
+        smallest validation log loss is trained in full. One grid follows the other, each from what those before chose.
+        In TOML ``[[search]]``. Without validation images nothing is searched.
     """
 
     kind: ClassVar[ProtocolKind] = "recipe"
@@ -144,8 +62,10 @@ class RecipeProtocol(Protocol):
     transformers: dict[str, Any] = Field(default_factory=dict)
     choose: tuple[dict[str, tuple[Value, ...]], ...] = ()
     refit: bool = False
+    search: tuple[dict[str, tuple[Value, ...]], ...] = ()
+    search_length: float = Field(default=0.25, gt=0, le=1)
 
-    @field_validator("choose", mode="before")
+    @field_validator("choose", "search", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, Mapping) else value
@@ -161,6 +81,11 @@ class RecipeProtocol(Protocol):
         for point in self.points():
             self._recipe(self.at({**self.transformers, **point}))
             self._recipe(self.at(point))
+        if self.search and self.choose:
+            raise ValueError("got 'search' and 'choose'; expected one of them: short trials, or trials in full")
+        for grid in self.search:
+            for point in points_of(grid):
+                self._recipe(self.at(point))
         if self.refit and not self.choose:
             raise ValueError("'refit' trains a chosen point again; expected [choose] with lists of values")
         return self
@@ -172,19 +97,21 @@ class RecipeProtocol(Protocol):
 
     def stated(self) -> dict[str, Any]:
         """See `Protocol.stated`."""
-        values = self.model_dump(mode="json", exclude={"name", "source", "deviations"})
-        return values if self.cited else {"stages": values["stages"]}
+        younger = set() if self.search else {"search", "search_length"}  # than finished rows, which lack them
+        values = self.model_dump(mode="json", exclude={"name", "source", "deviations", *younger})
+        own: dict[str, Any] = {key: values[key] for key in ("stages", "search", "search_length") if key in values}
+        return values if self.cited else own
 
     def statement(self) -> Stated:
         """See `Protocol.statement`; one of ours is a recipe and nothing else."""
-        return super().statement() if self.cited else Stated(self.name, self.recipe_at({}).model_dump(mode="json"))
+        if self.cited:
+            return super().statement()
+        searched = self.model_dump(mode="json", include={"search", "search_length"}) if self.search else {}
+        return Stated(self.name, {**self.recipe_at({}).model_dump(mode="json"), **searched})
 
     def points(self) -> tuple[Point, ...]:
         """Return every point of the grids, in order; one empty point where nothing is chosen."""
-        grids = self.choose or ({},)
-        return tuple(
-            dict(zip(grid, values, strict=True)) for grid in grids for values in itertools.product(*grid.values())
-        )
+        return tuple(point for grid in self.choose or ({},) for point in points_of(grid))
 
     def at(self, point: Mapping[str, Any]) -> tuple[Stage, ...]:
         """Return the stages with the values of a point in the last one."""
@@ -200,9 +127,9 @@ class RecipeProtocol(Protocol):
         except ValidationError as error:
             raise ValueError(f"choose: {complaint(error, Stage)}") from None
 
-    def recipe_at(self, point: Mapping[str, Value]) -> Recipe:
-        """Return the recipe of a point of the grids."""
-        return self._recipe(self.at(point))
+    def recipe_at(self, point: Mapping[str, Value], share: float = 1.0) -> Recipe:
+        """Return the recipe of a point of the grids, its stages as long as ``share`` says."""
+        return self._recipe(tuple(shorter_stage(stage, share) for stage in self.at(point)))
 
     def _recipe(self, stages: tuple[Stage, ...]) -> Recipe:
         try:
@@ -211,7 +138,7 @@ class RecipeProtocol(Protocol):
             raise ValueError(complaint(error, Recipe)) from None
 
     def fixed_recipe(self) -> Recipe:
-        """Return the recipe of a protocol that is the same for every network and any number of labels.
+        """Return the recipe of a protocol that is the same for every network and any number of labels, unsearched.
 
         Raises `RecipeError` for one with a label budget of its own, settings that validation chooses, or values for
         transformers.
@@ -222,13 +149,45 @@ class RecipeProtocol(Protocol):
         return self.recipe_at({})
 
     def as_run(self, backbone: Backbone) -> Self:
-        """See `Protocol.as_run`: one may set other values for transformers; of a grid fewer points stay."""
+        """See `Protocol.as_run`: one may set other values for transformers; of a grid fewer points stay, or none."""
         transformer = self.transformers and backbone.outline.family == "transformer"
         own = self.model_copy(update={"stages": self.at(self.transformers) if transformer else self.stages})
         points = thinned(own.points(), self.scale) if self.choose and self.scale != 1 else ()
         grids = tuple({key: (_scaled(key, value, self.scale),) for key, value in point.items()} for point in points)
         stages = tuple(shorter_stage(stage, self.scale) for stage in own.stages)
-        return own.model_copy(update={"stages": stages, "choose": grids or self.choose, "transformers": {}})
+        search = self.search if self.scale == 1 else ()
+        changes: dict[str, Any] = {
+            "stages": stages,
+            "choose": grids or self.choose,
+            "search": search,
+            "transformers": {},
+        }
+        return own.model_copy(update=changes)
+
+    def searching(self, how: str) -> Self:
+        """Return the protocol that searches not at all (``off``), as it says (``fast``), or ``full``.
+
+        The last tries all its lists together, each point for half of the length. Raises `InputError` for another word.
+        """
+        if how not in SEARCHES:
+            raise InputError(unknown("search", how, SEARCHES))
+        if how == "fast" or not self.search:
+            return self
+        together = {name: values for grid in self.search for name, values in grid.items()}
+        changes: dict[str, Any]
+        changes = {"search": ()} if how == "off" else {"search": (together,), "search_length": 0.5}
+        return self.model_copy(update=changes)
+
+    def shorter(self, share: float) -> Self:
+        """Return the protocol with a share of its length and nothing searched: for demonstrations."""
+        stages = tuple(shorter_stage(stage, share) for stage in self.stages)
+        return self.model_copy(update={"stages": stages, "search": ()})
+
+    def trainings(self) -> float:
+        """Return how many trainings of the whole length the protocol does on a task with validation images."""
+        tries = sum(len(points_of(grid)) for grid in self.search) - max(0, len(self.search) - 1)
+        points = len(self.points())
+        return 1 + tries * self.search_length + (points if points > 1 else 0)  # the chosen one is trained again
 
     def recipes(self, backbone: Backbone) -> list[Recipe]:
         """Return what is trained on a network: of a protocol that tries several settings, each of them."""
@@ -250,6 +209,10 @@ class RecipeProtocol(Protocol):
             raise InputError(f"got no folder for '{self.name}', which trains; expected one for its run")
         task, shorter = self.budgeted(task), self.as_run(backbone)
         stated = shorter.statement()
+        if shorter.search and len(task.split.val):
+            start: Point = {name: getattr(shorter.stages[-1], name) for grid in shorter.search for name in grid}
+            search = Search(shorter.search, shorter.search_length, start, shorter.recipe_at)
+            return run_search(task, backbone, runtime, search, folder, results or Results(folder), stated=stated)
         if not shorter.choose:
             return run_recipe(task, backbone, runtime, shorter.recipe_at({}), folder, results, stated=stated)
         trials = [(point, shorter.recipe_at(point)) for point in shorter.points()]
