@@ -18,9 +18,15 @@ class Options:
     ----------
     images
         Images in the folder of benchmarks that read one; fewer are quicker and noisier.
+    quick
+        A tenth of the cells of ``tune_vs_lines``.
+    data
+        Where that finds its data sets; None: it only says what its table holds.
     """
 
     images: int = 2000
+    quick: bool = False
+    data: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import adapt_vs_lightly
@@ -28,6 +29,7 @@ import multihead
 import report
 import startup
 import study_sharing
+import tune_vs_lines
 from measure import Options, Row, machine
 
 BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
@@ -45,14 +47,15 @@ BENCHMARKS: dict[str, Callable[[Options], list[Row]]] = {
     "bn_step": bn_step.run,
     "multihead": multihead.run,
     "report": report.run,
+    "tune_vs_lines": tune_vs_lines.run,
 }
-LONG = ("linear_path_large",)  # only when named
+LONG = ("linear_path_large", "tune_vs_lines")  # only when named
 
 
 def main() -> int:
     """Run the benchmarks named on the command line; exit with 1 where a target was missed."""
     arguments = _arguments()
-    options = Options(images=arguments.images)
+    options = Options(images=arguments.images, quick=arguments.quick, data=arguments.data)
     before = machine()  # now, as its load is that of the other programs
     rows = [row.document() for name in arguments.names or _usual() for row in _measured(name, options)]
     document = {"benchmarks": rows, "machine": before}
@@ -68,6 +71,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default all but the long: {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--images", type=int, default=Options().images, help="in a folder, default 2000")
+    parser.add_argument("--quick", action="store_true", help="a tenth of tune_vs_lines")
+    parser.add_argument("--data", type=Path, help="folder of the data sets of tune_vs_lines")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in BENCHMARKS:
