@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from conftest import RUNTIME
 
-from acclimate.errors import InputError
+from acclimate.errors import AcclimateError, InputError
 from acclimate.models import Backbone
 from acclimate.protocols import Task, find_training
 from acclimate.protocols.choice import POINTS, merit
-from acclimate.protocols.recipe import RecipeProtocol
+from acclimate.protocols.recipe import TRIED, RecipeProtocol
 from acclimate.storage.results import Results
 from acclimate.training.recipe import Stage
 
@@ -101,3 +101,39 @@ def test_ours_searches_and_curves_take_its_plain_recipe() -> None:
     assert finetune.search
     assert finetune.fixed_recipe().stages == finetune.stages
     assert finetune.shorter(0.1).stages[0].length(100) == 70
+
+
+# settings from the shell --------------------------------------------------------------------------------------------
+
+
+def test_a_setting_replaces_the_stages_and_is_not_searched() -> None:
+    changed = protocol().with_stage({"lr": 0.5, "class_weights": "balanced"})
+    assert (changed.stages[-1].lr, changed.stages[-1].options) == (0.5, {"class_weights": "balanced"})
+    assert changed.search == ({"domain": ("natural", "document")},)
+    assert protocol().with_stage({}) == protocol()
+    finetune = find_training("finetune").with_stage({"steps": 9})
+    assert (finetune.stages[-1].length(100), finetune.stages[-1].epochs) == (9, None)
+
+
+def test_a_domain_is_given_searched_or_left() -> None:
+    bn = find_training("bn")
+    assert bn.with_domain(None) == bn
+    assert bn.with_domain("document").stages[-1].domain == "document"
+    assert bn.with_domain("auto").search == ({"domain": TRIED},)
+    assert find_training("finetune").with_domain("auto") == find_training("finetune")
+    assert [*find_training("finetune").with_domain("xray").search] == [{"lr": (0.001, 0.003)}]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("bn/paper", {"lr": 1.0}, "got --set for 'bn/paper', which keeps its source's numbers"),
+        ("bn", {"lrr": 1.0}, "unknown setting of 'bn' 'lrr'; did you mean 'lr'"),
+        ("bn", {"lr": -1.0}, "'bn' with --set: .*lr: Input should be greater than 0"),
+        ("bn", {"class_weights": "even"}, "'bn' with --set: .*class_weights"),
+        ("bn", {"domain": "xrays"}, "unknown domain 'xrays'; did you mean 'xray'"),
+    ],
+)
+def test_a_setting_that_cannot_be(name: str, values: dict[str, float | str], message: str) -> None:
+    with pytest.raises(AcclimateError, match=message):
+        find_training(name).with_stage(values)

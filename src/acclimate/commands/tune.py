@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,8 +24,10 @@ from acclimate.commands.shared import (
     Scale,
     Seed,
     SkipBad,
+    Value,
     fresh_folder,
     head,
+    read_settings,
     runtime_of,
 )
 from acclimate.commands.tables import escape, expected, metric_table, named, plan, stages
@@ -45,6 +48,13 @@ def tune(
         ),
     ] = "finetune",
     labels: Labels = None,
+    settings: Annotated[
+        list[str] | Mapping[str, Value] | None,
+        typer.Option("--set", help="A setting of the last stage, as NAME=VALUE: lr=0.001, class_weights=balanced."),
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="The views: a domain as of adapt, or auto, which tries; default: the recipe's.")
+    ] = None,
     search: Annotated[
         str, typer.Option(help="off, fast or full: how views and rates are chosen on validation, where a recipe does.")
     ] = "fast",
@@ -68,6 +78,11 @@ def tune(
         A protocol that trains, or a TOML file.
     labels
         Keep only so many labels: images a class (``10``) or a share (``25%``).
+    settings
+        Of the last stage (``lr``, ``weight_decay``, ``least_steps``) or of cross-entropy (``class_weights``,
+        ``label_smoothing``), for a recipe of ours.
+    domain
+        What the images are, which decides about flips and colour changes; ``auto`` tries three on validation.
     search
         ``off``, ``fast`` (short trainings, one list of values after the other) or ``full`` (all of them together, and
         longer), where the recipe searches.
@@ -82,6 +97,7 @@ def tune(
     """
     started = time.perf_counter()
     runtime = runtime_of(device=device, precision=precision, cache=cache, skip_bad=skip_bad, quiet=quiet)
+    stated = read_settings(settings)
     check_training(recipe, scale)
     check_data(data)
     check_model(model)
@@ -92,7 +108,7 @@ def tune(
     from acclimate.storage.results import plain
     from acclimate.storage.store import safe_name
 
-    protocol = find_training(recipe).at_scale(scale).searching(search)
+    protocol = find_training(recipe).at_scale(scale).with_stage(stated).with_domain(domain).searching(search)
     images = open_data(data, runtime, dry_run=dry_run)
     backbone = load_backbone(model, cache=runtime.cache, remember=not dry_run)
     task = protocol.budgeted(task_for(images, data, seed=seed, labels=labels))

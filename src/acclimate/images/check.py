@@ -117,7 +117,7 @@ def _label_problems(images: Images) -> list[str]:
     if len(present) > 1 and present.max() >= _SKEWED * present.min():
         problems.append(
             f"The largest class has {present.max() / present.min():.0f} times the images of the smallest; "
-            "look at balanced accuracy and macro F1, and use class weights."
+            "look at balanced accuracy and macro F1, and tune with --set class_weights=balanced."
         )
     if not (images.splits == "test").any():
         problems.append("There is no test split, so no final number can be given; set a part of the images aside.")

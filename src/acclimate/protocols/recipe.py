@@ -29,6 +29,7 @@ from acclimate.storage.runtime import Runtime
 from acclimate.training.recipe import Recipe, Stage
 
 SEARCHES: Final = ("off", "fast", "full")
+TRIED: Final = ("natural", "document", "aerial")  # domains: mirrored, never mirrored, in all eight orientations
 
 
 class RecipeProtocol(Protocol):
@@ -120,6 +121,7 @@ class RecipeProtocol(Protocol):
         values = {**self.stages[-1].model_dump(exclude_none=True), **point}
         if "steps" in point:
             values.pop("epochs", None)
+            values.pop("least_steps", None)
         elif "epochs" in point:
             values.pop("steps", None)
         try:
@@ -163,6 +165,40 @@ class RecipeProtocol(Protocol):
             "transformers": {},
         }
         return own.model_copy(update=changes)
+
+    def with_stage(self, values: Mapping[str, Value]) -> Self:
+        """Return the protocol with other settings of its last stage, or of that stage's objective.
+
+        What is set is not searched. Raises `InputError` for a protocol that keeps a paper's numbers, `RecipeError` for
+        a setting that is unknown or out of range.
+        """
+        if not values:
+            return self
+        if self.cited:
+            raise InputError(
+                f"got --set for '{self.name}', which keeps its source's numbers; expected a recipe of ours"
+            )
+        stage = self.stages[-1]
+        keys, options = {*Stage.model_fields} - {"options", "objective"}, {*stage.settings().model_dump()}
+        for name in values:
+            if name not in keys | options:
+                raise RecipeError(unknown(f"setting of '{self.name}'", name, sorted(keys | options)))
+        own = {name: value for name, value in values.items() if name in keys}
+        rest = {name: value for name, value in values.items() if name not in keys}
+        try:
+            stages = self.at({**own, "options": {**stage.options, **rest}})
+        except ValueError as error:
+            raise RecipeError(f"'{self.name}' with --set: {str(error).removeprefix('choose: ')}") from None
+        grids = ({name: tried for name, tried in grid.items() if name not in own} for grid in self.search)
+        return self.model_copy(update={"stages": stages, "search": tuple(grid for grid in grids if grid)})
+
+    def with_domain(self, domain: str | None) -> Self:
+        """Return the protocol with the views of a domain, with a search for one (``auto``), or as it is (None)."""
+        if domain is None or (domain == "auto" and any("domain" in grid for grid in self.search)):
+            return self
+        if domain != "auto":
+            return self.with_stage({"domain": domain})
+        return self.with_stage({"domain": "natural"}).model_copy(update={"search": ({"domain": TRIED}, *self.search)})
 
     def searching(self, how: str) -> Self:
         """Return the protocol that searches not at all (``off``), as it says (``fast``), or ``full``.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from acclimate.models import Precision, autocast, to_batch
+from acclimate.models import Precision, Preprocess, autocast, to_batch
 from acclimate.models.heads import Head, Heads, heads_of
 from acclimate.models.network import classifiers, evaluating, pooled
 from acclimate.views import Augment, Normalize, center, make_views
@@ -45,6 +45,12 @@ class PixelBatches:
     ) -> None:
         self.pixels, self.size, self.normalize = pixels, size, normalize
         self.augments, self.device = augments, device
+
+    @classmethod
+    def of(cls, pixels: npt.NDArray[np.uint8], preprocess: Preprocess, device: str) -> PixelBatches:
+        """Return batches as a backbone wants them, without augmentation so far."""
+        normalize = Normalize(preprocess.mean, preprocess.std)
+        return cls(pixels, size=preprocess.size, normalize=normalize, augments=(), device=device)
 
     def _raw(self, indices: Indices) -> Tensor:
         return to_batch(self.pixels[indices]).to(self.device, non_blocking=True)

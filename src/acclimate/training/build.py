@@ -30,7 +30,7 @@ from acclimate.training.job import Job
 from acclimate.training.optimizer import Anchor, build_optimizer, set_depth
 from acclimate.training.recipe import Stage
 from acclimate.training.stage import StageRun
-from acclimate.views import AUGMENTS, Augment, Normalize, for_domain, scaled
+from acclimate.views import AUGMENTS, Augment, for_domain, scaled
 
 
 def plan(job: Job) -> list[Trainable]:
@@ -87,13 +87,6 @@ def prepare_network(network: nn.Module, stage: Stage) -> Trainable:
     return trainable
 
 
-def pixel_batches(job: Job, pixels: npt.NDArray[np.uint8], device: str) -> PixelBatches:
-    """Return batches as the job's backbone wants them, without augmentation so far."""
-    preprocess = job.backbone.preprocess
-    normalize = Normalize(preprocess.mean, preprocess.std)
-    return PixelBatches(pixels, size=preprocess.size, normalize=normalize, augments=(), device=device)
-
-
 def images_of(job: Job, index: int) -> npt.NDArray[np.int64]:
     """Return the images a stage trains on."""
     stage = job.recipe.stages[index]
@@ -147,7 +140,7 @@ def build_stage(
     images = images_of(job, index)
     objective, labels = stage.build(), torch.from_numpy(job.images.labels)
     counts = np.bincount(job.images.labels[images], minlength=job.classes).tolist() if stage.needs_labels else []
-    from_pixels = pixel_batches(job, pixels, device)
+    from_pixels = PixelBatches.of(pixels, job.backbone.preprocess, device)
     batches: Batches = from_pixels
     module = network
     if parse_scope(stage.scope).head_only and stage.augment == "none" and can_cache_trunk(network):

@@ -15,8 +15,8 @@ from acclimate.models.heads import settled
 from acclimate.models.scope import Trainable, merge, parse_scope, prepare
 from acclimate.storage.store import step_seed
 from acclimate.training.arithmetic import shielded
-from acclimate.training.batches import logits
-from acclimate.training.build import build_stage, decoded_pixels, pixel_batches, prepare_network, seeded
+from acclimate.training.batches import PixelBatches, logits
+from acclimate.training.build import build_stage, decoded_pixels, prepare_network, seeded
 from acclimate.training.checkpoint import Journal, Position, load_position
 from acclimate.training.job import Job, StageReport, Trained, Watch
 from acclimate.training.stage import StageRun
@@ -76,7 +76,7 @@ def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Wa
 def probabilities(network: nn.Module, job: Job, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return class probabilities ``(m, C)`` of some of a job's images under a trained network."""
     device, precision = job.resolved()
-    batches = pixel_batches(job, decoded_pixels(job, indices), device)
+    batches = PixelBatches.of(decoded_pixels(job, indices), job.backbone.preprocess, device)
     scores = logits(network.to(device), batches, indices, precision=precision, device=device).astype(np.float64)
     exp = np.exp(scores - scores.max(1, keepdims=True))
     out: npt.NDArray[np.float64] = exp / exp.sum(1, keepdims=True)

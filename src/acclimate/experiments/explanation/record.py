@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.experiments.explanation.measures import Float64, Layer
-from acclimate.models import Preprocess, to_batch
+from acclimate.models import Preprocess
 from acclimate.models.network import pooled
 from acclimate.models.scope import is_norm
-from acclimate.views import Normalize, center
+from acclimate.training.batches import PixelBatches
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -167,13 +167,11 @@ def record(
     their features in the order of ``indices``; float32 throughout.
     """
     recorder = Recorder()
-    normalize = Normalize(preprocess.mean, preprocess.std)
-    network = network.to(device)
+    network, batches = network.to(device), PixelBatches.of(pixels, preprocess, device)
     with _hooked(network, recorder):
         for start in range(0, len(indices), batch):
             recorder.seen.clear()
-            raw = to_batch(pixels[indices[start : start + batch]]).to(device)
-            recorder.take(FEATURES, pooled(network, center(raw, preprocess.size, normalize)))
+            recorder.take(FEATURES, pooled(network, batches.plain(indices[start : start + batch])))
     network.to("cpu")
     return recorder.layers()
 
