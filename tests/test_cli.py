@@ -333,15 +333,7 @@ def short_story(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "RECIPES", ("linear",))
     monkeypatch.setattr(demo, "BUDGETS", (1, 5))
     monkeypatch.setattr(demo, "CURVE_SEEDS", 2)
-    monkeypatch.setattr("acclimate.experiments.ranking.find_training", _short_recipe)
-    monkeypatch.setattr("acclimate.protocols.find_protocol", _short_recipe)
-
-
-def _short_recipe(name: str) -> Any:
-    from acclimate.protocols import protocol_of
-    from acclimate.training.recipe import Recipe, Stage
-
-    return protocol_of(Recipe(name=name, stages=(Stage(scope="head", augment="none", epochs=2, lr=0.01),)))
+    monkeypatch.setattr(demo, "SHARE", 0.005)  # of the length of what trains
 
 
 @pytest.mark.usefixtures("short_story")

@@ -21,18 +21,18 @@ from acclimate.models import Backbone
 from acclimate.models.network import classifiers, pooled
 from acclimate.scores.probes.logistic import Logistic
 from acclimate.training import Job, Trained, probabilities, train
-from acclimate.training.probe import GRID, Sample, clear, fit_probe, folds, install, surely_smaller
+from acclimate.training.probe import GRID, LabelledFeatures, clear, fit_probe, folds, install, surely_smaller
 from acclimate.training.recipe import Recipe, Stage
 
 PROBE = Stage(scope="head", augment="none", lr=0.01, probe="only")
 TRAINED = Stage(scope="all", steps=8, batch=16, lr=0.01, probe="rival", calibrate=True)
 
 
-def sample(n: int, seed: int, scale: float = 1.0) -> Sample:
+def sample(n: int, seed: int, scale: float = 1.0) -> LabelledFeatures:
     """Return features of three overlapping classes, far from zero, times a scale."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 3
-    return Sample(((rng.normal(size=(n, 12)) + np.eye(12)[y] + 5) * scale).astype(np.float32), y)
+    return LabelledFeatures(((rng.normal(size=(n, 12)) + np.eye(12)[y] + 5) * scale).astype(np.float32), y)
 
 
 class Plain(torch.nn.Module):
@@ -49,7 +49,7 @@ class Plain(torch.nn.Module):
         return self.fc(x)
 
 
-def installed(train: Sample, val: Sample) -> Plain:
+def installed(train: LabelledFeatures, val: LabelledFeatures) -> Plain:
     network = Plain()
     install(fit_probe(train, val, 3, seed=0), network)
     return network
@@ -91,15 +91,15 @@ def test_the_scale_of_features_changes_nothing(scale: float) -> None:
 
 
 def test_constant_features_give_the_shares_of_the_classes() -> None:
-    train = Sample(np.full((8, 12), 3.0, np.float32), np.array([0, 0, 0, 0, 1, 1, 2, 2]))
-    p = chance(installed(train, Sample(train.x[:0], train.y[:0])), train.x)
+    train = LabelledFeatures(np.full((8, 12), 3.0, np.float32), np.array([0, 0, 0, 0, 1, 1, 2, 2]))
+    p = chance(installed(train, LabelledFeatures(train.x[:0], train.y[:0])), train.x)
     np.testing.assert_allclose(p, np.tile([0.5, 0.25, 0.25], (8, 1)), atol=1e-4)
 
 
 def test_one_image_a_class_and_no_validation() -> None:
     """There is no image left to choose C by."""
     train = sample(3, 0)
-    probe = fit_probe(train, Sample(train.x[:0], train.y[:0]), 3, seed=0)
+    probe = fit_probe(train, LabelledFeatures(train.x[:0], train.y[:0]), 3, seed=0)
     assert probe.settings["C"] == 1.0
     assert (probe.predict_proba(train.x).argmax(1) == train.y).all()
 
@@ -107,7 +107,7 @@ def test_one_image_a_class_and_no_validation() -> None:
 def test_c_is_chosen_on_validation_and_folds_together() -> None:
     """Three validation images that contradict the training images do not decide alone."""
     train, odd = sample(90, 0), sample(3, 1)
-    wrong = Sample(odd.x, (odd.y + 1) % 3)
+    wrong = LabelledFeatures(odd.x, (odd.y + 1) % 3)
     assert fit_probe(train, wrong, 3, seed=0).settings["C"] > min(GRID)
 
 
@@ -140,7 +140,9 @@ def test_logits_of_every_family_are_the_probe_s(name: str) -> None:
     x = torch.randn(12, 3, *network.pretrained_cfg["input_size"][1:], generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features = pooled(network, x).numpy()
-    probe = fit_probe(Sample(features, np.arange(12) % 3), Sample(features[:0], np.arange(0)), 3, seed=0)
+    probe = fit_probe(
+        LabelledFeatures(features, np.arange(12) % 3), LabelledFeatures(features[:0], np.arange(0)), 3, seed=0
+    )
     install(probe, network)
     with torch.inference_mode():
         logits = network(x).double().softmax(1)
@@ -181,8 +183,8 @@ def test_a_training_that_is_better_stays(
 ) -> None:
     """The probe of labels that were exchanged is a poor rival."""
 
-    def poor(train: Sample, val: Sample, n_classes: int, seed: int) -> Logistic:
-        return fit_probe(Sample(train.x, (train.y + 1) % n_classes), val, n_classes, seed)
+    def poor(train: LabelledFeatures, val: LabelledFeatures, n_classes: int, seed: int) -> Logistic:
+        return fit_probe(LabelledFeatures(train.x, (train.y + 1) % n_classes), val, n_classes, seed)
 
     monkeypatch.setattr("acclimate.training.stage.fit_probe", poor)
     run = job(backbone, images, TRAINED.model_copy(update={"steps": 30}))

@@ -33,18 +33,18 @@ SURE: Final = 2.0  # standard errors: the best of many steps is held against the
 
 
 @dataclass(frozen=True)
-class Sample:
+class LabelledFeatures:
     """Features (n, d) of some images, and their labels (n,)."""
 
     x: Features
     y: Labels
 
-    def at(self, rows: npt.NDArray[np.bool_]) -> Sample:
+    def at(self, rows: npt.NDArray[np.bool_]) -> LabelledFeatures:
         """Return some of the images."""
-        return Sample(self.x[rows], self.y[rows])
+        return LabelledFeatures(self.x[rows], self.y[rows])
 
 
-def fit_probe(train: Sample, val: Sample, n_classes: int, seed: int) -> Logistic:
+def fit_probe(train: LabelledFeatures, val: LabelledFeatures, n_classes: int, seed: int) -> Logistic:
     """Return the classifier of the training images with the best C; ``val`` may be empty."""
     check_fit(train.x, train.y, train.x, train.y, n_classes)
     fold = folds(train.y, seed)
@@ -72,7 +72,7 @@ def folds(labels: Labels, seed: int) -> Labels:
     return fold
 
 
-def _best(held_out: list[tuple[Sample, Sample]], n_classes: int) -> float:
+def _best(held_out: list[tuple[LabelledFeatures, LabelledFeatures]], n_classes: int) -> float:
     """Return the C with the smallest log loss over all held-out images."""
     total = np.zeros(len(GRID))
     for train, rest in held_out:
@@ -81,7 +81,7 @@ def _best(held_out: list[tuple[Sample, Sample]], n_classes: int) -> float:
     return GRID[int(total.argmin())]
 
 
-def _fit(train: Sample, val: Sample, n_classes: int, c: tuple[float, ...]) -> Logistic:
+def _fit(train: LabelledFeatures, val: LabelledFeatures, n_classes: int, c: tuple[float, ...]) -> Logistic:
     return fitted(ProbeData(train.x, train.y, val.x, val.y, n_classes), LogisticSettings(c=c, patience=None))
 
 

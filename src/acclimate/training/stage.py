@@ -28,7 +28,7 @@ from acclimate.training.batches import Batches, Indices, embed
 from acclimate.training.checkpoint import Best, Journal, Line, Meter, Position, save_position
 from acclimate.training.job import Watch
 from acclimate.training.optimizer import Anchor, set_rate
-from acclimate.training.probe import Sample, clear, fit_probe, install, scale, surely_smaller
+from acclimate.training.probe import LabelledFeatures, clear, fit_probe, install, scale, surely_smaller
 from acclimate.training.recipe import Stage
 from acclimate.training.schedule import batch_indices, learning_rate, steps_per_epoch
 from acclimate.training.validation import Validation
@@ -145,7 +145,7 @@ class StageRun:
     def _fit_probe(self, position: Position) -> Line:
         """Let the classifier be the probe, measure it, and start from zero where it is only a rival."""
         labels = self.labels.numpy()
-        train, val = (Sample(self._features(part), labels[part]) for part in (self.images, self.val))
+        train, val = (LabelledFeatures(self._features(part), labels[part]) for part in (self.images, self.val))
         install(fit_probe(train, val, self.n_classes, self.seed), self.network)
         values, value = self.validation.values() if len(self.val) else ({}, math.inf)
         if len(self.val):
