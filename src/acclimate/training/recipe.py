@@ -88,7 +88,7 @@ class Stage(BaseModel):
     bn_stats
         ``adapt`` lets batch norms that train move their running statistics; ``frozen`` never.
     l2_sp, distill
-        Pull towards the weights, and towards the features, that the stage started from; see ``train.anchor``.
+        Pull towards the weights, and towards the features, of the stage's start; see ``training.optimizer.Anchor``.
     head, normalize
         The classifier, ``linear``, ``bn+linear`` or ``mlp``, and how features are normalised below it, ``none``, ``l2``
         or ``zscore``; see ``acclimate.models.heads``. Every stage with a classifier has the same.
