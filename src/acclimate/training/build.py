@@ -145,7 +145,8 @@ def build_stage(
     module = network
     if parse_scope(stage.scope).head_only and stage.augment == "none" and can_cache_trunk(network):
         needed = np.unique(np.concatenate([images, job.split.val]))
-        batches, module = (trunk_features(network, from_pixels, needed, precision=precision), classifiers(network)[0])
+        exactly = "32-true" if stage.exact else precision
+        batches, module = (trunk_features(network, from_pixels, needed, precision=exactly), classifiers(network)[0])
         set_mode(network, bn_stats=stage.bn_stats)
     _measure_head(job, index, network, batches, images, precision)
     width = feature_width(network, job.backbone.preprocess.size)

@@ -76,6 +76,7 @@ def train(job: Job, folder: Path, *, checkpoint_seconds: float = 30.0, watch: Wa
 def probabilities(network: nn.Module, job: Job, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return class probabilities ``(m, C)`` of some of a job's images under a trained network."""
     device, precision = job.resolved()
+    precision = "32-true" if any(stage.exact for stage in job.recipe.stages) else precision
     batches = PixelBatches.of(decoded_pixels(job, indices), job.backbone.preprocess, device)
     scores = logits(network.to(device), batches, indices, precision=precision, device=device).astype(np.float64)
     exp = np.exp(scores - scores.max(1, keepdims=True))

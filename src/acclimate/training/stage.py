@@ -89,7 +89,14 @@ class StageRun:
         self._learning = [p for name, p in self.network.named_parameters() if p.requires_grad and name not in head]
         self._warming = False
         self.validation = Validation(
-            self.network, self.module, self.batches, self.val, self.labels, self.arithmetic, self.stage.calibrate
+            self.network,
+            self.module,
+            self.batches,
+            self.val,
+            self.labels,
+            "32-true" if self.stage.exact else self.arithmetic.precision,
+            self.arithmetic.device.type,
+            self.stage.calibrate,
         )
         self.stopped = self.kept = ""
 
@@ -159,8 +166,7 @@ class StageRun:
             return np.empty((0, 1), np.float32)
         if self.module is not self.network:  # batches are features already
             return self.batches.plain(part).cpu().numpy()
-        precision, device = self.arithmetic.precision, self.arithmetic.device.type
-        return embed(self.network, self.batches, part, precision=precision, device=device)
+        return embed(self.network, self.batches, part, precision="32-true", device=self.arithmetic.device.type)
 
     def _hold_against_probe(self, position: Position) -> None:
         """End with the probe unless the network as it stands is better on validation beyond luck."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from acclimate.models import Precision
 from acclimate.models.heads import heads_of
-from acclimate.training.arithmetic import Arithmetic
 from acclimate.training.batches import Batches, Indices, every_logits
 from acclimate.training.checkpoint import Line
 from acclimate.training.probe import inverse_temperature
@@ -39,7 +39,8 @@ class Validation:
     batches: Batches
     images: Indices
     labels: Tensor
-    arithmetic: Arithmetic
+    precision: Precision
+    device: str
     calibrated: bool = False
 
     def values(self) -> tuple[Line, float]:
@@ -69,8 +70,9 @@ class Validation:
 
     def _logits(self) -> Logits:
         """Return the logits ``(m, H, C)``, of each of several classifiers."""
-        precision, device = self.arithmetic.precision, self.arithmetic.device.type
-        return every_logits(self.network, self.module, self.batches, self.images, precision=precision, device=device)
+        return every_logits(
+            self.network, self.module, self.batches, self.images, precision=self.precision, device=self.device
+        )
 
     def _losses(self, logits: Logits) -> npt.NDArray[np.float64]:
         scores = torch.from_numpy(logits).double()
