@@ -36,6 +36,7 @@ from acclimate.images import Images, decoded, label_subset, load_images, make_sp
 from acclimate.models import Backbone, load_backbone
 from acclimate.models.network import classifiers
 from acclimate.protocols import Task, find_training
+from acclimate.protocols.row import Outcome
 from acclimate.stats.metrics import measure
 from acclimate.storage.runtime import Runtime
 from acclimate.training.batches import PixelBatches, logits
@@ -121,9 +122,9 @@ def measured(cell: Cell, folder: Path, work: Path) -> list[Line]:
     return [{**asdict(cell), **line} for line in lines]
 
 
-def _steps(name: str, outcome: object) -> int:
+def _steps(name: str, outcome: Outcome) -> int:
     """Return all steps of a recipe, those of its search included."""
-    protocol, steps = find_training(name), outcome.stages[-1]["steps"]  # type: ignore[attr-defined]
+    protocol, steps = find_training(name), outcome.stages[-1]["steps"]
     return round(steps * protocol.trainings())
 
 

@@ -99,6 +99,17 @@ def test_constant_features_give_the_shares_of_the_classes() -> None:
     np.testing.assert_allclose(p, np.tile([0.5, 0.25, 0.25], (8, 1)), atol=1e-4)
 
 
+def test_a_class_without_an_image_is_unlikely_and_nothing_is_nan() -> None:
+    train, val, network = sample(60, 0), sample(30, 1), Plain(torch.nn.Linear(12, 4))
+    install(fit_probe(train, val, 4, seed=0), network)
+    p = chance(network, val.x)
+    assert np.isfinite(network.fc.bias.detach().numpy()).all()
+    assert p[:, 3].max() < 1e-6
+    np.testing.assert_allclose(p[:, :3], chance(installed(train, val), val.x), atol=1e-6)
+    clear(network)
+    np.testing.assert_array_equal(chance(network, val.x), 0.25)
+
+
 def test_one_image_a_class_and_no_validation() -> None:
     """There is no image left to choose C by."""
     train = sample(3, 0)

@@ -29,6 +29,7 @@ Labels = npt.NDArray[np.int64]
 GRID: Final = tuple(float(c) for c in 10 ** np.arange(-6, 3.5, 0.5))
 FALLBACK: Final = 1.0  # C where no image is left to choose it by: scikit-learn's default
 FOLDS: Final = 5
+UNSEEN: Final = 50.0  # nats by which a class without a training image lies below the others, which -inf would make NaN
 SURE: Final = 2.0  # standard errors: the best of many steps is held against the probe
 
 
@@ -91,6 +92,8 @@ def install(probe: Logistic, network: nn.Module) -> None:
     assert isinstance(probe.normaliser, ZScore)
     weights = probe.normaliser.scale[:, None] * probe.weights
     bias = probe.bias - probe.mean @ probe.weights - probe.normaliser.mean @ weights
+    seen = np.isfinite(bias)
+    bias = np.where(seen, bias, bias[seen].min() - UNSEEN)
     for weight, offset in _linear(network):
         weight.copy_(torch.from_numpy(weights.T).reshape(weight.shape))
         offset.copy_(torch.from_numpy(bias))
@@ -99,7 +102,9 @@ def install(probe: Logistic, network: nn.Module) -> None:
 @torch.no_grad()
 def clear(network: nn.Module) -> None:
     """Set a network's classifier to zero: every class is equally likely."""
-    scale(network, 0.0)
+    for weight, bias in _linear(network):
+        weight.zero_()
+        bias.zero_()
 
 
 def inverse_temperature(logits: Features, labels: Labels) -> float:
